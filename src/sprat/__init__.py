@@ -1,0 +1,1 @@
+"""sprat: small language models beside large ones."""
