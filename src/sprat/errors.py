@@ -1,20 +1,20 @@
 """Everything that sprat raises on purpose.
 
-    SpratError                 has `hint` (what to do) and `retryable` (would the same call work later?)
-    ├── BadInput               a file, option or argument is not what was needed
-    │   └── BadRow             ... at a line of a file
-    ├── MissingExtra           an optional dependency is not installed
-    ├── CannotDo               a model lacks what a technique needs (text < logprobs < logits)
-    ├── NotRecorded            a replay asked for a call that the recording does not hold
-    ├── WrongAwait             a technique awaited something that is not one of the verbs
-    ├── OverBudget             the next call could pass the budget
-    └── EndpointError          a model's endpoint failed
-        ├── Unreachable        no connection, or it broke                        (retryable)
-        ├── TimedOut           no answer in time                                 (retryable)
-        ├── RateLimited        asked to slow down; `after` seconds where told    (retryable)
-        ├── ServerFailed       the server's own fault, 5xx                       (retryable)
-        ├── Refused            the server said no to this request, 4xx
-        └── Garbled            the answer is not what the protocol says
+SpratError                 has `hint` (what to do) and `retryable` (would the same call work later?)
+├── BadInput               a file, option or argument is not what was needed
+│   └── BadRow             ... at a line of a file
+├── MissingExtra           an optional dependency is not installed
+├── CannotDo               a model lacks what a technique needs (text < logprobs < logits)
+├── NotRecorded            a replay asked for a call that the recording does not hold
+├── WrongAwait             a technique awaited something that is not one of the verbs
+├── OverBudget             the next call could pass the budget
+└── EndpointError          a model's endpoint failed
+    ├── Unreachable        no connection, or it broke                        (retryable)
+    ├── TimedOut           no answer in time                                 (retryable)
+    ├── RateLimited        asked to slow down; `after` seconds where told    (retryable)
+    ├── ServerFailed       the server's own fault, 5xx                       (retryable)
+    ├── Refused            the server said no to this request, 4xx
+    └── Garbled            the answer is not what the protocol says
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class BadRow(BadInput):
     """A line of a file cannot be used."""
 
     def __init__(self, path: object, line: int, why: str) -> None:
-        super().__init__(f"{path}, line {line}: {why}.", hint="Mend the line, or pass --skip-bad to count and skip such.")
+        super().__init__(
+            f"{path}, line {line}: {why}.", hint="Mend the line, or pass --skip-bad to count and skip such."
+        )
         self.path, self.line, self.why = str(path), line, why
 
 
@@ -53,7 +55,9 @@ class MissingExtra(SpratError):
     """An optional dependency is not installed."""
 
     def __init__(self, extra: str, needed_for: str) -> None:
-        super().__init__(f"{needed_for} needs the extra '{extra}'.", hint=f"Install it with: pip install 'sprat[{extra}]'")
+        super().__init__(
+            f"{needed_for} needs the extra '{extra}'.", hint=f"Install it with: pip install 'sprat[{extra}]'"
+        )
         self.extra = extra
 
 

@@ -1,0 +1,149 @@
+"""The engine of arun and stream: asyncio; endpoints that only block run on worker threads."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
+
+from ..core import Draft, Look, Piece, Reply, Request
+from ..errors import SpratError, WrongAwait
+from ..shape import name_of
+from .process import Done, Fork, Leaf, Process, answer_all, done
+
+
+async def look_at(look: Look, swap: Callable[[Any], Any] | None = None) -> Any:
+    draft = look.draft
+    if draft.source is None:
+        endpoint = swap(draft.model) if swap else draft.model
+        draft.source = pieces(endpoint, draft.request)
+    if look.what == "next":
+        piece = await anext(draft.source, None)
+        if piece is None:
+            return None
+        draft.held.append(piece)
+        if piece.reply is not None:
+            draft.reply = piece.reply
+        return piece if piece.text or piece.tokens else None
+    if look.what == "accept":
+        async for piece in draft.source:
+            draft.held.append(piece)
+            draft.reply = piece.reply or draft.reply
+        return None
+    if draft.reply is None:
+        draft.reply = _partial(draft)
+    await draft.source.aclose()  # type: ignore[attr-defined]
+    return None
+
+
+def _partial(draft: Draft) -> Reply:
+    tokens = tuple(t for p in draft.held for t in p.tokens)
+    return Reply(
+        "".join(p.text for p in draft.held),
+        name_of(draft.model),
+        tokens=tokens or None,
+        logprobs=tuple(x for p in draft.held for x in p.logprobs) or None,
+        cancelled=True,
+    )
+
+
+async def pieces(endpoint: Any, payload: Request) -> AsyncIterator[Piece]:
+    """The pieces of an endpoint's reply; one that cannot stream gives its reply as a single piece."""
+    if hasattr(endpoint, "pieces"):
+        began, last = time.perf_counter(), None
+        async for piece in endpoint.pieces(payload):
+            last = piece
+            if piece.reply is not None and piece.reply.seconds is None and not getattr(endpoint, "recorded", False):
+                piece = replace(piece, reply=replace(piece.reply, seconds=time.perf_counter() - began))
+            yield piece
+        if last is None or last.reply is None:
+            raise WrongAwait(f"The stream of '{name_of(endpoint)}' ended without its reply.")
+        return
+    node = (await _leaf(Leaf(endpoint, payload, False))).node
+    yield Piece(node.text or "", node.tokens or (), node.logprobs or ())
+    yield Piece(reply=node)
+
+
+async def _leaf(leaf: Leaf) -> Any:
+    if hasattr(leaf.endpoint, "answer_async"):
+        began = time.perf_counter()
+        return done(leaf.endpoint, await leaf.endpoint.answer_async(leaf.payload), time.perf_counter() - began)
+    outcome = (await asyncio.to_thread(answer_all, leaf.endpoint, [leaf.payload]))[0]
+    if isinstance(outcome, SpratError):
+        raise outcome
+    return outcome
+
+
+async def steps_of(steps: Process) -> AsyncIterator[Piece | Done]:
+    """Drive one process; yields the pieces of a tail that streams, then Done."""
+    send: Any = None
+    error: SpratError | None = None
+    try:
+        while True:
+            try:
+                effect = steps.throw(error) if error else steps.send(send)
+            except StopIteration as stop:
+                yield stop.value
+                return
+            send, error = None, None
+            try:
+                if isinstance(effect, Leaf) and effect.tail:
+                    async for piece in pieces(effect.endpoint, effect.payload):
+                        if piece.reply is not None:
+                            send = Done(piece.reply, piece.reply)
+                        if piece.text or piece.raw is not None:
+                            yield replace(piece, reply=None)
+                elif isinstance(effect, Leaf):
+                    send = await _leaf(effect)
+                elif isinstance(effect, Fork):
+                    send = await _fork(effect)
+                elif effect.what == "accept" and effect.draft.source is not None:
+                    for piece in effect.draft.held:
+                        yield replace(piece, reply=None)
+                    async for piece in effect.draft.source:
+                        effect.draft.reply = piece.reply or effect.draft.reply
+                        if piece.text:
+                            yield replace(piece, reply=None)
+                else:
+                    send = await look_at(effect)
+            except SpratError as caught:
+                error = caught
+    finally:
+        steps.close()
+
+
+async def finish(steps: Process) -> Done:
+    async for out in steps_of(steps):
+        if isinstance(out, Done):
+            return out
+    raise AssertionError("a process ends with Done")
+
+
+async def _fork(fork: Fork) -> tuple[list[Any], float]:
+    began = time.perf_counter()
+    tasks = [asyncio.create_task(finish(steps)) for steps in fork.processes]
+    outcomes: list[Any] = [None] * len(tasks)
+    index = {task: i for i, task in enumerate(tasks)}
+    seen: list[Reply] = []
+    pending: set[asyncio.Task[Done]] = set(tasks)
+    try:
+        stopped = False
+        while pending and not stopped:
+            arrived, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in sorted(arrived, key=index.__getitem__):
+                failure = task.exception()
+                if failure is not None and not isinstance(failure, SpratError):
+                    raise failure
+                outcomes[index[task]] = failure or task.result()
+                if failure is None:
+                    seen.append(task.result().value)
+            stopped = fork.until is not None and bool(seen) and fork.until(seen)
+    finally:
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+    for task in pending:
+        outcomes[index[task]] = Reply(None, fork.names[index[task]], cancelled=True)
+    return outcomes, time.perf_counter() - began

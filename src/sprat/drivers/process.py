@@ -1,0 +1,242 @@
+"""Turns a model and a request into a generator that yields only what an endpoint must do.
+
+A technique's asks, its tree, cost and seconds are kept here, so that every driver counts alike. What is yielded:
+`Leaf` (one payload for one endpoint), `Fork` (processes that may run at once) and `Look` (at a draft).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine, Generator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..core import Ask, Look, Piece, Reply, Request, Texts, Together, Usage
+from ..errors import SpratError, WrongAwait
+from ..shape import name_of
+
+
+@dataclass(frozen=True, eq=False)
+class Leaf:
+    """One payload for one endpoint; `tail` says that its reply is the root's own, so it may stream."""
+
+    endpoint: Any
+    payload: Any
+    tail: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Fork:
+    """Processes that may run at once; answered by (outcomes, elapsed seconds)."""
+
+    processes: list[Process]
+    names: list[str]
+    until: Callable[[list[Reply]], bool] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """What a process comes to: the value that its asker gets, and its node in the tree."""
+
+    value: Any
+    node: Reply
+
+
+Process = Generator[Leaf | Fork | Look, Any, Done]
+
+
+def process(model: Any, payload: Any, because: str = "", tail: bool = False) -> Process:
+    """Everything that answering `payload` by `model` takes."""
+    if not hasattr(model, "answer"):
+        if not hasattr(model, "answer_many") and not hasattr(model, "encode"):
+            raise WrongAwait(f"ask() needs a model, an encoder or another endpoint; got {model!r}.")
+        done = yield Leaf(model, payload if hasattr(model, "encode") else _request(payload), tail)
+        return Done(*_because(done, because))
+    request = _request(payload)
+    return (yield from _technique(model.answer(request), name_of(model), because, tail))
+
+
+def _request(payload: Any) -> Any:
+    return Request.of(payload) if isinstance(payload, (str, list, tuple)) else payload  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _because(done: Done, because: str) -> tuple[Any, Reply]:
+    node = replace(done.node, because=because) if because else done.node
+    return (node if done.value is done.node else done.value), node
+
+
+def _technique(coroutine: Coroutine[Any, Any, Any], name: str, because: str, tail: bool) -> Process:
+    frame = _Frame(name)
+    result = yield from frame.through(coroutine)
+    if isinstance(result, (Ask, Look)):
+        result = yield from frame.answer(result, tail)
+    if not isinstance(result, Reply):
+        raise WrongAwait(f"{name} must return a Reply, an ask or draft.accept(); it returned {result!r}.")
+    node = frame.node(result, because)
+    return Done(node, node)
+
+
+class _Frame:
+    """One technique at work: what it asked so far and how long that took."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.asks, self.seconds = name, list[Reply](), 0.0
+        self.timed = True
+
+    def through(self, coroutine: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        """Run a coroutine to its end, answering what it awaits; a failed ask is thrown back at that await."""
+        send: Any = None
+        error: SpratError | None = None
+        try:
+            while True:
+                try:
+                    effect = coroutine.throw(error) if error else coroutine.send(send)
+                except StopIteration as stop:
+                    return stop.value
+                send, error = None, None
+                try:
+                    send = yield from self.answer(effect)
+                except SpratError as caught:
+                    error = caught
+        finally:
+            coroutine.close()
+
+    def answer(self, effect: Any, tail: bool = False) -> Generator[Any, Any, Any]:
+        if isinstance(effect, Ask):
+            try:
+                done = yield from process(effect.model, effect.request, effect.because, tail)
+            except SpratError as error:
+                self.add(failed(name_of(effect.model), error, effect.because))
+                raise
+            self.add(done.node)
+            return done.value
+        if isinstance(effect, Together):
+            return (yield from self._together(effect))
+        if isinstance(effect, Look):
+            return (yield from self._look(effect))
+        raise WrongAwait(
+            f"{self.name} awaited {type(effect).__name__}; a technique may await only ask, together and watch."
+        )
+
+    def _together(self, effect: Together) -> Generator[Any, Any, list[Reply]]:
+        if not effect.asks:
+            return []
+        processes = [process(a.model, a.request, a.because) for a in effect.asks]
+        outcomes, elapsed = yield Fork(processes, [name_of(a.model) for a in effect.asks], effect.until)
+        replies: list[Any] = []
+        for one, outcome in zip(effect.asks, outcomes, strict=True):
+            if isinstance(outcome, Done):
+                replies.append(outcome.value)
+                self.add(outcome.node, counted=False)
+            elif isinstance(outcome, SpratError):
+                node = failed(name_of(one.model), outcome, one.because)
+                replies.append(node)
+                self.add(node, counted=False)
+            elif isinstance(outcome, Reply):  # cancelled: in the tree when it had begun
+                replies.append(outcome)
+                self.add(outcome, counted=False)
+            else:
+                replies.append(Reply(None, name_of(one.model), cancelled=True, cost=0.0))
+        self._clock(elapsed)
+        errors = [o for o in outcomes if isinstance(o, SpratError)]
+        if len(errors) == len(outcomes):
+            raise errors[0]
+        return replies
+
+    def _look(self, look: Look) -> Generator[Any, Any, Any]:
+        draft = look.draft
+        if draft.closed:
+            return draft.reply if look.what == "accept" else None
+        if hasattr(draft.model, "answer") or draft.request.whole:
+            if draft.reply is None:  # a technique's, a tool's or a JSON reply is seen only whole
+                done = yield from process(draft.model, draft.request, draft.because)
+                draft.reply = done.node
+                if look.what == "next":
+                    return Piece(done.node.text or "", done.node.tokens or (), done.node.logprobs or ())
+            elif look.what == "next":
+                return None
+            answered: Any = draft.reply if look.what == "accept" else None
+        else:
+            answered = yield look
+            if look.what == "next":
+                return answered
+        draft.closed = True
+        if draft.reply is not None:
+            node = replace(draft.reply, because=draft.because) if draft.because else draft.reply
+            self.add(replace(node, cancelled=True) if look.what == "stop" else node)
+            return node if look.what == "accept" else None
+        return answered
+
+    def add(self, node: Reply, counted: bool = True) -> None:
+        self.asks.append(node)
+        if counted:
+            self._clock(node.seconds)
+
+    def _clock(self, seconds: float | None) -> None:
+        self.timed = self.timed and seconds is not None
+        self.seconds += seconds or 0.0
+
+    def node(self, result: Reply, because: str) -> Reply:
+        costs = [a.cost for a in self.asks]
+        usages = [a.usage for a in self.asks if not (a.usage is None and (a.cost == 0 or not a.ok))]
+        usage = None if any(u is None for u in usages) or not usages else sum((u for u in usages if u), Usage(0, 0))
+        return replace(
+            result,
+            asks=tuple(self.asks),
+            cost=None if any(c is None for c in costs) else float(sum(c for c in costs if c is not None)),
+            seconds=self.seconds if self.timed else None,
+            usage=usage,
+            by=self.name,
+            because=because,
+        )
+
+
+def failed(name: str, error: SpratError, because: str = "") -> Reply:
+    # A call that the server turned away was not answered, hence not billed; whatever it did before is its own node.
+    return Reply(None, name, error=str(error), because=because, cost=0.0, seconds=None)
+
+
+def bare(coroutine: Coroutine[Any, Any, Any]) -> Process:
+    """The process of a coroutine that is not a technique: a signal's trust, say."""
+    frame = _Frame("signal")
+    value = yield from frame.through(coroutine)
+    return Done(value, frame.node(Reply(None), ""))
+
+
+def answer_all(endpoint: Any, payloads: list[Any]) -> list[Any]:
+    """Let one endpoint answer many payloads: each comes to Done or a SpratError."""
+    began = time.perf_counter()
+    if hasattr(endpoint, "encode"):
+        return _encode(endpoint, payloads)
+    try:
+        values = list(endpoint.answer_many(payloads))
+    except SpratError as error:
+        values = [error] * len(payloads)
+    elapsed = time.perf_counter() - began
+    return [v if isinstance(v, SpratError) else done(endpoint, v, elapsed) for v in values]
+
+
+def _encode(encoder: Any, payloads: list[Texts]) -> list[Any]:
+    began = time.perf_counter()
+    vectors = encoder.encode([text for payload in payloads for text in payload.texts])
+    elapsed, at, outcomes = time.perf_counter() - began, 0, list[Any]()
+    total = max(1, len(vectors))
+    for payload in payloads:
+        n = len(payload.texts)
+        # The work is shared: each is charged its part of the batch's time.
+        outcomes.append(done(encoder, vectors[at : at + n], elapsed * n / total))
+        at += n
+    return outcomes
+
+
+def done(endpoint: Any, value: Any, elapsed: float) -> Any:
+    if isinstance(value, Reply):
+        node = (
+            value
+            if value.seconds is not None or getattr(endpoint, "recorded", False)
+            else replace(value, seconds=elapsed)
+        )
+        return Done(node, node)
+    if isinstance(value, Exception):
+        raise value
+    return Done(value, Reply(None, name_of(endpoint), cost=0.0, seconds=elapsed))

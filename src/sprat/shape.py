@@ -1,0 +1,69 @@
+"""Reads a model's shape: its name, its recipe, its endpoints, and whether it can do what is needed of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from .core import Can, Reply, Request
+from .errors import CannotDo
+
+
+def recipe(thing: Any) -> str:
+    """A dataclass as the call that makes it, defaults left out: models first, the rest by keyword."""
+    if not dataclasses.is_dataclass(thing):
+        return object.__repr__(thing)
+    parts: list[str] = []
+    for f in dataclasses.fields(thing):
+        value = getattr(thing, f.name)
+        if not f.repr or (f.default is not dataclasses.MISSING and _same(value, f.default)):
+            continue
+        if f.default_factory is not dataclasses.MISSING and _same(value, f.default_factory()):
+            continue
+        if f.name == "models" and isinstance(value, tuple):
+            parts = [*map(repr, value), *parts]  # pyright: ignore[reportUnknownArgumentType]
+        elif f.name in ("model", "name"):
+            parts.insert(0, repr(value))
+        elif hasattr(value, "shape"):
+            parts.append(f"{f.name}=<{'x'.join(map(str, value.shape))}>")
+        else:
+            parts.append(f"{f.name}={value!r}")
+    word = getattr(thing, "use", "") or type(thing).__name__.lower()
+    return f"{word}({', '.join(parts)})"
+
+
+def _same(a: Any, b: Any) -> bool:
+    return a is b or (type(a) is type(b) and not hasattr(a, "shape") and a == b)
+
+
+def name_of(model: Any) -> str:
+    """The name of an endpoint, or the technique's word."""
+    return str(getattr(model, "name", "") or getattr(model, "use", "") or type(model).__name__.lower())
+
+
+def leaves(model: Any) -> list[Any]:
+    """Every endpoint inside a model, a signal or a tuple of such, each once, in order."""
+    found: dict[int, Any] = {}
+
+    def visit(thing: Any) -> None:
+        if hasattr(thing, "answer_many"):
+            found.setdefault(id(thing), thing)
+        elif isinstance(thing, (tuple, list)):
+            for part in thing:  # pyright: ignore[reportUnknownVariableType]
+                visit(part)
+        elif dataclasses.is_dataclass(thing) and not isinstance(thing, (type, Request, Reply)):
+            for f in dataclasses.fields(thing):
+                visit(getattr(thing, f.name))
+
+    visit(model)
+    return list(found.values())
+
+
+def need(model: Any, can: Can, by: str) -> None:
+    """Check when a model is built that it gives what `by` needs; raises CannotDo."""
+    has = getattr(model, "can", Can.TEXT)
+    if has < can:
+        raise CannotDo(
+            f"{by} needs {can.name.lower()} from every part; '{name_of(model)}' gives {has.name.lower()}.",
+            hint="Use a model that gives them, or a technique that reads text alone: cascade, route, vote.",
+        )
