@@ -1,0 +1,48 @@
+"""Texts to unit vectors: one embedded encoder that needs numpy alone, others by name, and the cache they share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sprat.encoders.cache import CachedEncoder, cached
+    from sprat.encoders.protocol import Encoder
+    from sprat.encoders.sentence import SentenceEncoder
+    from sprat.encoders.static import StaticEncoder
+    from sprat.encoders.tfidf import TfidfEncoder, fit, load, save
+
+__all__ = [
+    "CachedEncoder",
+    "Encoder",
+    "SentenceEncoder",
+    "StaticEncoder",
+    "TfidfEncoder",
+    "cached",
+    "fit",
+    "load",
+    "save",
+]
+
+_WHERE = {
+    "CachedEncoder": "cache",
+    "Encoder": "protocol",
+    "SentenceEncoder": "sentence",
+    "StaticEncoder": "static",
+    "TfidfEncoder": "tfidf",
+    "cached": "cache",
+    "fit": "tfidf",
+    "load": "tfidf",
+    "save": "tfidf",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'sprat.encoders' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(f"sprat.encoders.{_WHERE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,135 @@
+"""The embedded encoder: the mean of int8 wordpiece vectors, a linear map and one hidden layer; numpy alone, no model.
+
+Static distillation as in Model2Vec, trained by recipes/encoder/distil.py from all-MiniLM-L6-v2 (Sentence-BERT, arXiv
+1908.10084); weights/README.md says on what. Checked by benchmarks/encoder.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sprat.encoders.protocol import Rows, check_texts, unit
+from sprat.encoders.wordpiece import WordPieces
+from sprat.errors import BadInput
+
+EMBEDDED = Path(__file__).parent / "weights" / "static.npz"
+_BLOCK = 16
+_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class _Weights:
+    """The file, unpacked: table (features, width) holds whole numbers, so that its sums are exact in any order."""
+
+    digest: str
+    tokens: WordPieces
+    pairs: NDArray[np.int64]
+    table: Rows
+    scale: Rows
+    linear: Rows
+    inner: Rows
+    inner_bias: Rows
+    outer: Rows
+    outer_bias: Rows
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path) -> _Weights:
+    try:
+        raw = path.read_bytes()
+        with np.load(BytesIO(raw), allow_pickle=False) as found:
+            arrays: dict[str, Any] = {k: found[k] for k in found.files}
+        about = json.loads(arrays["about"].tobytes())
+        pieces = arrays["pieces"].tobytes().decode().split("\n")
+
+        def whole(name: str) -> Rows:
+            return arrays[name].astype(np.float32) * arrays[f"{name}_scale"]
+
+        return _Weights(
+            digest=hashlib.sha256(raw).hexdigest()[:12],
+            tokens=WordPieces(pieces, int(about["buckets"])),
+            pairs=np.cumsum(arrays["pairs"]),
+            table=arrays["table"].astype(np.float32),
+            scale=arrays["table_scale"],
+            linear=whole("linear"),
+            inner=whole("inner"),
+            inner_bias=arrays["inner_bias"],
+            outer=whole("outer"),
+            outer_bias=arrays["outer_bias"],
+        )
+    except FileNotFoundError as missing:
+        raise BadInput(
+            f"There are no encoder weights at {path}.", hint="Reinstall sprat, or name another file."
+        ) from missing
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as broken:
+        raise BadInput(f"{path} is not a file of static encoder weights.", hint="Make one with the recipe.") from broken
+
+
+@dataclass(frozen=True)
+class StaticEncoder:
+    """Encodes with the embedded weights, or with others made by the recipe; BadInput where the file is not such."""
+
+    weights: Path = field(default=EMBEDDED)
+
+    @property
+    def name(self) -> str:
+        """`static-` and the first twelve hexadecimal digits of the weights' SHA-256."""
+        return f"static-{_read(self.weights).digest}"
+
+    @property
+    def dim(self) -> int:
+        """Length of a row."""
+        return int(_read(self.weights).linear.shape[1])
+
+    def encode(self, texts: Sequence[str]) -> Rows:
+        """Unit rows (n, dim); a text without words has the row of "nothing"; BadInput where an item is not a str."""
+        found = check_texts(texts)
+        w = _read(self.weights)
+        out = np.empty((len(found), w.linear.shape[1]), np.float32)
+        for at in range(0, len(found), _AT_ONCE):
+            out[at : at + _AT_ONCE] = _head(w, _pool(w, found[at : at + _AT_ONCE]))
+        return out
+
+
+def _pool(w: _Weights, texts: list[str]) -> Rows:
+    """Unit sums (n, width) of the rows of each text's pieces and known neighbouring pairs."""
+    size = len(w.tokens.vocabulary) + w.tokens.buckets
+    flat: list[int] = []
+    ends: list[int] = []
+    for text in texts:
+        flat += w.tokens.ids(text) or [len(w.tokens.vocabulary)]
+        ends.append(len(flat))
+    ids = np.array(flat, np.int64)
+    stops = np.array(ends, np.int64)
+    starts = np.concatenate([np.zeros(1, np.int64), stops[:-1]])
+    sums = np.add.reduceat(w.table[ids], starts, axis=0)
+    if len(w.pairs) and len(ids) > 1:
+        keys = ids[:-1] * size + ids[1:]
+        keys[stops[:-1] - 1] = -1  # the last piece of one text and the first of the next are no neighbours
+        at = np.minimum(np.searchsorted(w.pairs, keys), len(w.pairs) - 1)
+        hits = np.flatnonzero(w.pairs[at] == keys)
+        np.add.at(sums, np.searchsorted(stops, hits, side="right"), w.table[size + at[hits]])
+    pooled = sums * w.scale
+    norms = np.sqrt(np.einsum("ij,ij->i", pooled, pooled))
+    return pooled * (np.sqrt(np.float32(pooled.shape[1])) / np.maximum(norms, 1e-12))[:, None]
+
+
+def _head(w: _Weights, pooled: Rows) -> Rows:
+    """Unit rows (n, dim); blocks have one shape, so that the linear algebra library treats every row alike."""
+    n = len(pooled)
+    blocks = np.zeros((-(-n // _BLOCK), _BLOCK, pooled.shape[1]), np.float32)
+    blocks.reshape(-1, pooled.shape[1])[:n] = pooled
+    hidden = np.maximum(blocks @ w.inner + w.inner_bias, 0.0)
+    out = blocks @ w.linear + hidden @ w.outer + w.outer_bias
+    return unit(out.reshape(-1, out.shape[2])[:n])
