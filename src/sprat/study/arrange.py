@@ -73,7 +73,8 @@ def arrange(
     loss, gain = np.asarray(losses, float), np.asarray(savings, float)
     if loss.ndim != 2 or gain.shape != loss.shape[1:] or not len(loss) or n < 1:
         raise BadInput("A list is arranged from losses (units, settings), one saving per setting, and n >= 1.")
-    tried = [i for i in front(-loss.mean(axis=0), -gain) if loss[:, i].mean() < 0 < gain[i]]
+    hopeful = loss.mean(axis=0) < loss.std(axis=0) / np.sqrt(len(loss))  # a standard error past the limit may be luck
+    tried = [i for i in front(-loss.mean(axis=0), -gain) if hopeful[i] and gain[i] > 0]
     tried = _thinned(tried, gain, settings)
     if not tried:
         return Arranged((), np.zeros(0), 0.0, 1.0)
@@ -86,7 +87,7 @@ def arrange(
 def _thinned(places: list[int], gain: Floats, most: int) -> list[int]:
     if len(places) <= most:
         return places
-    wanted = np.linspace(gain[places[0]], gain[places[-1]], most)
+    wanted: Floats = np.linspace(float(gain[places[0]]), float(gain[places[-1]]), most)
     nearest = np.abs(gain[places] - wanted[:, None]).argmin(axis=1)
     return [places[i] for i in np.unique(nearest)]
 
@@ -98,9 +99,9 @@ def _passes(
     rng = np.random.default_rng(seed)
     resample = rng.integers(0, len(loss), (samples, len(loss)))
     drawn = np.take_along_axis(resample, rng.integers(0, len(loss), (samples, n)), axis=1)
-    # Rows are drawn independently, so any order does; sorting would add nothing.
-    wealth = log_wealth(loss[drawn.T], top, delta, spread)
-    return wealth >= np.log(1 / delta) - 1e-12
+    # Rows are drawn independently, so any order does; in parts, so that memory stays small.
+    parts = [log_wealth(loss[part.T], top, delta, spread) for part in np.array_split(drawn, max(1, samples // 50))]
+    return np.concatenate(parts) >= np.log(1 / delta) - 1e-12
 
 
 def _insert(passed: NDArray[np.bool_], gain: Floats, longest: int) -> tuple[list[int], float, float]:
