@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from sprat.errors import BadInput
 from sprat.study.arrange import front
@@ -169,7 +169,7 @@ def bootstrap(
     groups: dict[object, list[int]] = {}
     for row, unit in enumerate(units if units is not None else range(n)):
         groups.setdefault(unit, []).append(row)
-    rows = [np.array(g, dtype=np.int64) for g in groups.values()]
+    rows: list[NDArray[np.int64]] = [np.array(g, dtype=np.int64) for g in groups.values()]
     single = all(len(r) == 1 for r in rows)
     rng = np.random.default_rng(seed)
     found: list[float] = []

@@ -1,0 +1,1 @@
+"""The main job: candidates, a certificate, a frontier, advice, a report."""
