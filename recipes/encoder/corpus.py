@@ -128,10 +128,23 @@ def _sources(root: Path, rng: random.Random) -> dict[str, tuple[int, list[str]]]
 
 def _exam_like(sources: dict[str, tuple[int, list[str]]], keep: int, rng: random.Random) -> list[str]:
     """Sentences of one source put together as a stem with four short options."""
-    expository = (
-        "pubmedqa_context bioasq wikitext_a wikitext_b speeches licences dolly_output cranfield xquad_context qnli "
-        "onestop peps summedits_scitldr mnli truthfulqa"
-    ).split()
+    expository = [
+        "pubmedqa_context",
+        "bioasq",
+        "wikitext_a",
+        "wikitext_b",
+        "speeches",
+        "licences",
+        "dolly_output",
+        "cranfield",
+        "xquad_context",
+        "qnli",
+        "onestop",
+        "peps",
+        "summedits_scitldr",
+        "mnli",
+        "truthfulqa",
+    ]
     out: list[str] = []
     for _ in range(keep):
         texts = sources[rng.choice(expository)][1]

@@ -24,6 +24,8 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import itertools
+
 import numpy as np
 import torch
 from corpus import read_corpus
@@ -42,6 +44,7 @@ class Options:
 
     seed: int = 20
     scale: float = 0.6
+    texts: int = 69_000
     width: int = 128
     dim: int = 256
     hidden: int = 256
@@ -101,7 +104,7 @@ def common_pairs(ids: list[list[int]], size: int, keep: int) -> np.ndarray:
     """The `keep` most frequent neighbouring pairs as sorted keys first * size + second, int64."""
     counts: Counter[int] = Counter()
     for row in ids:
-        counts.update(a * size + b for a, b in zip(row, row[1:], strict=False))
+        counts.update(a * size + b for a, b in itertools.pairwise(row))
     return np.sort(np.array([k for k, _ in sorted(counts.items(), key=lambda i: (-i[1], i[0]))[:keep]], np.int64))
 
 
@@ -223,7 +226,9 @@ def quantise(values: np.ndarray, levels: float) -> tuple[np.ndarray, np.ndarray]
     return np.clip(np.rint(values / scale), -127, 127).astype(np.int8), scale
 
 
-def save(path: Path, student: Student, pieces: list[str], pairs: np.ndarray, o: Options, notes: dict[str, object]) -> int:
+def save(
+    path: Path, student: Student, pieces: list[str], pairs: np.ndarray, o: Options, notes: dict[str, object]
+) -> int:
     """Writes the weights, whole or not at all; returns their size in bytes."""
     arrays: dict[str, np.ndarray] = {}
     named = {
@@ -233,9 +238,7 @@ def save(path: Path, student: Student, pieces: list[str], pairs: np.ndarray, o: 
         "outer": student.outer.weight.T,
     }
     for key, tensor in named.items():
-        arrays[key], arrays[f"{key}_scale"] = quantise(
-            tensor.detach().numpy(), o.levels if key == "table" else 30.0
-        )
+        arrays[key], arrays[f"{key}_scale"] = quantise(tensor.detach().numpy(), o.levels if key == "table" else 30.0)
     arrays["inner_bias"] = student.inner.bias.detach().numpy()
     arrays["outer_bias"] = student.outer.bias.detach().numpy()
     arrays["pairs"] = np.diff(pairs, prepend=0).astype(np.int64)
@@ -253,7 +256,9 @@ def save(path: Path, student: Student, pieces: list[str], pairs: np.ndarray, o: 
 def main() -> None:
     """Runs the recipe."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--data", type=Path, default=os.environ.get("SPRAT_DATA"), required="SPRAT_DATA" not in os.environ)
+    parser.add_argument(
+        "--data", type=Path, default=os.environ.get("SPRAT_DATA"), required="SPRAT_DATA" not in os.environ
+    )
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=2)
@@ -263,7 +268,7 @@ def main() -> None:
     o = Options(**{k: getattr(args, k) for k in Options().__dict__})
     torch.set_num_threads(args.threads)
 
-    texts = read_corpus(Path(args.data), o.seed, o.scale)
+    texts = read_corpus(Path(args.data), o.seed, o.scale)[: o.texts]
     target = teacher_vectors(texts, args.work, args.threads)
     pieces = teacher_pieces()
     tokens = WordPieces(pieces, o.buckets)
@@ -272,7 +277,9 @@ def main() -> None:
     counts = np.bincount(np.concatenate(ids[:-HELD_OUT]), minlength=size)
     pairs = common_pairs(ids[:-HELD_OUT], size, o.phrases)
     rows = with_pairs(ids, size, pairs)
-    print(f"{len(texts)} texts, {len(pieces)} pieces, {sum(map(len, rows)) / len(rows):.1f} features a text", flush=True)
+    print(
+        f"{len(texts)} texts, {len(pieces)} pieces, {sum(map(len, rows)) / len(rows):.1f} features a text", flush=True
+    )
     table, axes = start_table(pieces, pairs, size, counts, args.work, o, args.threads)
     student = train(rows, target, table, axes, o)
     held = np.arange(len(rows) - HELD_OUT, len(rows))
