@@ -175,7 +175,7 @@ def bootstrap(
     found: list[float] = []
     for _ in range(times):
         drawn = rng.integers(0, len(rows), len(rows))
-        picked = drawn if single else np.concatenate([rows[i] for i in drawn])
+        picked: NDArray[np.int64] = drawn if single else np.concatenate([rows[int(i)] for i in drawn])
         try:
             found.append(float(statistic(*(a[picked] for a in data))))
         except BadInput:
