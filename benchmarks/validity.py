@@ -291,10 +291,9 @@ def page(record: dict[str, Any]) -> str:
         "",
         f"MMLU-Pro, {SMALL} before {LARGE}, peers {' and '.join(PEERS)}; a missing answer is wrong.",
         f"{record['fit rows']} fit rows, fixed; {record['candidates']} candidates, {record['settings']} settings,",
-        f"scored out of fold; one list; delta = {DELTA}; {record['resamples']} samples of n calibration rows drawn with",
-        f"replacement from {record['pool rows']} others, whose mean is the truth. All in per cent; ± is one",
-        "standard error. "
-        "The share kept small counts refusals as 0, and not the price of the peers. Ceiling: the largest share of any",
+        f"scored out of fold; one list; delta = {DELTA}; {record['resamples']} samples of n calibration rows drawn",
+        f"with replacement from {record['pool rows']} others, whose mean is the truth. All in per cent; ± is one standard",
+        "error. The share kept small counts refusals as 0, and not the price of the peers. Ceiling: the largest share of any",
         "setting that truly keeps the promise.",
         "",
     ]
@@ -308,8 +307,8 @@ def page(record: dict[str, Any]) -> str:
     out += table([*head, *(f"control: {c}" for c in controls)], rows)
     out += [
         "Controls (300 samples each). Naive: of all settings, the cheapest whose mean loss on the calibration rows is",
-        "at most 0. Per candidate: each candidate's list is walked on its own at delta, and the cheapest that passes is",
-        "shipped. Per setting: the same with every setting tested on its own.",
+        "at most 0. Per candidate: each candidate's list is walked on its own at delta, and the cheapest that passes",
+        "is shipped. Per setting: the same with every setting tested on its own.",
         "",
         "## Other fit splits (200 samples each)",
         "",
