@@ -292,9 +292,9 @@ def page(record: dict[str, Any]) -> str:
         f"MMLU-Pro, {SMALL} before {LARGE}, peers {' and '.join(PEERS)}; a missing answer is wrong.",
         f"{record['fit rows']} fit rows, fixed; {record['candidates']} candidates, {record['settings']} settings,",
         f"scored out of fold; one list; delta = {DELTA}; {record['resamples']} samples of n calibration rows drawn",
-        f"with replacement from {record['pool rows']} others, whose mean is the truth. All in per cent; ± is one standard",
-        "error. The share kept small counts refusals as 0, and not the price of the peers. Ceiling: the largest share of any",
-        "setting that truly keeps the promise.",
+        f"with replacement from {record['pool rows']} others, whose mean is the truth. All in per cent; ± is one",
+        "standard error. The share kept small counts refusals as 0, and not the price of the peers. Ceiling: the largest",
+        "share of any setting that truly keeps the promise.",
         "",
     ]
     head = ["promise", "n", "violations", "refused", "share kept small", "ceiling"]
