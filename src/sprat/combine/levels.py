@@ -1,0 +1,39 @@
+"""What cascade and route share: a signal and a threshold per model but the last, and a thread's known model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..core import Request
+from ..errors import BadInput
+from ..shape import leaves, name_of
+
+
+def levels(
+    technique: str, models: Sequence[Any], trust: Any, at_least: float | Sequence[float]
+) -> tuple[tuple[Any, ...], tuple[float, ...]]:
+    """One signal and one threshold for each model but the last; raises BadInput where their numbers don't fit."""
+    if not models:
+        raise BadInput(f"{technique} needs at least one model.")
+    n = len(models) - 1
+    thresholds = tuple(float(t) for t in at_least) if isinstance(at_least, Sequence) else (float(at_least),) * n
+    signals = tuple(trust) if isinstance(trust, (tuple, list)) else (trust,) * n  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    for what, given in (("signals", signals), ("thresholds", thresholds)):
+        if len(given) != n:  # pyright: ignore[reportUnknownArgumentType]
+            raise BadInput(f"{technique} of {n + 1} models needs {n} {what}; got {len(given)}.")  # pyright: ignore[reportUnknownArgumentType]
+    if any(s is None and 0 < t <= 1 for s, t in zip(signals, thresholds, strict=True)):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        raise BadInput(
+            f"{technique} needs a signal to compare with at_least.",
+            hint="Pass trust=..., for example sprat.signals.logprob().",
+        )
+    return signals, thresholds  # pyright: ignore[reportUnknownVariableType]
+
+
+def known_model(models: Sequence[Any], request: Request) -> tuple[int, str]:
+    """Where a later turn of a thread goes: to the model that answered it before, else to the last, largest one."""
+    for i, model in enumerate(models):
+        names = {name_of(model), *(name_of(leaf) for leaf in leaves(model))}
+        if request.answered_by in names:
+            return i, f"the thread was answered by {request.answered_by}"
+    return len(models) - 1, "a later turn of a thread whose model is not known"

@@ -1,0 +1,1 @@
+"""Where answers come from: the only place with I/O."""

@@ -1,0 +1,1 @@
+"""(models, data) -> numbers: graders and measures."""

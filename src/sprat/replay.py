@@ -1,0 +1,169 @@
+"""Answers from recorded calls: offline, free and exact; what is missing is said, never guessed.
+
+The key of a call is (model, canonical request, sample). A recorded call that does not say its sampling options answers
+whatever sampling options are asked for; one that says them answers only these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from .core import SAMPLING, Can, Endpoint, Piece, Reply, Request
+from .data import Call, Dataset, Example
+from .drivers import batch
+from .errors import BadInput, CannotDo, NotRecorded, SpratError
+from .shape import leaves, name_of
+
+
+def _unsampled(request: Request) -> Request:
+    return replace(request, options={k: v for k, v in request.options.items() if k not in SAMPLING})
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The recorded calls of a dataset, found by model, canonical request and sample."""
+
+    data: Dataset
+
+    @cached_property
+    def _calls(self) -> dict[tuple[str, str], Reply]:
+        calls: dict[tuple[str, str], Reply] = {}
+        for example in self.data:
+            for call in example.calls:
+                request = example.request.drawn(call.sample, **(call.options or {}))
+                said = SAMPLING & request.options.keys()
+                calls.setdefault((call.model, request.key if said else "any " + request.key), call.reply)
+        return calls
+
+    def reply(self, model: str, request: Request) -> Reply:
+        """The recorded reply; raises NotRecorded."""
+        found = self._calls.get((model, request.key)) or self._calls.get((model, "any " + _unsampled(request).key))
+        if found is None:
+            draw = f" (draw {request.sample})" if request.sample else ""
+            raise NotRecorded(
+                f"No call of '{model}' is recorded for the request '{request.text[:60]}'{draw}.",
+                hint="A technique that changes the prompt or draws more samples needs live calls: see `sprat collect`.",
+            )
+        return found
+
+    def swap(self, endpoint: Any) -> Any:
+        """What stands for an endpoint in a replay: its recording; an offline helper stays itself."""
+        if hasattr(endpoint, "encode") or getattr(endpoint, "offline", False):
+            return endpoint
+        return Recorded(name_of(endpoint), self)
+
+
+@dataclass(frozen=True, repr=False)
+class Recorded(Endpoint):
+    """A model known only by its recorded calls."""
+
+    name: str
+    recording: Recording | None = None
+    use = "recorded"
+    recorded = True
+
+    @property
+    def can(self) -> Can:
+        """LOGPROBS where the recording holds them."""
+        data = self.recording.data if self.recording else ()
+        first = next((r for e in data if (r := e.reply(self.name))), None)
+        return Can.LOGPROBS if first is None or first.logprobs is not None else Can.TEXT
+
+    def answer_many(self, requests: Sequence[Request]) -> list[Reply | Exception]:
+        """The recorded replies; what is not recorded comes back as NotRecorded."""
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: Request) -> Reply | Exception:
+        if self.recording is None:
+            return NotRecorded(
+                f"'{self.name}' is known by name alone.", hint="Give its url, or replay it from a recording."
+            )
+        try:
+            return self.recording.reply(self.name, request)
+        except SpratError as error:
+            return error
+
+    async def pieces(self, request: Request) -> AsyncIterator[Piece]:
+        """The recorded reply token by token; raises CannotDo without token log-probabilities."""
+        reply = self._answer(request)
+        if isinstance(reply, Exception):
+            raise reply
+        if reply.tokens is None or reply.logprobs is None:
+            raise CannotDo(
+                f"'{self.name}' has no recorded token log-probabilities, so its draft can't be watched in a replay.",
+                hint="Record with logprobs, or replay a technique that reads whole replies.",
+            )
+        for token, logprob in zip(reply.tokens, reply.logprobs, strict=True):
+            yield Piece(token, (token,), (logprob,))
+        yield Piece(reply=reply)
+
+
+def replay(model: Any, data: Dataset, *, at_once: bool = False) -> list[Reply]:
+    """Answer every row of the dataset from its recorded calls; a row that can't be comes back with `error` set.
+
+    `at_once` counts time and cancelled calls as the concurrent driver would; else every ask is in turn.
+    """
+    recording = Recording(data)
+    return batch(model, [e.request for e in data], recording.swap, at_once)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of a dataset a model can be replayed on; `missing` counts the first live call each other row needs."""
+
+    rows: int
+    answered: int
+    missing: dict[str, int]
+
+
+def coverage(model: Any, data: Dataset) -> Coverage:
+    """How many rows the recorded calls answer, and which models' calls are missing for the others."""
+    replies = replay(model, data)
+    missing: dict[str, int] = {}
+    for reply in replies:
+        if reply.error:
+            lacking = next((leaf.model for leaf in reply.leaves() if leaf.error), "") or "?"
+            missing[lacking] = missing.get(lacking, 0) + 1
+    return Coverage(len(data), sum(r.ok for r in replies), missing)
+
+
+def record(model: Any, data: Dataset, *, at_once: bool = False) -> tuple[Dataset, list[Reply]]:
+    """Run a model live on every row; give the dataset with every leaf call recorded, and the replies."""
+    captured: dict[str, list[Call]] = {}
+    replies: list[Reply] = []
+    examples: list[Example] = []
+    for example in data:
+        captured.clear()
+        spies = {id(e): _Spy(e, captured) for e in leaves(model)}
+        reply = batch(model, [example.request], lambda e, s=spies: s.get(id(e), e), at_once)[0]
+        replies.append(reply)
+        examples.append(replace(example, calls=(*example.calls, *(c for calls in captured.values() for c in calls))))
+    return replace(data, examples=tuple(examples)), replies
+
+
+@dataclass(frozen=True, repr=False)
+class _Spy(Endpoint):
+    endpoint: Any
+    captured: dict[str, list[Call]]
+
+    @property
+    def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return name_of(self.endpoint)
+
+    def answer_many(self, requests: Sequence[Request]) -> list[Reply | Exception]:
+        answers = list(self.endpoint.answer_many(requests))
+        for request, answer in zip(requests, answers, strict=True):
+            if isinstance(answer, Reply):
+                said = {k: v for k, v in request.options.items() if k in SAMPLING}
+                self.captured.setdefault(self.name, []).append(Call(self.name, answer, request.sample, said or None))
+        return answers
+
+
+def required(data: Dataset, models: Sequence[str]) -> None:
+    """Check that there are rows, and calls of at least these models."""
+    if not len(data):
+        raise BadInput("The calls file holds no rows.", hint="Each line needs at least: prompt, model, reply.")
+    data.require(models)
