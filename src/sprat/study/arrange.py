@@ -10,6 +10,8 @@ chance to fail. So the list starts where the fit rows say that a test at the pla
 always to a larger saving, in steps that are worth the chance of failing. Concretely: samples of n rows are drawn from
 the fit rows (from a resample of them, since the fit rows are a sample too), all settings of the front are tested on
 each, and settings are put into the list one by one, as long as the mean saving of the walk over the samples rises.
+Then up to three safer ones are put before it, where that changed no sample: they cost nothing if the fit rows are
+right, and save the walk from ending at once where those flatter the first setting.
 All of it reads fit rows only, so nothing here can break the promise; optimism here costs saving, not validity.
 """
 
@@ -120,6 +122,11 @@ def _insert(passed: NDArray[np.bool_], gain: Floats, longest: int) -> tuple[list
         if score <= best + 1e-9:
             break
         chosen, best = sorted([*chosen, -place]), score
+    safer = range(chosen[0]) if chosen else range(0)
+    free = [i for i in safer if value([i, *chosen]) >= best - 1e-9]
+    for i in sorted({free[len(free) * part // 3] for part in range(3)} if free else set[int](), reverse=True):
+        if value([i, *chosen]) >= best - 1e-9:
+            chosen = [i, *chosen]
     refused = 1 - float(passed[:, chosen[0]].mean()) if chosen else 1.0
     return chosen, best, refused
 
