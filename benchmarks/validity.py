@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from mmlu_pro import LARGE, PEERS, SMALL, candidates, load, settings, split
 
+from sprat.study import metrics
 from sprat.study.arrange import arrange
 from sprat.study.certify import CAUTION, FIXED_BETS, Promise, log_wealth, shuffled, stop_at_failure
 
@@ -192,6 +193,22 @@ def power(seed: int) -> list[dict[str, Any]]:
     return found
 
 
+def routers(scored: dict[str, tuple[Any, Any]], small: np.ndarray, large: np.ndarray) -> list[dict[str, Any]]:
+    """Each candidate's APGR and CPT on the pool, and its APGR less prompt length's, with paired intervals."""
+
+    def above(keep: np.ndarray, length: np.ndarray, s: np.ndarray, b: np.ndarray) -> float:
+        return metrics.apgr(keep, s, b) - metrics.apgr(length, s, b)
+
+    length = scored["short prompt"][1]
+    found = []
+    for name, (_, keep) in scored.items():
+        apgr = metrics.bootstrap(metrics.apgr, keep, small, large, times=200)
+        gap = metrics.bootstrap(above, keep, length, small, large, times=200)
+        crossings = {f"CPT{x}": metrics.cpt(keep, small, large, x / 100) for x in (50, 80, 95)}
+        found.append({"candidate": name, "APGR": apgr[:3], "above prompt length": gap[:3], **crossings})
+    return sorted(found, key=lambda r: -r["APGR"][0])
+
+
 # The record --------------------------------------------------------------------------------------------------------
 
 
@@ -208,11 +225,14 @@ def main() -> None:
     others: list[dict[str, Any]] = []
     for seed in range(args.seed, args.seed + args.splits):
         fit, pool = split(data, seed)
-        names, kept_fit, kept_pool = settings(candidates(data, fit, pool, seed))
+        scored = candidates(data, fit, pool, seed)
+        names, kept_fit, kept_pool = settings(scored)
         sides = [
             (data["small"][rows], data["large"][rows], kept) for rows, kept in ((fit, kept_fit), (pool, kept_pool))
         ]
         first = seed == args.seed
+        if first:
+            ranked = routers(scored, data["small"][pool], data["large"][pool])
         for promise in PROMISES:
             for n in SIZES:
                 found = study(promise, n, names, *sides, args.resamples if first else 200, seed)
@@ -232,6 +252,7 @@ def main() -> None:
         "command": " ".join(["python benchmarks/validity.py", *sys.argv[1:]]),
         "studies": studies,
         "other fit splits": others,
+        "candidates on the pool": ranked,
         "nulls": nulls(args.resamples, args.seed),
         "power": power(args.seed),
     }
@@ -354,6 +375,13 @@ def page(record: dict[str, Any]) -> str:
     head = list(record["power"][0])
     rows = [[str(s["n"]), *(percent(s[h]) for h in head[1:])] for s in record["power"]]
     out += table(head, rows)
+    out += ["## The candidates on the pool", "", "APGR with 95 % bootstrap intervals (paired for the difference).", ""]
+    rows = [
+        [r["candidate"], *("{:.3f} [{:.3f}, {:.3f}]".format(*r[k]) for k in ("APGR", "above prompt length"))]
+        + [percent(r[f"CPT{x}"]) for x in (50, 80, 95)]
+        for r in record["candidates on the pool"]
+    ]
+    out += table(["candidate", "APGR", "above prompt length", "CPT50", "CPT80", "CPT95"], rows)
     out += ["Bars missed: " + ("; ".join(record["failed bars"]) or "none") + ".", ""]
     return "\n".join(out)
 

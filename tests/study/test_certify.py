@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from dataclasses import replace
 from math import comb, log
 
@@ -370,6 +372,18 @@ def test_changed_counts_do_not_add_up():
     found = issued()
     better = replace(found.tried[0], counts=tuple(reversed(found.tried[0].counts)))
     assert check(replace(found, tried=(better, *found.tried[1:]))) != []
+
+
+def test_a_certificate_of_losses_that_are_all_different_verifies():
+    loss = certify.by_unit(np.random.default_rng(8).uniform(-1, 0.5, 300), [i // 3 for i in range(300)])
+    found = issue(WITHIN, ["a"], loss[:, None], [0.2], 0.1, rows=300, seed=3, data_hash="0", date="2026-11-20")
+    assert (found.units, found.certified, check(from_json(to_json(found)))) == (100, "a", [])
+
+
+def test_a_check_needs_numpy_alone():
+    code = "import sys, sprat.study.certificate; print([m for m in ('scipy', 'sklearn', 'polars') if m in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
 
 
 def test_a_refusal_verifies_too():
