@@ -125,22 +125,25 @@ def with_pairs(ids: list[list[int]], size: int, pairs: np.ndarray) -> list[np.nd
 
 
 class Student(nn.Module):
-    """Mean of table rows, scaled to length one -> linear + one hidden layer -> unit row."""
+    """Sum of table rows scaled to length one, how many, how alike -> linear + one hidden layer -> unit row."""
 
     def __init__(self, table: torch.Tensor, linear: torch.Tensor, hidden: int) -> None:
         super().__init__()
         width, dim = table.shape[1], linear.shape[0]
         self.table = nn.Parameter(table.clone())
         self.start = table.clone()
-        self.linear = nn.Parameter(linear.clone())
-        self.inner = nn.Linear(width, hidden)
+        self.linear = nn.Parameter(torch.cat([linear, torch.zeros(dim, 2)], dim=1))
+        self.inner = nn.Linear(width + 2, hidden)
         self.outer = nn.Linear(hidden, dim)
         nn.init.zeros_(self.outer.weight)
         nn.init.zeros_(self.outer.bias)
 
     def forward(self, flat: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
         pooled = nn.functional.embedding_bag(flat, self.table, starts, mode="sum")
-        p = nn.functional.normalize(pooled, dim=1) * self.table.shape[1] ** 0.5
+        norm = pooled.norm(dim=1, keepdim=True).clamp(min=1e-6)
+        count = torch.diff(starts, append=torch.tensor([len(flat)]))[:, None].float()
+        # A mean forgets how long the text was and whether its words agree; the teacher's vector shows both.
+        p = torch.cat([pooled / norm * self.table.shape[1] ** 0.5, count.log(), norm.log()], dim=1)
         out = p @ self.linear.T + self.outer(torch.relu(self.inner(p)))
         return nn.functional.normalize(out, dim=1)
 

@@ -24,6 +24,8 @@ def recipe(thing: Any) -> str:
             parts = [*map(repr, value), *parts]  # pyright: ignore[reportUnknownArgumentType]
         elif f.name in ("model", "name"):
             parts.insert(0, repr(value))
+        elif callable(value) and hasattr(value, "__name__"):
+            parts.append(f"{f.name}={value.__name__.strip('<>')}")
         elif hasattr(value, "shape"):
             parts.append(f"{f.name}=<{'x'.join(map(str, value.shape))}>")
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from ..core import Request
 from ..errors import BadInput
@@ -18,16 +18,16 @@ def levels(
         raise BadInput(f"{technique} needs at least one model.")
     n = len(models) - 1
     thresholds = tuple(float(t) for t in at_least) if isinstance(at_least, Sequence) else (float(at_least),) * n
-    signals = tuple(trust) if isinstance(trust, (tuple, list)) else (trust,) * n  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    for what, given in (("signals", signals), ("thresholds", thresholds)):
-        if len(given) != n:  # pyright: ignore[reportUnknownArgumentType]
-            raise BadInput(f"{technique} of {n + 1} models needs {n} {what}; got {len(given)}.")  # pyright: ignore[reportUnknownArgumentType]
-    if any(s is None and 0 < t <= 1 for s, t in zip(signals, thresholds, strict=True)):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    signals = tuple(cast("Sequence[Any]", trust)) if isinstance(trust, (tuple, list)) else (trust,) * n
+    for what, given in (("signals", len(signals)), ("thresholds", len(thresholds))):
+        if given != n:
+            raise BadInput(f"{technique} of {n + 1} models needs {n} {what}; got {given}.")
+    if any(s is None and 0 < t <= 1 for s, t in zip(signals, thresholds, strict=True)):
         raise BadInput(
             f"{technique} needs a signal to compare with at_least.",
             hint="Pass trust=..., for example sprat.signals.logprob().",
         )
-    return signals, thresholds  # pyright: ignore[reportUnknownVariableType]
+    return signals, thresholds
 
 
 def known_model(models: Sequence[Any], request: Request) -> tuple[int, str]:

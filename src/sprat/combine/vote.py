@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core import Model, Reply, Request, Technique, ask, together
 from ..errors import BadInput
-from ..measure.answers import final_answer
+from ..answers import final_answer
 
 
 @dataclass(frozen=True, repr=False)

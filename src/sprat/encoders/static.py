@@ -1,4 +1,4 @@
-"""The embedded encoder: the mean of int8 wordpiece vectors, a linear map and one hidden layer; numpy alone, no model.
+"""The embedded encoder: a sum of int8 wordpiece vectors, a linear map and one hidden layer; numpy alone.
 
 Static distillation as in Model2Vec, trained by recipes/encoder/distil.py from all-MiniLM-L6-v2 (Sentence-BERT, arXiv
 1908.10084); weights/README.md says on what. Checked by benchmarks/encoder.py.
@@ -103,7 +103,7 @@ class StaticEncoder:
 
 
 def _pool(w: _Weights, texts: list[str]) -> Rows:
-    """Unit sums (n, width) of the rows of each text's pieces and known neighbouring pairs."""
+    """Sums of the rows of each text's pieces and known pairs, scaled alike; log count and log norm: (n, width + 2)."""
     size = len(w.tokens.vocabulary) + w.tokens.buckets
     flat: list[int] = []
     ends: list[int] = []
@@ -113,16 +113,20 @@ def _pool(w: _Weights, texts: list[str]) -> Rows:
     ids = np.array(flat, np.int64)
     stops = np.array(ends, np.int64)
     starts = np.concatenate([np.zeros(1, np.int64), stops[:-1]])
+    counts = stops - starts
     sums = np.add.reduceat(w.table[ids], starts, axis=0)
     if len(w.pairs) and len(ids) > 1:
         keys = ids[:-1] * size + ids[1:]
         keys[stops[:-1] - 1] = -1  # the last piece of one text and the first of the next are no neighbours
         at = np.minimum(np.searchsorted(w.pairs, keys), len(w.pairs) - 1)
         hits = np.flatnonzero(w.pairs[at] == keys)
-        np.add.at(sums, np.searchsorted(stops, hits, side="right"), w.table[size + at[hits]])
+        owners = np.searchsorted(stops, hits, side="right")
+        np.add.at(sums, owners, w.table[size + at[hits]])
+        counts += np.bincount(owners, minlength=len(counts))
     pooled = sums * w.scale
-    norms = np.sqrt(np.einsum("ij,ij->i", pooled, pooled))
-    return pooled * (np.sqrt(np.float32(pooled.shape[1])) / np.maximum(norms, 1e-12))[:, None]
+    norms = np.maximum(np.sqrt(np.einsum("ij,ij->i", pooled, pooled)), 1e-6)
+    scaled = pooled * (np.sqrt(np.float32(pooled.shape[1])) / norms)[:, None]
+    return np.hstack([scaled, np.log(counts)[:, None], np.log(norms)[:, None]]).astype(np.float32)
 
 
 def _head(w: _Weights, pooled: Rows) -> Rows:

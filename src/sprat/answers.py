@@ -1,11 +1,11 @@
-"""Reads the answer out of a reply, so that two replies can be compared: a letter, a number, a tool call, or the text."""
+"""Reads the answer out of a reply, so that replies can be compared: a letter, a number, a tool call, or the text."""
 
 from __future__ import annotations
 
 import json
 import re
 
-from ..core import Reply
+from .core import Reply
 
 _LETTER = re.compile(
     r"answer is:?\s*\(?\**\(?([A-Z])\b|\\boxed\{\(?([A-Z])\)?\}|^\s*\(?([A-Z])\)?[.:]?\s*$", re.MULTILINE
