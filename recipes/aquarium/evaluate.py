@@ -56,7 +56,7 @@ def asked(paths: list[Path], n: int, seed: int) -> Iterable[Outcome]:
     for path in paths:
         replies = TinyLlama.load(path).generate([one.prompt for one in drawn])
         for one, reply in zip(drawn, replies, strict=True):
-            yield str(path), one.task, one.difficulty, float(reply.text == one.answer)
+            yield f"{path.parent.name}/{path.stem}"[-14:], one.task, one.difficulty, float(reply.text == one.answer)
 
 
 def recorded(path: Path) -> Iterable[Outcome]:
