@@ -43,8 +43,8 @@ class Example:
     meta: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def reply(self, model: str) -> Reply | None:
-        """The model's first recorded reply."""
-        return next((c.reply for c in self.calls if c.model == model and c.sample == 0), None)
+        """The model's recorded reply; a draw that says its sampling options is not it."""
+        return next((c.reply for c in self.calls if c.model == model and c.sample == 0 and not c.options), None)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import FunctionType
 from typing import Any
 
 from .core import Can, Reply, Request
@@ -24,7 +25,7 @@ def recipe(thing: Any) -> str:
             parts = [*map(repr, value), *parts]  # pyright: ignore[reportUnknownArgumentType]
         elif f.name in ("model", "name"):
             parts.insert(0, repr(value))
-        elif callable(value) and hasattr(value, "__name__"):
+        elif isinstance(value, FunctionType):
             parts.append(f"{f.name}={value.__name__.strip('<>')}")
         elif hasattr(value, "shape"):
             parts.append(f"{f.name}=<{'x'.join(map(str, value.shape))}>")

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..answers import final_answer
 from ..core import Model, Reply, Request, Technique, ask, together
 from ..errors import BadInput
-from ..answers import final_answer
 
 
 @dataclass(frozen=True, repr=False)
