@@ -149,10 +149,7 @@ def test_the_aimed_test_has_nearly_the_whole_level_at_the_null_and_the_mixture_w
 @given(st.permutations(list(range(12))), st.integers(0, 2**32))
 def test_the_order_of_the_rows_does_not_matter(rows: list[int], seed: int):
     loss = np.array([[0.9, -0.1]] * 2 + [[-0.1, -1.1]] * 3 + [[-0.1, -0.1]] * 7)
-    assert (
-        certify.p_values(loss[rows], 0.9, 0.1, None, seed).tolist()
-        == certify.p_values(loss, 0.9, 0.1, None, seed).tolist()
-    )
+    assert certify.p_values(loss[rows], 0.9, 0.1, seed).tolist() == certify.p_values(loss, 0.9, 0.1, seed).tolist()
     assert certify.fixed_bets(loss[rows], 0.9).tolist() == certify.fixed_bets(loss, 0.9).tolist()
 
 
@@ -163,15 +160,21 @@ def test_smaller_losses_give_smaller_fixed_bet_p_values():
 
 def test_no_regression_at_all_still_needs_the_rows_that_the_margin_allows():
     few, enough = np.full(60, -0.02), np.full(160, -0.02)
-    assert certify.p_values(few, 0.98, 0.1, 4e-4) > 0.1
-    assert certify.p_values(enough, 0.98, 0.1, 4e-4) == pytest.approx(0.1, abs=0.003)
+    assert certify.p_values(few, 0.98, 0.1, 0, 4e-4) > 0.1
+    assert certify.p_values(enough, 0.98, 0.1, 0, 4e-4) == pytest.approx(0.1, abs=0.003)
 
 
 def test_settings_are_tested_as_if_each_were_alone():
     loss = ternary(np.random.default_rng(1), (200, 3), 0.1, 0.05, 0.1)
     spread = np.array([0.1, 0.2, 0.3])
-    alone = [float(certify.p_values(loss[:, j], 0.9, 0.1, spread[j], 5)) for j in range(3)]
-    assert certify.p_values(loss, 0.9, 0.1, spread, 5).tolist() == pytest.approx(alone)
+    alone = [float(certify.p_values(loss[:, j], 0.9, 0.1, 5, spread[j])) for j in range(3)]
+    assert certify.p_values(loss, 0.9, 0.1, 5, spread).tolist() == pytest.approx(alone)
+
+
+def test_over_data_and_seeds_together_the_shuffled_test_errs_at_most_delta():
+    loss = ternary(np.random.default_rng(9), (100, 800), 0.15, 0.05, 0.1)
+    p = [float(certify.p_values(loss[:, i], 0.9, 0.1, certify.seed_from(str(i)), 0.2)) for i in range(800)]
+    assert np.mean(np.array(p) <= 0.1 * (1 + 1e-12)) <= 0.1 + 2 * 0.0106
 
 
 def test_the_seeded_order_never_changes():
@@ -232,9 +235,9 @@ def test_a_walk_stops_at_the_first_failure(p: list[float], certified: int | None
 
 def test_lists_share_delta():
     loss = np.full((400, 2), -0.1)
-    assert [w.delta for w in certify.walk_several([loss, loss], 0.1, 0.9)] == [0.05, 0.05]
+    assert [w.delta for w in certify.walk_several([loss, loss], 0.1, 0.9, 0)] == [0.05, 0.05]
     with pytest.raises(BadInput, match="one to three"):
-        certify.walk_several([loss] * 4, 0.1, 0.9)
+        certify.walk_several([loss] * 4, 0.1, 0.9, 0)
 
 
 def test_a_walk_over_true_nulls_errs_at_most_delta_and_picking_the_best_errs_more():
@@ -331,7 +334,7 @@ def test_rows_for_a_share_bring_that_share(fit: tuple[np.ndarray, np.ndarray]):
 def issued(**changes: object):
     loss = ternary(np.random.default_rng(7), (400, 3), 0.05, 0.04, 0.1)
     loss[:, 2] = 0.9
-    facts = {"rows": 400, "seed": 11, "data_hash": "ab12", "date": "2026-11-20"} | changes
+    facts = {"rows": 400, "data_hash": "ab12", "date": "2026-11-20"} | changes
     return issue(WITHIN, ["a", "b", "c"], loss, [0.1, 0.1, 0.1], 0.1, **facts)  # type: ignore[arg-type]
 
 
@@ -361,6 +364,7 @@ def test_a_certificate_survives_json_and_verifies():
         {"listed": ("a", "b")},
         {"caution": 0.5},
         {"rows": 10},
+        {"data_hash": "cd34"},
         {"lists": 0},
     ],
 )
@@ -376,7 +380,7 @@ def test_changed_counts_do_not_add_up():
 
 def test_a_certificate_of_losses_that_are_all_different_verifies():
     loss = certify.by_unit(np.random.default_rng(8).uniform(-1, 0.5, 300), [i // 3 for i in range(300)])
-    found = issue(WITHIN, ["a"], loss[:, None], [0.2], 0.1, rows=300, seed=3, data_hash="0", date="2026-11-20")
+    found = issue(WITHIN, ["a"], loss[:, None], [0.2], 0.1, rows=300, data_hash="0", date="2026-11-20")
     assert (found.units, found.certified, check(from_json(to_json(found)))) == (100, "a", [])
 
 
@@ -387,7 +391,7 @@ def test_a_check_needs_numpy_alone():
 
 
 def test_a_refusal_verifies_too():
-    found = issue(WITHIN, ["a"], np.full((50, 1), 0.9), [0.5], 0.1, rows=50, seed=0, data_hash="0", date="2026-11-20")
+    found = issue(WITHIN, ["a"], np.full((50, 1), 0.9), [0.5], 0.1, rows=50, data_hash="0", date="2026-11-20")
     assert (found.certified, check(found)) == (None, [])
     assert found.sentence.startswith("Refused")
 

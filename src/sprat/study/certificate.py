@@ -19,7 +19,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sprat.errors import BadInput, nearest
-from sprat.study.certify import BIGGEST_BET, CAUTION, SLACK, Promise, log_wealth, order, stop_at_failure, walk
+from sprat.study.certify import (
+    BIGGEST_BET,
+    CAUTION,
+    SLACK,
+    Promise,
+    log_wealth,
+    order,
+    seed_from,
+    stop_at_failure,
+    walk,
+)
 
 LABELS = ("held out", "cross-fitted")
 
@@ -95,7 +105,6 @@ def issue(
     delta: float,
     *,
     rows: int,
-    seed: int,
     data_hash: str,
     date: str,
     label: str = "held out",
@@ -105,7 +114,8 @@ def issue(
 ) -> Certificate:
     """Walks the list on calibration losses (units, settings), in the order of `names`, and writes down the evidence.
 
-    `spread` (settings,) is the losses' second moment on the fit rows; `delta` the level of this one list. Raises
+    `spread` (settings,) is the losses' second moment on the fit rows; `delta` the level of this one list; `data_hash`
+    covers the calibration rows and gives the seed. Raises
     BadInput for a label other than 'held out' or 'cross-fitted', repeated names, or shapes that do not match.
     """
     loss, scale = np.asarray(losses, float), np.asarray(spread, float)
@@ -115,7 +125,8 @@ def issue(
         raise BadInput("A certificate needs one name, all different, one spread and one column of losses per setting.")
     if not len(loss) or rows < len(loss):
         raise BadInput(f"{rows} rows cannot make {len(loss)} units.", hint="Give the number of calibration rows.")
-    path = walk(loss, delta, promise.top, scale, seed)
+    seed = seed_from(data_hash)
+    path = walk(loss, delta, promise.top, seed, scale)
     tried: list[Tried] = []
     for j, p in enumerate(path.p_values):
         values, counts = np.unique(loss[:, j], return_counts=True)
@@ -152,6 +163,8 @@ def check(certificate: Certificate) -> list[str]:
         wrong.append("The betting rule's constants are not those of this version of sprat.")
     if not 1 <= c.units <= c.rows:
         wrong.append(f"{c.rows} rows cannot make {c.units} units.")
+    if c.seed != seed_from(c.data_hash):
+        wrong.append("The seed is not the one that belongs to the data's hash.")
     if c.earlier_studies < 0:
         wrong.append("The number of earlier studies is negative.")
     if tuple(t.name for t in c.tried) != c.listed[: len(c.tried)] or len(set(c.listed)) != len(c.listed):
