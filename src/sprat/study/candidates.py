@@ -1,0 +1,118 @@
+"""The ways of working that a study tries: who is asked, in which order, and which signal decides.
+
+A candidate is a recipe with its thresholds left open; a setting is a candidate with its thresholds. The forced
+baselines (random, prompt length, oracle) are measured like the others and never shipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..core import Model
+from ..data import Dataset
+
+Kind = Literal["alone", "route", "cascade", "assign", "fixed"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way of working over `models` (names, cheap to dear).
+
+    `signals` judge each model but the last (route: one signal; assign: one predictor); `build` makes the technique of
+    a fixed candidate from the models. A `baseline` is shown, never shipped.
+    """
+
+    name: str
+    kind: Kind
+    models: tuple[str, ...]
+    signals: tuple[Any, ...] = ()
+    build: Callable[..., Any] | None = None
+    baseline: bool = False
+
+    def model(self, parts: dict[str, Any], signals: Sequence[Any], thresholds: Sequence[float], prices: Any) -> Model:
+        """The technique with these fitted signals and thresholds, over the models in `parts`."""
+        from ..combine import Assign, Cascade, Route
+
+        models = tuple(parts[m] for m in self.models)
+        if self.kind == "alone":
+            return models[0]
+        if self.kind == "route":
+            return Route(models, tuple(signals), tuple(thresholds))
+        if self.kind == "cascade":
+            return Cascade(models, tuple(signals), tuple(thresholds))
+        if self.kind == "assign":
+            return Assign(models, signals[0], tuple(prices), thresholds[0])
+        assert self.build is not None
+        return self.build(*models)
+
+
+def has_text(data: Dataset, model: str) -> bool:
+    """Whether the model's replies were recorded with their text."""
+    return any(r is not None and (r.text is not None or r.tool_calls) for r in data.replies(model))
+
+
+def has_logprobs(data: Dataset, model: str) -> bool:
+    """Whether all of the model's replies were recorded with token log-probabilities."""
+    replies = data.replies(model)
+    return bool(replies) and all(r is not None and r.logprobs for r in replies)
+
+
+def propose(data: Dataset, small: str, large: str, peers: Sequence[str], encoder: Any) -> list[Candidate]:
+    """The candidates that these recordings allow, the alone ones and the baselines first."""
+    from .. import signals as s
+    from ..combine import Vote
+
+    pair = (small, large)
+    recorded = {m: _named(m) for m in (small, *peers, large)}
+    found = [Candidate(f"{m} alone", "alone", (m,)) for m in (small, *peers, large)]
+    found += [
+        Candidate("route by chance", "route", pair, (s.random(),), baseline=True),
+        Candidate("route by prompt length", "route", pair, (s.length(),), baseline=True),
+    ]
+    routers = {
+        "ridge on the gain": s.ridge_gain(encoder=encoder),
+        "nearest neighbours": s.knn(encoder=encoder),
+        "matrix factorization": s.matrix_factorization(encoder=encoder),
+        "similarity-weighted ranking": s.similarity_weighted(encoder=encoder),
+        "encoder classifier": s.classifier(encoder=encoder),
+        "hybrid, probabilistic": s.hybrid(encoder=encoder, variant="probabilistic"),
+        "hybrid, transformed": s.hybrid(encoder=encoder, variant="transformed"),
+        "exemplar pools": s.orchestra(encoder=encoder),
+        "dual contrastive": s.routerdc(encoder=encoder),
+        "distilled reward": s.zooter(encoder=encoder),
+        "mean of routers": s.ensemble_router(encoder=encoder),
+    }
+    if any(e.request.group is not None for e in data):
+        routers["category"] = s.category()
+    found += [Candidate(f"route by {name}", "route", pair, (signal,)) for name, signal in routers.items()]
+    if has_logprobs(data, small):
+        for how in ("mean", "min"):
+            found.append(Candidate(f"cascade on {how} log-probability", "cascade", pair, (s.logprob(how=how),)))
+    if has_text(data, small):
+        found.append(Candidate("cascade on the answer's features", "cascade", pair, (s.answer_features(),)))
+        found.append(Candidate("cascade on a learned scorer", "cascade", pair, (s.frugal(encoder=encoder),)))
+    spoken = [p for p in peers if has_text(data, p)]
+    if spoken and has_text(data, small):
+        asked = tuple(recorded[p] for p in spoken)
+        found.append(Candidate("cascade on agreement", "cascade", pair, (s.agreement(peers=asked),)))
+        found.append(Candidate("cascade on agreement by kind", "cascade", pair, (s.agreement_cells(peers=asked),)))
+        found.append(
+            Candidate("cascade on features and agreement", "cascade", pair, (s.answer_features(peers=asked),))
+        )
+        if len(spoken) > 1:
+            found.append(Candidate("vote of the small ones", "fixed", (small, *spoken), build=lambda *m: Vote(m)))
+    if peers:
+        between = (small, peers[0], large)
+        if has_text(data, small) and has_text(data, peers[0]):
+            features = (s.answer_features(), s.answer_features())
+            found.append(Candidate(f"cascade through {peers[0]}", "cascade", between, features))
+        found.append(Candidate("assign by predicted score", "assign", (small, *peers, large), (s.forc(encoder=encoder),)))
+    return found
+
+
+def _named(name: str) -> Any:
+    from ..replay import Recorded
+
+    return Recorded(name)

@@ -1,0 +1,183 @@
+"""Evaluates candidates on arrays: trust is computed once per row, then every threshold is a comparison.
+
+Fitted signals are scored on rows they were not fitted on: out of fold on the fit rows, plainly on all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data import Dataset, Floats, Lessons
+from ..drivers import batch, drive_costed
+from ..replay import Recorded, Recording
+from ..splits import folds
+from .candidates import Candidate
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Trusted:
+    """A candidate's signals on some rows: `values`, `cost` (dollars) and `seconds`, each (n, levels).
+
+    For `assign`, `values` are the predicted scores (n, models). A fixed candidate has the scores, dollars and seconds
+    of its replies in the first column instead.
+    """
+
+    values: Floats
+    cost: Floats
+    seconds: Floats
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Settings on some rows: score, cost (dollars) and seconds, each (n, settings); `large` is the share of rows that
+    ask the last model (settings,)."""
+
+    score: Floats
+    cost: Floats
+    seconds: Floats
+    large: Floats
+
+    def take(self, columns: Sequence[int]) -> Outcome:
+        at = list(columns)
+        return Outcome(self.score[:, at], self.cost[:, at], self.seconds[:, at], self.large[at])
+
+
+def fitted(candidate: Candidate, data: Dataset, rows: Ints) -> tuple[Any, ...]:
+    """The candidate's signals fitted on these rows; one that learns nothing is returned as it is."""
+    taken = data.take(rows)
+    recording = Recording(taken)
+    signals: list[Any] = []
+    for level, signal in enumerate(candidate.signals):
+        if not hasattr(signal, "fit"):
+            signals.append(signal)
+            continue
+        asked = candidate.models if candidate.kind == "assign" else (candidate.models[level], candidate.models[-1])
+        signals.append(signal.fit(Lessons.of(taken, asked, recording)))
+    return tuple(signals)
+
+
+def trusted(candidate: Candidate, signals: Sequence[Any], data: Dataset) -> Trusted:
+    """The signals' values on every row of the data, what they asked answered from its recorded calls."""
+    n = len(data)
+    swap = Recording(data).swap
+    requests = [e.request for e in data]
+    if candidate.kind == "alone":
+        return Trusted(np.zeros((n, 0)), np.zeros((n, 0)), np.zeros((n, 0)))
+    if candidate.kind == "fixed":
+        replies = batch(candidate.model({m: Recorded(m) for m in candidate.models}, (), (), ()), requests, swap)
+        cells = [[(r.score, r.cost, r.seconds)] for r in replies]
+        table = np.array([[[np.nan if v is None else v for v in c] for c in row] for row in cells], dtype=np.float64)
+        low, high = data.bounds
+        return Trusted((table[:, :, 0] - low) / (high - low), table[:, :, 1], table[:, :, 2])
+    if candidate.kind == "assign":
+        found = drive_costed([signals[0].predict(r) for r in requests], swap)
+        return _columns([found], np.array([v for v, _ in found], dtype=np.float64).reshape(n, -1))
+    levels: list[list[Any]] = []
+    for level, signal in enumerate(signals):
+        replies = data.replies(candidate.models[level]) if signal.reads_reply else [None] * n
+        levels.append(drive_costed([signal.trust(r, reply) for r, reply in zip(requests, replies, strict=True)], swap))
+    return _columns(levels, np.array([[v for v, _ in level] for level in levels], dtype=np.float64).reshape(-1, n).T)
+
+
+def _columns(levels: list[list[Any]], values: Floats) -> Trusted:
+    cost = [[np.nan if node.cost is None else node.cost for _, node in level] for level in levels]
+    seconds = [[np.nan if node.seconds is None else node.seconds for _, node in level] for level in levels]
+    return Trusted(values, np.array(cost, dtype=np.float64).T, np.array(seconds, dtype=np.float64).T)
+
+
+def out_of_fold(
+    candidate: Candidate, data: Dataset, rows: Ints, parts: Sequence[Ints], told: Callable[[], None] = lambda: None
+) -> Trusted:
+    """The signals' values on the fit rows, each part judged by signals fitted on the other parts.
+
+    `parts` index into `rows`. A candidate that learns nothing is judged at once.
+    """
+    if not any(hasattr(s, "fit") for s in candidate.signals):
+        return trusted(candidate, candidate.signals, data.take(rows))
+    pieces: list[tuple[Ints, Trusted]] = []
+    for part in parts:
+        others = np.setdiff1d(np.arange(len(rows)), part)
+        pieces.append((part, trusted(candidate, fitted(candidate, data, rows[others]), data.take(rows[part]))))
+        told()
+    return _joined(pieces, len(rows))
+
+
+def _joined(pieces: Sequence[tuple[Ints, Trusted]], n: int) -> Trusted:
+    first = pieces[0][1]
+    joined = Trusted(*(np.empty((n, a.shape[1])) for a in (first.values, first.cost, first.seconds)))
+    for at, piece in pieces:
+        joined.values[at], joined.cost[at], joined.seconds[at] = piece.values, piece.cost, piece.seconds
+    return joined
+
+
+def by_folds(data: Dataset, rows: Ints, k: int) -> list[Ints]:
+    """Folds of the fit rows (indices into `rows`), by unit, from the data's seed."""
+    return folds(data.units[rows], k, data.seed)
+
+
+def thresholds(candidate: Candidate, trust: Trusted, prices: Floats, grid: int = 40) -> list[tuple[float, ...]]:
+    """The settings to try: each level's threshold at quantiles of its trust, weights for `assign`."""
+    if candidate.kind in ("alone", "fixed"):
+        return [()]
+    if candidate.kind == "assign":
+        spread = float(np.nanmax(prices) - np.nanmin(prices)) if np.isfinite(prices).all() else 0.0
+        return [(w / spread if spread else w,) for w in (0.0, *np.geomspace(0.01, 3, grid - 1).tolist())]
+    levels = trust.values.shape[1]
+    per_level = grid if levels == 1 else max(4, round((4 * grid) ** (1 / levels)))
+    cuts: list[list[float]] = []
+    for level in range(levels):
+        quantiles = np.quantile(trust.values[:, level], np.linspace(0, 1, per_level + 1), method="higher")
+        cuts.append([float(q) for q in np.unique(quantiles)])
+    if levels == 1:
+        return [(c,) for c in cuts[0]]
+    return [tuple(float(c[i]) for c, i in zip(cuts, at, strict=True)) for at in np.ndindex(*map(len, cuts))]
+
+
+def outcome(
+    candidate: Candidate, trust: Trusted, settings: Sequence[tuple[float, ...]], data: Dataset, prices: Floats
+) -> Outcome:
+    """What each setting would have scored, cost and taken on the rows of the data."""
+    scores, costs, seconds = (f(candidate.models) for f in (data.scores, data.costs, data.seconds))
+    n, m = scores.shape
+    if candidate.kind == "fixed":
+        return Outcome(trust.values[:, :1], trust.cost, trust.seconds, np.zeros(1))
+    if candidate.kind == "alone":
+        return Outcome(scores, costs, seconds, np.ones(1))
+    columns: list[tuple[Floats, Floats, Floats, float]] = []
+    at = np.arange(n)
+    for setting in settings:
+        if candidate.kind == "assign":
+            picked = np.argmax(trust.values - setting[0] * prices, axis=1)
+            paid, took = costs[at, picked] + trust.cost[:, 0], seconds[at, picked] + trust.seconds[:, 0]
+        elif candidate.kind == "route":
+            picked = _first_passing(trust.values, setting)
+            paid, took = costs[at, picked] + trust.cost[:, 0], seconds[at, picked] + trust.seconds[:, 0]
+        else:
+            picked = _first_passing(trust.values, setting)
+            asked = np.arange(m)[None, :] <= picked[:, None]
+            judged = asked[:, :-1]
+            paid = np.where(asked, costs, 0).sum(axis=1) + np.where(judged, trust.cost, 0).sum(axis=1)
+            took = np.where(asked, seconds, 0).sum(axis=1) + np.where(judged, trust.seconds, 0).sum(axis=1)
+        columns.append((scores[at, picked], paid, took, float((picked == m - 1).mean())))
+    score, cost, second = (np.stack([c[i] for c in columns], axis=1) for i in range(3))
+    return Outcome(score, cost, second, np.array([c[3] for c in columns]))
+
+
+def _first_passing(values: Floats, setting: tuple[float, ...]) -> Ints:
+    """The first level whose trust reaches its threshold (n,), else the last model."""
+    cut = np.asarray(setting)
+    passing = np.concatenate([values >= cut, np.ones((len(values), 1), dtype=bool)], axis=1)
+    return np.argmax(passing, axis=1).astype(np.int64)
+
+
+def whole(data: Dataset, models: Sequence[str]) -> tuple[Dataset, int]:
+    """The rows with a score for every model, and how many were left out."""
+    complete = np.flatnonzero(np.isfinite(data.scores(models)).all(axis=1))
+    return (data, 0) if len(complete) == len(data) else (replace(data.take(complete)), len(data) - len(complete))
