@@ -342,7 +342,7 @@ def page(record: dict[str, Any]) -> str:
             f"{c.split(',')[0]} {percent(np.mean([s[c]['rate'] for s in record['studies']]))}" for c in controls
         )
         + ".",
-        "These candidates agree a lot; with ten independent ones (below) choosing the best of those certified errs far more.",
+        "These candidates agree a lot; among ten independent ones (below), shipping the best certified errs far more.",
         "",
         "## Other fit splits (200 samples each)",
         "",
