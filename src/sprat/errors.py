@@ -78,11 +78,19 @@ class OverBudget(SpratError):
 
 
 class EndpointError(SpratError):
-    """A model's endpoint failed; `status` is the HTTP status where there was one."""
+    """A model's endpoint failed; `status` is the HTTP status where there was one, `billable` whether it may be billed."""
 
-    def __init__(self, message: str, *, hint: str = "", status: int | None = None, after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        status: int | None = None,
+        after: float | None = None,
+        billable: bool = False,
+    ) -> None:
         super().__init__(message, hint=hint)
-        self.status, self.after = status, after
+        self.status, self.after, self.billable = status, after, billable
 
 
 class Unreachable(EndpointError):
