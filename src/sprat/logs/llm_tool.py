@@ -16,17 +16,18 @@ from typing import Any
 from .chat import asked, replied, tokens
 from .llm_legacy import Legacy
 from .llm_messages import Store
-from .records import Policy, Row, head, opened
+from .records import Policy, Row, head, opened, zipped
 
 MAGIC = b"SQLite format 3\0"
 
 
 def connect(path: Path) -> sqlite3.Connection:
     """A read-only connection; a gzipped database is read into memory."""
-    if path.open("rb").read(2) == b"\x1f\x8b":
-        database = sqlite3.connect(":memory:")
+    if zipped(path):
         with opened(path) as file:
-            database.deserialize(file.read())
+            whole = file.read()
+        database = sqlite3.connect(":memory:")
+        database.deserialize(whole)
     else:
         database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
     database.row_factory = sqlite3.Row
@@ -92,7 +93,10 @@ def _row(store: Store, row: Row, messages: list[Row], answer: Row, thread: Any, 
     if tools:
         options["tools"] = tools
     if row.get("schema_id"):
-        options["response_format"] = {"type": "json_schema", "json_schema": {"schema": store.schema(row["schema_id"])}}
+        options["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "output", "schema": store.schema(row["schema_id"])},
+        }
     made: Row = {"id": row["id"], **asked(messages), "model": row["model"], **answer, **tokens(row)}
     if options:
         made["options"] = options

@@ -67,13 +67,16 @@ class Policy:
 
 def opened(path: Path) -> IO[bytes]:
     """The file's bytes, decompressed where it is gzip by its first two bytes. Raises BadInput."""
+    return cast("IO[bytes]", gzip.open(path)) if zipped(path) else path.open("rb")
+
+
+def zipped(path: Path) -> bool:
+    """Whether a file is gzip, by its first two bytes. Raises BadInput."""
     try:
-        file = path.open("rb")
+        with path.open("rb") as file:
+            return file.read(2) == b"\x1f\x8b"
     except OSError as error:
         raise BadInput(f"{path} cannot be opened: {error.strerror}.", hint="Give the path of a log file.") from error
-    zipped = file.read(2) == b"\x1f\x8b"
-    file.seek(0)
-    return cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if zipped else file
 
 
 def head(path: Path, size: int = 1 << 16) -> bytes:
