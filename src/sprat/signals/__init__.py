@@ -1,0 +1,17 @@
+"""(request, reply) -> trust in [0, 1]; without a reply, how easy the request is. Each file is one signal."""
+
+from .agreement import Agreement, agreement
+from .agreement_cells import AgreementCells, agreement_cells
+from .answer_features import AnswerFeatures, answer_features
+from .logprob import Logprob, logprob
+
+__all__ = [
+    "Agreement",
+    "AgreementCells",
+    "AnswerFeatures",
+    "Logprob",
+    "agreement",
+    "agreement_cells",
+    "answer_features",
+    "logprob",
+]

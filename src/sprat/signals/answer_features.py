@@ -1,0 +1,94 @@
+"""Trust a reply by what it looks like: length, form, sums that don't add up, hedges, log-probabilities, agreement.
+
+Answer-reading deferral, as FrugalGPT's scorer (arXiv 2305.05176) but over a few dozen readable numbers: see
+reply_features.py. Checked against scikit-learn's heads and by benchmarks/gsm8k_cascade.py and mmlu_pro_agreement.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..answers import final_answer
+from ..core import Model, Reply, Request, Signal
+from ..data import Lessons
+from .agreement import Same, opinions
+from .agreement_cells import pattern
+from .heads import Head, Kind, fit_head
+from .learning import Label, judged, observe, unfitted
+from .reply_features import NAMES, features, tokens_of
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class AnswerFeatures(Signal):
+    """`head` reads the features, the peers' agreement and the group's mean label (`means`, the last for unknown)."""
+
+    models: tuple[Any, ...] = ()
+    kind: Kind = "logistic"
+    label: Label = "score"
+    same: Same = final_answer
+    groups: tuple[str, ...] = ()
+    means: Floats | None = field(default=None, repr=False)
+    head: Head | None = field(default=None, repr=False)
+    use = "answer_features"
+    reads_reply = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each feature is, in the head's order."""
+        each = [
+            f"{what} {i + 1}" for what in ("agrees with peer", "log tokens of peer") for i in range(len(self.models))
+        ]
+        return (*NAMES, *each, *(("agreements", "outvoted") if self.models else ()), "mean of the group")
+
+    async def trust(self, request: Request, reply: Reply | None = None) -> float:
+        """The predicted label, in [0, 1]; asks the peers, if any. Raises BadInput where it has not learned."""
+        if self.head is None or self.means is None or reply is None:
+            raise unfitted(self.use)
+        group = self.groups.index(request.group) if request.group in self.groups else len(self.groups)
+        row = np.append(await self._read(request, reply), self.means[group])
+        return float(self.head.predict(row[None])[0])
+
+    async def _read(self, request: Request, reply: Reply) -> Floats:
+        own = features(request, reply)
+        if not self.models:
+            return own
+        heard = await opinions(self.models, request)
+        seen = pattern(self.same(reply), [self.same(r) if r.ok else "" for r in heard])
+        bits = [seen >> i & 1 for i in range(len(heard) + 1)]
+        length = [np.log1p(tokens_of(r)) for r in heard]
+        return np.concatenate([own, bits[:-1], length, [sum(bits[:-1]), bits[-1]]])
+
+    def fit(self, lessons: Lessons) -> AnswerFeatures:
+        """Learn from the first model's replies; the peers' are taken from the lessons or asked."""
+        requests, replies, y, _ = judged(self.use, lessons, self.label)
+        read = observe([self._read(q, r) for q, r in zip(requests, replies, strict=True)], lessons)
+        groups = tuple(sorted({q.group for q in requests if q.group is not None}))
+        where = np.array([groups.index(q.group) if q.group is not None else len(groups) for q in requests])
+        # A row's own label must not be in its group's mean, or the head trusts the mean too much: five folds.
+        folds, seen = np.random.default_rng(lessons.seed).permutation(len(y)) % 5, np.empty(len(y))
+        for fold in range(5):
+            inside = folds != fold
+            seen[~inside] = _means(where[inside], y[inside], len(groups))[where[~inside]]
+        head = fit_head(self.kind, np.column_stack([np.array(read), seen]), y, lessons.seed)
+        return replace(self, groups=groups, means=_means(where, y, len(groups)), head=head)
+
+
+def _means(where: NDArray[np.int64], y: Floats, groups: int, prior: float = 20.0) -> Floats:
+    """Mean label of each group, shrunk by `prior` rows towards the overall mean, which comes last."""
+    count = np.bincount(where, minlength=groups + 1)
+    means = (np.bincount(where, y, minlength=groups + 1) + prior * y.mean()) / (count + prior)
+    means[-1] = y.mean()
+    return means
+
+
+def answer_features(
+    *models: Model, kind: Kind = "logistic", label: Label = "score", same: Same = final_answer
+) -> AnswerFeatures:
+    """Trust from an answer's features, with a logistic, ridge or trees head; `models` are peers to compare with."""
+    return AnswerFeatures(tuple(models), kind, label, same)

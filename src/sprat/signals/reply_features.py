@@ -1,0 +1,138 @@
+"""Numbers that can be read off a request and its reply without asking anyone: length, form, sums that are wrong.
+
+Every feature is finite, and 0 where the reply does not show it; so one that came as a letter alone can be read too.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..answers import final_answer
+from ..core import Reply, Request
+
+Floats = NDArray[np.float64]
+
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+_SUM = re.compile(r"((?:\$?[\d.,]*\d%?|[-+*/x×() ])+)=\s*\$?(-?\d[\d,]*(?:\.\d+)?)")
+_MARK = re.compile(r"####|\\boxed\{|answer is\b|(?:final )?answer:", re.IGNORECASE)
+_HEDGE = re.compile(
+    r"\b(?:maybe|perhaps|probably|possibly|likely|not sure|unsure|unclear|however|assum\w+|approximately|about|around|"
+    r"cannot|can't|unable|sorry|don't know|seems?|appears?|might|could be|i think)\b",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"[.?!](?:\s|$)")
+_READ = 20_000  # characters of a text in which numbers and sums are looked for
+_OPERATORS: dict[type, Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: lambda a, b: a / b,
+}
+
+NAMES = (
+    "log tokens", "log lines", "marked", "marks", "log numbers", "share of digits", "sums", "wrong sums",
+    "share of wrong sums", "hedges", "ran out", "broken off", "answer length", "answer is a number",
+    "answer is whole", "answer is negative", "log answer", "answer is in the prompt", "answer is said before",
+    "says nothing", "repeats itself", "log-probability", "lowest log-probability", "has log-probabilities",
+    "prompt's log length", "prompt's log numbers", "prompt's sentences", "prompt's largest number",
+)  # fmt: skip
+
+
+def tokens_of(reply: Reply) -> float:
+    """The reply's length in tokens: as billed, else as given, else a quarter of its characters."""
+    if reply.usage is not None and reply.usage.output_tokens is not None:
+        return float(reply.usage.output_tokens)
+    return float(len(reply.tokens)) if reply.tokens is not None else len(reply.text or "") / 4
+
+
+def features(request: Request, reply: Reply) -> Floats:
+    """The features (len(NAMES),) of a reply to a request."""
+    text, asked = reply.text or "", request.text
+    lines = [line for line in text.splitlines() if line.strip()]
+    numbers, given = numbers_in(text), numbers_in(asked)
+    sums = checked_sums(text)
+    wrong = sum(not right for right in sums)
+    answer = final_answer(reply)
+    value = _number(answer)
+    marks, end, words = _MARK.findall(text), text.rstrip(), text.split()
+    logprobs = reply.logprobs or ()
+    return np.array(
+        [
+            np.log1p(tokens_of(reply)),
+            np.log1p(len(lines)),
+            bool(marks),
+            min(len(marks), 4),
+            np.log1p(len(numbers)),
+            sum(c.isdigit() for c in text) / max(1, len(text)),
+            np.log1p(len(sums)),
+            min(wrong, 5),
+            wrong / max(1, len(sums)),
+            min(len(_HEDGE.findall(text)), 5),
+            reply.finish in ("length", "max_tokens"),
+            bool(end) and (text.count("<<") != text.count(">>") or end[-1] in "=+-*/(,:<"),
+            np.log1p(len(answer)),
+            value is not None,
+            value is not None and value == round(value),
+            value is not None and value < 0,
+            0.0 if value is None else np.log1p(abs(value)),
+            value is not None and value in given,
+            value is not None and value in numbers[:-1],
+            not text.strip() and not reply.tool_calls,
+            1 - len(set(words)) / len(words) if words else 0.0,
+            max(-20.0, float(np.mean(logprobs))) if logprobs else 0.0,
+            max(-20.0, min(logprobs)) if logprobs else 0.0,
+            bool(logprobs),
+            np.log1p(len(asked)),
+            np.log1p(len(given)),
+            min(len(_SENTENCE.findall(asked)), 20),
+            np.log1p(max(map(abs, given), default=0.0)),
+        ],
+        dtype=np.float64,
+    )
+
+
+def numbers_in(text: str) -> list[float]:
+    """The numbers written in a text, in order, up to 10^15."""
+    found: list[float] = [float(n.replace(",", "")) for n in _NUMBER.findall(text[:_READ])]
+    return [n for n in found if abs(n) <= 1e15]
+
+
+def checked_sums(text: str) -> list[bool]:
+    """Whether each `a op b = c` in the text is right to half a per cent; what cannot be read is left out."""
+    checked: list[bool] = []
+    for found in _SUM.finditer(text[:_READ]):
+        value, said = _value(found[1]), float(found[2].replace(",", ""))
+        if value is not None:
+            checked.append(abs(value - said) <= 0.005 * max(1.0, abs(said)))
+    return checked
+
+
+def _value(expression: str) -> float | None:
+    plain = re.sub(r"(\d[\d.]*)%", r"(\1/100)", re.sub(r"[x×]", "*", expression.replace(",", "").replace("$", "")))
+    if len(plain) > 120 or not re.search(r"\d\s*\)*\s*[-+*/]", plain):
+        return None
+    try:
+        return _evaluate(ast.parse(plain.strip(), mode="eval").body)
+    except (SyntaxError, ValueError, ZeroDivisionError, OverflowError, RecursionError):
+        return None
+
+
+def _evaluate(node: ast.expr) -> float:
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+        return float(node.value)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_evaluate(node.operand)
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        return _OPERATORS[type(node.op)](_evaluate(node.left), _evaluate(node.right))
+    raise ValueError
+
+
+def _number(answer: str) -> float | None:
+    found = re.match(r"^[^\d-]{0,3}(-?\d[\d,]*(?:\.\d+)?)", answer)
+    return float(found[1].replace(",", "")) if found and len(found[1]) <= 15 else None
