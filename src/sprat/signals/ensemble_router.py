@@ -1,0 +1,64 @@
+"""The mean of several routers' standardised trusts: by default ridge, nearest neighbours and matrix factorization.
+
+Each router's trust, less its mean on the fit rows and over its spread there, is averaged; trust is the logistic of
+that. Routers with one encoder share its row. Checked by hand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import exp
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..core import Reply, Request, Signal, Texts, ask
+from ..data import Floats, Lessons
+from ..drivers import drive_many
+from .embedded import Embedded, default_encoder, fitted
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class EnsembleRouter(Signal):
+    """`centres` and `spreads` (p,) are each part's mean and standard deviation on the fit rows."""
+
+    parts: tuple[Any, ...] = ()
+    centres: Floats | None = None
+    spreads: Floats | None = None
+    use = "ensemble_router"
+    reads_reply: ClassVar[bool] = False
+    learnt: ClassVar[str] = "centres"
+
+    async def trust(self, request: Request, reply: Reply | None = None) -> float:
+        """The logistic of the parts' mean standardised trust; raises BadInput before fit."""
+        fitted(self)
+        assert self.centres is not None and self.spreads is not None
+        rows: dict[int, Any] = {}
+        total = 0.0
+        for i, part in enumerate(self.parts):
+            if isinstance(part, Embedded):
+                if id(part.encoder) not in rows:
+                    rows[id(part.encoder)] = (await ask(part.encoder, Texts((request.text,))))[0]
+                value = await part.judge(rows[id(part.encoder)], request)
+            else:
+                value = await part.trust(request)
+            total += (value - float(self.centres[i])) / float(self.spreads[i])
+        return 1.0 / (1.0 + exp(-max(-30.0, min(30.0, total / len(self.parts)))))
+
+    def fit(self, lessons: Lessons) -> EnsembleRouter:
+        """The ensemble with every part fitted; raises BadInput where a part cannot be."""
+        parts = tuple(p.fit(lessons) for p in self.parts)
+        seen = [drive_many([p.trust(r) for r in lessons.requests]) for p in parts]
+        values = np.array(seen, np.float64)
+        return replace(self, parts=parts, centres=values.mean(axis=1), spreads=np.maximum(values.std(axis=1), 1e-9))
+
+
+def ensemble_router(*parts: Signal, encoder: Any = None) -> EnsembleRouter:
+    """The mean of these routers, or of ridge_gain, knn and matrix_factorization on one encoder."""
+    from .knn import knn
+    from .matrix_factorization import matrix_factorization
+    from .ridge_gain import ridge_gain
+
+    shared = encoder or default_encoder()
+    default = (ridge_gain(encoder=shared), knn(encoder=shared), matrix_factorization(encoder=shared))
+    return EnsembleRouter(tuple(parts) or default)

@@ -1,0 +1,64 @@
+"""The mean logged outcome of the k most similar prompts.
+
+Retrieval routing as in RouterBench (arXiv 2403.12031) and Routing with Benchmark Datasets (arXiv 2309.15789). Checked
+against neighbours found by hand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..core import Request
+from ..data import Floats, Lessons
+from .embedded import Embedded, Nearest, Rows, default_encoder, ease, table
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Knn(Embedded):
+    """Trust is (1 - gain) / 2 of the neighbours' mean scores, last model less first."""
+
+    encoder: Any = field(default_factory=default_encoder)
+    k: int = 100
+    rows: Rows | None = None
+    scores: Floats | None = None
+    use = "knn"
+    learnt: ClassVar[str] = "rows"
+
+    @cached_property
+    def _nearest(self) -> Nearest:
+        assert self.rows is not None
+        return Nearest(self.rows, self.k, self.use)
+
+    async def predict(self, request: Request) -> Floats:
+        """The predicted score (m,) of each model."""
+        return await self._means(await self.row(request))
+
+    async def _means(self, row: Rows) -> Floats:
+        assert self.scores is not None
+        near = await self._nearest.of(row)
+        found = self.scores[near.at]
+        known = np.isfinite(found)
+        # A model that no neighbour was scored by is predicted at its mean over all rows.
+        everywhere = np.nanmean(self.scores, axis=0) if not known.all() else np.zeros(found.shape[1])
+        counts = known.sum(axis=0)
+        sums = np.where(known, found, 0.0).sum(axis=0)
+        return np.where(counts > 0, sums / np.maximum(counts, 1), everywhere)
+
+    async def judge(self, row: Rows, request: Request) -> float:
+        """(1 - gain) / 2 of the neighbours' mean gain."""
+        means = await self._means(row)
+        return ease(means[-1] - means[0])
+
+    def fit(self, lessons: Lessons) -> Knn:
+        """The router that remembers these rows; raises BadInput where a model has no score."""
+        _, texts, scores = table(lessons, self.use, whole=False)
+        return replace(self, rows=self.encoder.encode(texts), scores=scores)
+
+
+def knn(k: int = 100, encoder: Any = None) -> Knn:
+    """The mean outcome of the `k` nearest prompts."""
+    return Knn(encoder or default_encoder(), k)
