@@ -39,7 +39,9 @@ class Price:
             if value is None and name.startswith("cache"):
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-                raise BadInput(f"A price's {name} is {value!r}.", hint="It needs dollars per million tokens, 0 or more.")
+                raise BadInput(
+                    f"A price's {name} is {value!r}.", hint="It needs dollars per million tokens, 0 or more."
+                )
 
     def worst(self, input_tokens: int, output_tokens: int) -> float:
         """The most that a call with at most so many tokens can cost, in dollars."""
@@ -94,8 +96,8 @@ def make_price(table: Any, where: str, date: str = "") -> Price:
     for key in ("input", "output"):
         if key not in entries:
             raise BadInput(f"{where}: the price lacks '{key}'.", hint="Give dollars per million tokens; 0 if free.")
-    values = {"date": date, **entries}
-    return Price(**{k: str(v) if k == "date" else v for k, v in values.items()})
+    values: dict[str, Any] = {**entries, "date": str(entries.get("date", date))}
+    return Price(**values)
 
 
 def read_prices(path: Path | str) -> Prices:
@@ -109,7 +111,9 @@ def read_prices(path: Path | str) -> Prices:
         raise BadInput(f"{path} is not TOML: {error}.") from error
     for key in table:
         if key not in ("date", "note", "models"):
-            raise BadInput(f"{path}: '{key}' is not known in a price table.", hint=nearest(key, ("date", "note", "models")))
+            raise BadInput(
+                f"{path}: '{key}' is not known in a price table.", hint=nearest(key, ("date", "note", "models"))
+            )
     models: Any = table.get("models", {})
     if not isinstance(models, dict):
         raise BadInput(f"{path}: 'models' is not a table.", hint="Write [models.NAME] with input and output below.")

@@ -1,0 +1,185 @@
+"""Anthropic's /v1/messages, asked in the same words as every other model: requests and tool calls are converted.
+
+Checked against a mock whose replies and events are validated by the official client's types; blocks of Anthropic's own
+kinds (documents, thinking, cache marks) pass through untouched. The conversion itself is in anthropic_wire.py.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from ..core import Endpoint, Piece, Reply, Request
+from ..drivers.background import blocking
+from ..errors import Garbled, SpratError
+from ..prices import Price, cost
+from . import http
+from .anthropic_wire import Building, asked, chunk_of, completion
+from .openai import gather
+
+_NOT_STORED = {"stored": False}
+
+
+@dataclass(frozen=True, repr=False)
+class Anthropic(Endpoint):
+    """A model behind Anthropic's messages API; it gives text, never log-probabilities.
+
+    `timeout` is seconds for a whole call with its retries. `max_tokens` is what a request without one gets, since the
+    API needs it. `defaults` are options that a request may override. A seed is left out: the API has none.
+    """
+
+    name: str
+    url: str = "https://api.anthropic.com/v1"
+    model: str | None = None
+    key_env: str = "ANTHROPIC_API_KEY"
+    price: Price | None = None
+    max_tokens: int = 4096
+    version: str = "2023-06-01"
+    timeout: float = 600.0
+    connect_timeout: float = 10.0
+    read_timeout: float | None = None
+    retries: int = 4
+    at_once: int = 16
+    idempotent: bool = False
+    defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    key: Callable[[], str] | None = field(default=None, repr=False, compare=False, metadata=_NOT_STORED)
+    where: str = field(default="", repr=False, compare=False, metadata=_NOT_STORED)
+    use = "anthropic"
+
+    def answer_many(self, requests: Sequence[Request]) -> list[Reply | Exception]:
+        """The replies, at most `at_once` calls at a time; an element may be the error of that request."""
+        return blocking(gather(self.answer_async, requests, self.at_once))
+
+    async def answer_async(self, request: Request, once: str = "") -> Reply:
+        """The reply; `once` is an idempotency key. Raises an EndpointError, or CannotDo for what the API lacks."""
+        began = time.perf_counter()
+        body = await http.post(self._call(request, once))
+        return self._reply(body, time.perf_counter() - began)
+
+    async def pieces(self, request: Request, once: str = "") -> AsyncGenerator[Piece]:
+        """The reply as it is written; `raw` of a piece is a chat completion chunk. Raises as answer_async does."""
+        began = time.perf_counter()
+        call, building = self._call(request, once, stream=True), Building()
+        async with aclosing(http.events(call)) as events:
+            async for kind, data in events:
+                event = http.parse(call, data)
+                if kind == "json":
+                    reply = self._reply(event, time.perf_counter() - began)
+                    yield Piece(reply.text or "")
+                    yield Piece(reply=reply)
+                    return
+                if event.get("type") == "error":
+                    raise _said_in_stream(call, event.get("error"))
+                try:
+                    building.add(event)
+                    chunk = chunk_of(event, building)
+                except (KeyError, TypeError, IndexError, AttributeError) as error:
+                    raise Garbled(f"An event of '{self.name}' is not known: {data[:120]}.", billable=True) from error
+                if chunk is not None:
+                    yield Piece(chunk["choices"][0]["delta"].get("content") or "", raw=chunk)
+        if not building.ended:
+            raise Garbled(f"The stream of '{self.name}' ended before its reply was finished.", billable=True)
+        yield Piece(reply=self._reply(building.message, time.perf_counter() - began))
+
+    def models(self) -> list[str]:
+        """The models that the server offers; raises an EndpointError."""
+        url = http.check_url(self.name, self.url, self.where)
+        return blocking(http.models(self.name, url, self._headers(self._secret())))
+
+    def _secret(self) -> str:
+        return http.read_key(self.name, self.key, self.key_env)
+
+    def _headers(self, secret: str) -> dict[str, str]:
+        return {"anthropic-version": self.version, **({"x-api-key": secret} if secret else {})}
+
+    def _call(self, request: Request, once: str, stream: bool = False) -> http.Call:
+        url, secret = http.check_url(self.name, self.url, self.where), self._secret()
+        options = {**self.defaults, **request.options}
+        body = asked(self.name, self.model or self.name, request.messages, options, self.max_tokens)
+        return http.Call(
+            self.name,
+            f"{url}/messages",
+            {**body, **({"stream": True} if stream else {})},
+            {**self._headers(secret), "idempotency-key": once or uuid4().hex},
+            secret,
+            self.key_env,
+            self.timeout,
+            self.connect_timeout,
+            self.read_timeout,
+            self.retries,
+        )
+
+    def _reply(self, body: dict[str, Any], seconds: float) -> Reply:
+        try:
+            text, calls, finish, usage, read, written = completion(body)
+        except (KeyError, TypeError, AttributeError) as error:
+            what = f"The answer of '{self.name}' is not a message"
+            hint = "Is the url that of Anthropic's API?"
+            raise Garbled(f"{what}: {type(error).__name__} {error}.", hint=hint, billable=True) from error
+        return Reply(
+            text,
+            self.name,
+            tool_calls=calls,
+            finish=finish,
+            usage=usage,
+            cost=cost(self.price, usage, read, written),
+            seconds=seconds,
+            raw=body,
+        )
+
+
+def _said_in_stream(call: http.Call, error: Any) -> SpratError:
+    kinds = {
+        "rate_limit_error": 429,
+        "invalid_request_error": 400,
+        "authentication_error": 401,
+        "permission_error": 403,
+    }
+    told: Mapping[str, Any] = error if isinstance(error, Mapping) else {}  # pyright: ignore[reportUnknownVariableType]
+    return http.failure_of(call, kinds.get(str(told.get("type")), 529), str(told.get("message", "")))
+
+
+def anthropic(
+    name: str,
+    url: str = "https://api.anthropic.com/v1",
+    model: str | None = None,
+    *,
+    key_env: str = "ANTHROPIC_API_KEY",
+    price: Price | None = None,
+    max_tokens: int = 4096,
+    timeout: float = 600.0,
+    connect_timeout: float = 10.0,
+    read_timeout: float | None = None,
+    retries: int = 4,
+    at_once: int = 16,
+    idempotent: bool = False,
+    key: Callable[[], str] | None = None,
+    **defaults: Any,
+) -> Anthropic:
+    """A model behind Anthropic's messages API; `defaults` are options such as temperature=0.
+
+    The key is read from the environment variable `key_env` at each call, or from the callable `key`. Raises BadInput
+    for a url that is not an HTTP address.
+    """
+    if url:
+        http.check_url(name, url, "")
+    return Anthropic(
+        name,
+        url,
+        model,
+        key_env,
+        price,
+        max_tokens,
+        timeout=timeout,
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        retries=retries,
+        at_once=at_once,
+        idempotent=idempotent,
+        defaults=defaults,
+        key=key,
+    )

@@ -1,0 +1,301 @@
+"""Any server that speaks OpenAI's chat completions: messages, tools and unknown options pass through untouched.
+
+Checked against a mock whose replies are validated by the official client's types, and asked by that client too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, cast
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from ..core import Can, Endpoint, Piece, Reply, Request, Usage, content_text
+from ..drivers.background import blocking
+from ..errors import Garbled, SpratError
+from ..prices import Price, cost
+from . import http
+
+_OWN_KEY = "OPENAI_API_KEY"
+_NOT_STORED = {"stored": False}
+
+
+@dataclass(frozen=True, repr=False)
+class OpenAI(Endpoint):
+    """A model behind an OpenAI-compatible URL.
+
+    `timeout` is seconds for a whole call with its retries, `read_timeout` between two parts of an answer.
+    `logprobs` declares that the server gives them, and asks for them; `idempotent` that it honours Idempotency-Key.
+    `defaults` are options that a request may override. A seed is sent as seed + sample, so that draws differ.
+    """
+
+    name: str
+    url: str = ""
+    model: str | None = None
+    key_env: str | None = None
+    price: Price | None = None
+    timeout: float = 600.0
+    connect_timeout: float = 10.0
+    read_timeout: float | None = None
+    retries: int = 4
+    at_once: int = 16
+    logprobs: bool = False
+    idempotent: bool = False
+    stream_usage: bool = True
+    defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    key: Callable[[], str] | None = field(default=None, repr=False, compare=False, metadata=_NOT_STORED)
+    where: str = field(default="", repr=False, compare=False, metadata=_NOT_STORED)
+    use = "openai"
+
+    @property
+    def can(self) -> Can:
+        """LOGPROBS where declared."""
+        return Can.LOGPROBS if self.logprobs else Can.TEXT
+
+    def answer_many(self, requests: Sequence[Request]) -> list[Reply | Exception]:
+        """The replies, at most `at_once` calls at a time; an element may be the error of that request."""
+        return blocking(gather(self.answer_async, requests, self.at_once))
+
+    async def answer_async(self, request: Request, once: str = "") -> Reply:
+        """The reply; `once` is an idempotency key. Raises an EndpointError, or BadInput for a model without url."""
+        began = time.perf_counter()
+        body = await http.post(self._call(request, once, streaming=False))
+        return self._reply(body, time.perf_counter() - began)
+
+    async def pieces(self, request: Request, once: str = "") -> AsyncGenerator[Piece]:
+        """The reply as it is written; `raw` of a piece is the server's chunk. Raises as answer_async does."""
+        began = time.perf_counter()
+        call = self._call(request, once, streaming=True)
+        building = _Building()
+        async with aclosing(http.events(call)) as events:
+            async for event, data in events:
+                if data.strip() == "[DONE]":
+                    break
+                chunk = http.parse(call, data)
+                if event == "json":  # a server that answers whole although asked to stream
+                    reply = self._reply(chunk, time.perf_counter() - began)
+                    yield Piece(reply.text or "", reply.tokens or (), reply.logprobs or ())
+                    yield Piece(reply=reply)
+                    return
+                if "error" in chunk:
+                    raise _said_in_stream(call, chunk["error"])
+                yield building.add(self.name, chunk)
+        if building.choice["finish_reason"] is None:
+            raise Garbled(f"The stream of '{self.name}' ended before its reply was finished.", billable=True)
+        yield Piece(reply=self._reply(building.whole(), time.perf_counter() - began))
+
+    def models(self) -> list[str]:
+        """The models that the server offers; raises an EndpointError."""
+        url = http.check_url(self.name, self.url, self.where)
+        return blocking(http.models(self.name, url, self._headers(self._secret())))
+
+    @property
+    def _key_env(self) -> str:
+        # OpenAI's own key goes to OpenAI alone, unless key_env says otherwise.
+        if self.key_env is not None:
+            return self.key_env
+        host = urlsplit(self.url).hostname or ""
+        return _OWN_KEY if host == "openai.com" or host.endswith(".openai.com") else ""
+
+    def _secret(self) -> str:
+        return http.read_key(self.name, self.key, self._key_env)
+
+    def _headers(self, secret: str) -> dict[str, str]:
+        return {"authorization": f"Bearer {secret}"} if secret else {}
+
+    def _call(self, request: Request, once: str, streaming: bool) -> http.Call:
+        url, secret = http.check_url(self.name, self.url, self.where), self._secret()
+        options = {**({"logprobs": True} if self.logprobs else {}), **self.defaults, **request.options}
+        told: Mapping[str, Any] = options.pop("stream_options", None) or {}
+        options.pop("stream", None)
+        if request.sample and isinstance(options.get("seed"), int):
+            options["seed"] += request.sample
+        if streaming:
+            options["stream"] = True
+            if told or self.stream_usage:
+                counted = {"include_usage": True} if self.stream_usage else {}
+                options["stream_options"] = counted | dict(told)
+        return http.Call(
+            self.name,
+            f"{url}/chat/completions",
+            {"model": self.model or self.name, "messages": list(request.messages), **options},
+            {**self._headers(secret), "idempotency-key": once or uuid4().hex},
+            secret,
+            self._key_env,
+            self.timeout,
+            self.connect_timeout,
+            self.read_timeout,
+            self.retries,
+        )
+
+    def _reply(self, body: dict[str, Any], seconds: float) -> Reply:
+        try:
+            choice: dict[str, Any] = body["choices"][0]
+            message: dict[str, Any] = choice["message"]
+            tokens, logprobs, tops = _token_logprobs(choice)
+            usage, cached = _usage(body.get("usage"))
+            content = message.get("content")
+            text = content_text(content) if isinstance(content, list) else content
+            calls = tuple(message.get("tool_calls") or ())
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            hint = "Is the url that of a chat completions API?"
+            what = f"The answer of '{self.name}' is not a chat completion"
+            raise Garbled(f"{what}: {type(error).__name__} {error}.", hint=hint, billable=True) from error
+        return Reply(
+            text if text is not None else message.get("refusal"),
+            self.name,
+            tokens,
+            logprobs,
+            tops,
+            calls,
+            choice.get("finish_reason"),
+            usage,
+            cost(self.price, usage, cached),
+            seconds,
+            raw=body,
+        )
+
+
+async def gather(
+    answer: Callable[[Request], Any], requests: Sequence[Request], at_once: int
+) -> list[Reply | Exception]:
+    """Every request's reply or error, in order, at most `at_once` at a time."""
+    gate = asyncio.Semaphore(at_once)
+
+    async def one(request: Request) -> Reply | Exception:
+        async with gate:
+            try:
+                return await answer(request)
+            except SpratError as error:
+                return error
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(r)) for r in requests]
+    return [task.result() for task in tasks]
+
+
+def _said_in_stream(call: http.Call, error: Any) -> SpratError:
+    told = cast("dict[str, Any]", error) if isinstance(error, dict) else {"message": str(error)}
+    code = told.get("code")
+    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+    return http.failure_of(call, status, str(told.get("message", "")))
+
+
+def _usage(found: Any) -> tuple[Usage | None, int]:
+    if not isinstance(found, dict):
+        return None, 0
+    usage = cast("dict[str, Any]", found)
+    details: Any = usage.get("prompt_tokens_details") or {}
+    return Usage(usage.get("prompt_tokens"), usage.get("completion_tokens")), int(details.get("cached_tokens") or 0)
+
+
+def _token_logprobs(choice: dict[str, Any]) -> tuple[Any, Any, Any]:
+    listed: list[dict[str, Any]] = (choice.get("logprobs") or {}).get("content") or []
+    if not listed or any(e.get("logprob") is None for e in listed):
+        return None, None, None
+    tops = tuple({str(t["token"]): float(t["logprob"]) for t in e.get("top_logprobs") or ()} for e in listed)
+    tokens, logprobs = tuple(str(e["token"]) for e in listed), tuple(float(e["logprob"]) for e in listed)
+    return tokens, logprobs, tops if any(tops) else None
+
+
+class _Building:
+    """A chat completion put together from its chunks."""
+
+    def __init__(self) -> None:
+        self.message: dict[str, Any] = {"role": "assistant", "content": None}
+        self.choice: dict[str, Any] = {"index": 0, "message": self.message, "finish_reason": None, "logprobs": None}
+        self.body: dict[str, Any] = {"object": "chat.completion", "choices": [self.choice]}
+        self.texts: dict[str, list[str]] = {}
+
+    def add(self, name: str, chunk: dict[str, Any]) -> Piece:
+        """Take in one chunk; what it says, as a piece."""
+        try:
+            self.body |= {k: v for k, v in chunk.items() if k not in ("choices", "object") and v is not None}
+            choice = next((c for c in chunk.get("choices") or () if c.get("index", 0) == 0), None)
+            if choice is None:
+                return Piece(raw=chunk)
+            delta: dict[str, Any] = choice.get("delta") or {}
+            self.choice["finish_reason"] = choice.get("finish_reason") or self.choice["finish_reason"]
+            listed: list[Any] = (choice.get("logprobs") or {}).get("content") or []
+            if listed:
+                self.choice["logprobs"] = {"content": [*((self.choice["logprobs"] or {}).get("content", [])), *listed]}
+            for field_name, value in delta.items():
+                if field_name == "tool_calls":
+                    for part in value or ():
+                        self._tool_call(part)
+                elif isinstance(value, str) and field_name != "role":
+                    self.texts.setdefault(field_name, []).append(value)
+                elif value is not None:
+                    self.message[field_name] = value
+            tokens, logprobs, _ = _token_logprobs(choice)
+            return Piece(delta.get("content") or "", tokens or (), logprobs or (), raw=chunk)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            what = f"A part of the stream of '{name}' is not a chat completion chunk"
+            raise Garbled(f"{what}: {json.dumps(chunk)[:120]}.", billable=True) from error
+
+    def _tool_call(self, part: dict[str, Any]) -> None:
+        calls: list[dict[str, Any]] = self.message.setdefault("tool_calls", [])
+        index = part.get("index")
+        if index is None:  # servers that leave it out send each call whole, or say a new id
+            index = len(calls) - (0 if part.get("id") or not calls else 1)
+        while len(calls) <= index:
+            calls.append({"id": "", "type": "function", "function": {"name": "", "arguments": ""}})
+        call, function = calls[index], part.get("function") or {}
+        call["id"] = part.get("id") or call["id"]
+        call["function"]["name"] += function.get("name") or ""
+        call["function"]["arguments"] += function.get("arguments") or ""
+
+    def whole(self) -> dict[str, Any]:
+        """The chat completion."""
+        said = {k: "".join(parts) for k, parts in self.texts.items()}
+        self.message |= {k: v for k, v in said.items() if v or "tool_calls" not in self.message}
+        return self.body
+
+
+def openai(
+    name: str,
+    url: str = "",
+    model: str | None = None,
+    *,
+    key_env: str | None = None,
+    price: Price | None = None,
+    timeout: float = 600.0,
+    connect_timeout: float = 10.0,
+    read_timeout: float | None = None,
+    retries: int = 4,
+    at_once: int = 16,
+    logprobs: bool = False,
+    idempotent: bool = False,
+    stream_usage: bool = True,
+    key: Callable[[], str] | None = None,
+    **defaults: Any,
+) -> OpenAI:
+    """A model behind an OpenAI-compatible URL; `defaults` are options such as temperature=0, max_tokens=200.
+
+    The key is read from the environment variable `key_env` at each call (OPENAI_API_KEY for OpenAI's own servers,
+    none for others), or from the callable `key`. Raises BadInput for a url that is not an HTTP address.
+    """
+    if url:
+        http.check_url(name, url, "")
+    return OpenAI(
+        name,
+        url,
+        model,
+        key_env,
+        price,
+        timeout,
+        connect_timeout,
+        read_timeout,
+        retries,
+        at_once,
+        logprobs,
+        idempotent,
+        stream_usage,
+        defaults,
+        key,
+    )
