@@ -96,11 +96,9 @@ def propose(data: Dataset, small: str, large: str, peers: Sequence[str], encoder
     spoken = [p for p in peers if has_text(data, p)]
     if spoken and has_text(data, small):
         asked = tuple(recorded[p] for p in spoken)
-        found.append(Candidate("cascade on agreement", "cascade", pair, (s.agreement(peers=asked),)))
-        found.append(Candidate("cascade on agreement by kind", "cascade", pair, (s.agreement_cells(peers=asked),)))
-        found.append(
-            Candidate("cascade on features and agreement", "cascade", pair, (s.answer_features(peers=asked),))
-        )
+        found.append(Candidate("cascade on agreement", "cascade", pair, (s.agreement(*asked),)))
+        found.append(Candidate("cascade on agreement by kind", "cascade", pair, (s.agreement_cells(*asked),)))
+        found.append(Candidate("cascade on features and agreement", "cascade", pair, (s.answer_features(*asked),)))
         if len(spoken) > 1:
             found.append(Candidate("vote of the small ones", "fixed", (small, *spoken), build=lambda *m: Vote(m)))
     if peers:
@@ -108,7 +106,9 @@ def propose(data: Dataset, small: str, large: str, peers: Sequence[str], encoder
         if has_text(data, small) and has_text(data, peers[0]):
             features = (s.answer_features(), s.answer_features())
             found.append(Candidate(f"cascade through {peers[0]}", "cascade", between, features))
-        found.append(Candidate("assign by predicted score", "assign", (small, *peers, large), (s.forc(encoder=encoder),)))
+        found.append(
+            Candidate("assign by predicted score", "assign", (small, *peers, large), (s.forc(encoder=encoder),))
+        )
     return found
 
 

@@ -1,43 +1,37 @@
 """The main job: the cheapest way of working that keeps the quality asked for, with a guarantee.
 
-Candidates are fitted and one ordered list of settings is fixed on the fit rows (arrange.py); the list is walked once
-on the calibration rows (certify.py); what is shown is measured on rows that played no part in fitting.
+Candidates are fitted and one ordered list of settings is fixed on the fit rows (tried.py, arrange.py); the list is
+walked once on the calibration rows (certify.py); what is shown is measured on rows that played no part in fitting.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..core import Model
-from ..data import Dataset, Floats
+from ..data import Dataset
 from ..errors import BadInput
-from . import show, where
-from .arrange import Arranged, arrange, feasible, rows_for, rows_needed
+from ..replay import Recorded, required
+from . import measures, promises, ways, where, words
 from .candidates import Candidate, propose
 from .certificate import Certificate, issue
-from .certify import Promise, by_unit, walk
-from .result import Feasibility, PromisePoint, Result
-from .score import Outcome, Trusted, by_folds, fitted, out_of_fold, outcome, thresholds, trusted, whole
-from .screen import Screened, screen
+from .certify import by_unit
+from .evidence import Evidence, Held, joined
+from .result import Result
+from .score import Facts, Trusted, fitted, trusted, whole
 from .split import Cut, cut
+from .tried import Asked, Tell, Tried, try_all
 
-Tell = Callable[[str, int, int], None]
 FEWEST = 20
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A candidate with its thresholds, and its place among the candidate's settings."""
-
-    candidate: int
-    column: int
-    thresholds: tuple[float, ...]
-    name: str
+def silent(stage: str, done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -49,100 +43,106 @@ class Study:
     certificate: Certificate
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the user asked of the study."""
+def study(
+    data: Dataset,
+    asked: Asked,
+    *,
+    encoder: Any = None,
+    parts: Mapping[str, Any] | None = None,
+    context: Mapping[str, Any] | None = None,
+    tell: Tell = silent,
+) -> Study:
+    """Study recorded calls; raises BadInput for data that cannot be studied at all.
 
-    small: str
-    large: str
-    peers: tuple[str, ...]
-    promise: Promise
-    delta: float
-    max_p95: float | None = None
-    prices: dict[str, dict[str, float]] | None = None
-    prices_date: str | None = None
-    command: str = ""
-    earlier: int = 0
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """All models, the small one first, the reference last."""
-        return (self.small, *self.peers, self.large)
-
-
-def study(data: Dataset, asked: Asked, *, encoder: Any = None, tell: Tell = lambda *_: None) -> Study:
-    """Study recorded calls; raises BadInput for data that cannot be studied at all."""
+    `parts` are the models' endpoints where known (else they are named only); `context` adds to the result's heading:
+    command, prices, prices_date, earlier (studies of the same data).
+    """
+    around = dict(context or {})
     data, dropped = _checked(data, asked)
     rows = cut(data)
-    fit, prices = data.take(rows.fit), _prices(data, rows, asked)
+    facts = Facts.of(data, asked.models, rows.fit)
     candidates = propose(data, asked.small, asked.large, asked.peers, encoder)
-    parts = by_folds(data, rows.fit, 5)
-    trusts: list[Trusted] = []
-    for i, candidate in enumerate(candidates):
-        tell(f"fitting: {candidate.name}", i, 2 * len(candidates))
-        trusts.append(out_of_fold(candidate, data, rows.fit, parts))
-    screened = screen(candidates, trusts, data, rows.fit, asked)
-    settings, outcomes = _settings(candidates, trusts, fit, prices)
-    unit, saving = _saving(outcomes, asked, fit)
-    arranged = _arranged(settings, outcomes, saving, screened, fit, rows, asked)
-    listed = [settings[i] for i in arranged.places]
+    units = len(np.unique(facts.units[rows.calibration]))
+    tried = try_all(candidates, data, facts, rows.fit, units, asked, lambda s, i, n: tell(f"fitting: {s}", i, 2 * n))
+    held = _held(tried, data, rows, tell)
+    certificate = _certificate(data, facts.take(rows.calibration), tried, held, asked, around)
+    chosen = next((s for s in tried.listed if s.name == certificate.certified), None)
+    found = Evidence(data, asked, rows, facts, tried, held, certificate, chosen)
+    tell("promise against saving", 0, 3)
+    curve, ahead = promises.curve(found), promises.ahead(found)
+    tell("where small is not enough", 1, 3)
+    weak = where.weak(found, encoder)
+    tell("the table", 2, 3)
+    endpoints = {m: (parts or {}).get(m) or Recorded(m) for m in asked.models}
+    result = Result(
+        **words.heading(found, around, dropped),
+        **words.verdict(found, ahead),
+        certificate=certificate,
+        ways=tuple(ways.ways(found, endpoints)),
+        metrics=tuple(measures.metrics(found)),
+        traces=tuple(measures.traces(found)),
+        promises=tuple(curve),
+        feasibility=tuple(ahead),
+        weak=tuple(weak),
+        reliability=tuple(measures.reliability(found)),
+        drivers=tuple(where.drivers(found)),
+    )
+    return Study(result, ways.built(found, chosen, endpoints), certificate)
+
+
+def _checked(data: Dataset, asked: Asked) -> tuple[Dataset, int]:
+    if len(set(asked.models)) < 2 or asked.small == asked.large:
+        raise BadInput("A study compares at least two models.", hint="Give --small and --large, each another model.")
+    required(data, asked.models)
+    data, dropped = whole(data, asked.models)
+    if len(data) < FEWEST:
+        raise BadInput(
+            f"{len(data)} rows have a score for every model asked about; a study needs at least {FEWEST}.",
+            hint="Check the scores and the models' names, or collect more: sprat collect.",
+        )
+    return data, dropped
+
+
+def _held(tried: Tried, data: Dataset, rows: Cut, tell: Tell) -> Held:
     signals: list[tuple[Any, ...]] = []
-    held: list[Trusted] = []
-    rest = np.concatenate([rows.calibration, rows.test])
-    for i, candidate in enumerate(candidates):
-        tell(f"measuring: {candidate.name}", len(candidates) + i, 2 * len(candidates))
-        signals.append(screened[i].wrapped(fitted(candidate, data, rows.fit), data, rows.fit))
-        held.append(trusted(candidate, signals[i], data.take(rest)))
-    n = len(rows.calibration)
-    calibration = data.take(rows.calibration)
-    on_calibration = [
-        outcome(c, _rows(t, slice(0, n)), _of(settings, i), calibration, prices(c))
-        for i, (c, t) in enumerate(zip(candidates, held, strict=True))
-    ]
-    losses = _losses(calibration, [_column(on_calibration, s) for s in listed], asked)
-    certificate = issue(
+    calibration: list[Trusted] = []
+    shown: list[Trusted] = []
+    n, total = len(rows.calibration), len(tried.candidates)
+    rest = data.take(np.concatenate([rows.calibration, rows.test]))
+    for i, candidate in enumerate(tried.candidates):
+        tell(f"measuring: {candidate.name}", total + i, 2 * total)
+        learned = fitted(candidate, data, rows.fit)
+        if tried.careful[i]:
+            learned = tuple(_careful(s, candidate, data, rows) for s in learned)
+        trust = trusted(candidate, learned, rest)
+        signals.append(learned)
+        calibration.append(trust.take(slice(0, n)))
+        shown.append(trust.take(slice(n, None)) if len(rows.test) else calibration[-1])
+    return Held(tuple(signals), tuple(calibration), tuple(shown))
+
+
+def _careful(signal: Any, candidate: Candidate, data: Dataset, rows: Cut) -> Any:
+    from ..data import Lessons
+    from ..signals import known_groups
+
+    return known_groups(signal).fit(Lessons.of(data.take(rows.fit), candidate.models))
+
+
+def _certificate(
+    data: Dataset, facts: Facts, tried: Tried, held: Held, asked: Asked, around: Mapping[str, Any]
+) -> Certificate:
+    scores = np.empty((len(facts), 0))
+    if tried.listed:
+        scores = joined(tried, held.calibration, tried.listed, facts).score
+    return issue(
         asked.promise,
-        [s.name for s in listed],
-        losses,
-        arranged.spread,
+        [s.name for s in tried.listed],
+        by_unit(asked.promise.losses(facts.reference, scores), facts.units.tolist()),
+        tried.list.spread,
         asked.delta,
-        rows=n,
-        seed=data.seed,
+        rows=len(facts),
         data_hash=data.hash,
         date=datetime.date.today().isoformat(),
-        prices_date=asked.prices_date,
-        earlier_studies=asked.earlier,
-    ) if listed else _refused(data, asked, n, calibration)  # fmt: skip
-    tell("measuring: what is shown", 1, 3)
-    chosen = next((s for s in listed if s.name == certificate.certified), None)
-    on_shown = on_calibration
-    shown, kept = calibration, [_rows(t, slice(0, n)) for t in held]
-    if len(rows.test):
-        shown, kept = data.take(rows.test), [_rows(t, slice(n, None)) for t in held]
-        on_shown = [
-            outcome(c, t, _of(settings, i), shown, prices(c))
-            for i, (c, t) in enumerate(zip(candidates, kept, strict=True))
-        ]
-    view = show.View(data, shown, asked, unit, candidates, kept, settings, outcomes, on_shown, screened, signals)
-    model = _model(candidates, signals, chosen, asked, prices)
-    tell("measuring: promise against saving", 2, 3)
-    curve = _curve(settings, outcomes, saving, screened, fit, rows, asked, calibration, on_calibration, on_shown, shown)
-    fit_losses = by_unit(_losses_of(fit, outcomes, asked), fit.units.tolist())
-    allowed = _allowed(settings, screened)
-    sizes = sorted({300, 1000, 3000, 10000, n})
-    ahead = feasible(fit_losses[:, allowed], saving[allowed], sizes, asked.delta, asked.promise.top, seed=data.seed)
-    result = Result(
-        **show.heading(data, asked, rows, dropped, unit),
-        **show.words(certificate, chosen, view, ahead, _more(fit_losses, allowed, saving, arranged, asked, n)),
-        certificate=certificate,
-        ways=show.ways(view, {s.name for s in listed}, chosen, model),
-        metrics=show.metrics(view),
-        traces=show.traces(view),
-        promises=tuple(curve),
-        feasibility=tuple(Feasibility(*f) for f in ahead),
-        weak=where.weak(data, rows, asked, encoder),
-        reliability=show.reliability(view, chosen),
-        drivers=where.drivers(shown, kept, chosen),
+        prices_date=around.get("prices_date"),
+        earlier_studies=int(around.get("earlier", 0)),
     )
-    tell("done", 3, 3)
-    return Study(result, model, certificate)

@@ -33,20 +33,64 @@ class Trusted:
     cost: Floats
     seconds: Floats
 
+    def take(self, rows: Ints | slice) -> Trusted:
+        """The trust of these rows."""
+        return Trusted(self.values[rows], self.cost[rows], self.seconds[rows])
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """Settings on some rows: score, cost (dollars) and seconds, each (n, settings); `large` is the share of rows that
-    ask the last model (settings,)."""
+    """Settings on some rows: score, cost (dollars), seconds, and whether the large model answered, (n, settings)."""
 
     score: Floats
     cost: Floats
     seconds: Floats
-    large: Floats
+    large: NDArray[np.bool_]
 
-    def take(self, columns: Sequence[int]) -> Outcome:
-        at = list(columns)
-        return Outcome(self.score[:, at], self.cost[:, at], self.seconds[:, at], self.large[at])
+    @classmethod
+    def joined(cls, parts: Sequence[Outcome]) -> Outcome:
+        """The settings of several outcomes on the same rows, side by side."""
+        return cls(
+            *(np.concatenate([getattr(p, f) for p in parts], axis=1) for f in ("score", "cost", "seconds", "large"))
+        )
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is recorded of each model, cheap to dear and the reference last: scores, dollars, seconds (n, models).
+
+    `prices` (models,) are the mean dollars per call on the fit rows; `units` (n,) tie rows that are not independent.
+    """
+
+    models: tuple[str, ...]
+    scores: Floats
+    costs: Floats
+    seconds: Floats
+    prices: Floats
+    units: Ints
+
+    @classmethod
+    def of(cls, data: Dataset, models: tuple[str, ...], fit: Ints) -> Facts:
+        costs = data.costs(models)
+        return cls(models, data.scores(models), costs, data.seconds(models), costs[fit].mean(axis=0), data.units)
+
+    def take(self, rows: Ints) -> Facts:
+        """The facts of these rows; the prices stay."""
+        return replace(self, scores=self.scores[rows], costs=self.costs[rows], seconds=self.seconds[rows],
+                       units=self.units[rows])  # fmt: skip
+
+    def columns(self, models: Sequence[str]) -> tuple[Floats, Floats, Floats, Floats]:
+        """Scores, dollars, seconds and prices of these models."""
+        at = [self.models.index(m) for m in models]
+        return self.scores[:, at], self.costs[:, at], self.seconds[:, at], self.prices[at]
+
+    @property
+    def reference(self) -> Floats:
+        """The reference's scores (n,)."""
+        return self.scores[:, -1]
+
+    def __len__(self) -> int:
+        return len(self.scores)
 
 
 def fitted(candidate: Candidate, data: Dataset, rows: Ints) -> tuple[Any, ...]:
@@ -140,34 +184,35 @@ def thresholds(candidate: Candidate, trust: Trusted, prices: Floats, grid: int =
     return [tuple(float(c[i]) for c, i in zip(cuts, at, strict=True)) for at in np.ndindex(*map(len, cuts))]
 
 
-def outcome(
-    candidate: Candidate, trust: Trusted, settings: Sequence[tuple[float, ...]], data: Dataset, prices: Floats
-) -> Outcome:
-    """What each setting would have scored, cost and taken on the rows of the data."""
-    scores, costs, seconds = (f(candidate.models) for f in (data.scores, data.costs, data.seconds))
+def outcome(candidate: Candidate, trust: Trusted, settings: Sequence[tuple[float, ...]], facts: Facts) -> Outcome:
+    """What each setting of the candidate would have scored, cost and taken on these rows."""
+    scores, costs, seconds, prices = facts.columns(candidate.models)
     n, m = scores.shape
     if candidate.kind == "fixed":
-        return Outcome(trust.values[:, :1], trust.cost, trust.seconds, np.zeros(1))
+        return Outcome(trust.values[:, :1], trust.cost, trust.seconds, np.zeros((n, 1), dtype=bool))
     if candidate.kind == "alone":
-        return Outcome(scores, costs, seconds, np.ones(1))
-    columns: list[tuple[Floats, Floats, Floats, float]] = []
+        last = candidate.models[0] == facts.models[-1]
+        return Outcome(scores, costs, seconds, np.full((n, 1), last))
+    picks: list[Ints] = []
+    paid: list[Floats] = []
+    took: list[Floats] = []
     at = np.arange(n)
     for setting in settings:
         if candidate.kind == "assign":
-            picked = np.argmax(trust.values - setting[0] * prices, axis=1)
-            paid, took = costs[at, picked] + trust.cost[:, 0], seconds[at, picked] + trust.seconds[:, 0]
-        elif candidate.kind == "route":
-            picked = _first_passing(trust.values, setting)
-            paid, took = costs[at, picked] + trust.cost[:, 0], seconds[at, picked] + trust.seconds[:, 0]
+            picked = np.argmax(trust.values - setting[0] * prices, axis=1).astype(np.int64)
         else:
             picked = _first_passing(trust.values, setting)
+        picks.append(picked)
+        if candidate.kind == "cascade":
             asked = np.arange(m)[None, :] <= picked[:, None]
             judged = asked[:, :-1]
-            paid = np.where(asked, costs, 0).sum(axis=1) + np.where(judged, trust.cost, 0).sum(axis=1)
-            took = np.where(asked, seconds, 0).sum(axis=1) + np.where(judged, trust.seconds, 0).sum(axis=1)
-        columns.append((scores[at, picked], paid, took, float((picked == m - 1).mean())))
-    score, cost, second = (np.stack([c[i] for c in columns], axis=1) for i in range(3))
-    return Outcome(score, cost, second, np.array([c[3] for c in columns]))
+            paid.append(np.where(asked, costs, 0).sum(axis=1) + np.where(judged, trust.cost, 0).sum(axis=1))
+            took.append(np.where(asked, seconds, 0).sum(axis=1) + np.where(judged, trust.seconds, 0).sum(axis=1))
+        else:
+            paid.append(costs[at, picked] + trust.cost[:, 0])
+            took.append(seconds[at, picked] + trust.seconds[:, 0])
+    picked = np.stack(picks, axis=1)
+    return Outcome(scores[at[:, None], picked], np.stack(paid, axis=1), np.stack(took, axis=1), picked == m - 1)
 
 
 def _first_passing(values: Floats, setting: tuple[float, ...]) -> Ints:

@@ -1,0 +1,117 @@
+"""Published measures of every two-model candidate, its trace over all settings, and the reliability of its trust."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..data import Floats
+from .certify import clopper_pearson, mean_interval
+from .evidence import Evidence
+from .interval import draws, of_each
+from .metrics import aiq, apgr, cost_save, cpt, dollar_cpt, ibc_lift
+from .result import Bin, Interval, Metrics, Trace
+from .score import Ints, Outcome
+from .tried import Setting
+from .ways import representative
+
+TIMES = 150
+
+
+def metrics(found: Evidence) -> list[Metrics]:
+    """The measures of each route and cascade of two models, best APGR first; none where the small is no worse."""
+    facts = found.shown
+    small, large = facts.scores[:, 0], facts.reference
+    if large.mean() - small.mean() <= 1e-9:
+        return []
+    resamples = draws(facts.units, found.data.seed, TIMES)
+    candidates = found.tried.candidates
+    length = next(i for i, c in enumerate(candidates) if c.name == "route by prompt length")
+    base = found.held.shown[length].values[:, 0]
+    rows: list[Metrics] = []
+    for i, candidate in enumerate(candidates):
+        if candidate.kind not in ("route", "cascade") or len(candidate.models) != 2:
+            continue
+        rows.append(_measured(found, i, base, resamples))
+    return sorted(rows, key=lambda m: -m.apgr.value)
+
+
+def _measured(found: Evidence, i: int, base: Floats, resamples: list[Ints]) -> Metrics:
+    candidate, facts, trust = found.tried.candidates[i], found.shown, found.held.shown[i]
+    keep, small, large = trust.values[:, 0], facts.scores[:, 0], facts.reference
+    settings = _settings(found, i)
+    outcome = found.on_shown(settings)
+    dollars = found.tried.dollars and bool(np.isfinite(trust.cost).all())
+
+    def all_of(rows: Any) -> Any:
+        k, s, b = keep[rows], small[rows], large[rows]
+        if b.mean() - s.mean() <= 1e-9:
+            return [np.nan] * 7
+        mine = apgr(k, s, b)
+        paid, average = np.nan, np.nan
+        if dollars:
+            paid = dollar_cpt(k, s, b, 0.5, small_cost=facts.costs[rows, 0], large_cost=facts.costs[rows, -1],
+                              always=trust.cost[rows, 0], cascade=candidate.kind == "cascade")  # fmt: skip
+            average = _aiq(outcome, facts.costs, facts.scores, rows)
+        crossings = [cpt(k, s, b, level) for level in (0.5, 0.8, 0.95)]
+        return [mine, mine - apgr(base[rows], s, b), *crossings, paid, average]
+
+    found_ = of_each(all_of, slice(None), resamples)
+    at = found.on_shown([representative(found, i)])
+    quality, cost = float(at.score.mean()), float(at.cost.mean())
+    ends = [(float(facts.scores[:, j].mean()), float(facts.costs[:, j].mean())) for j in (0, -1)]
+    lift = saved = None
+    if dollars:
+        if cost > ends[0][1] and ends[1][1] > ends[0][1]:
+            lift = ibc_lift(quality, cost, ends[0], ends[1])
+        saved = cost_save(outcome.score.mean(axis=0), outcome.cost.mean(axis=0), ends[1])
+    return Metrics(
+        candidate.name, found_[0], None if candidate.name == "route by prompt length" else found_[1],
+        *found_[2:5], *(x if dollars else None for x in found_[5:7]), lift, saved,
+    )  # fmt: skip
+
+
+def _aiq(outcome: Outcome, costs: Floats, scores: Floats, rows: Any) -> float:
+    quality = [*outcome.score[rows].mean(axis=0), scores[rows, 0].mean(), scores[rows, -1].mean()]
+    cost = [*outcome.cost[rows].mean(axis=0), costs[rows, 0].mean(), costs[rows, -1].mean()]
+    return aiq(quality, cost)
+
+
+def _settings(found: Evidence, candidate: int) -> list[Setting]:
+    return [s for s in found.tried.settings if s.candidate == candidate]
+
+
+def traces(found: Evidence) -> list[Trace]:
+    """Each candidate's settings as points on the rows shown, cheapest first."""
+    rows: list[Trace] = []
+    for i, candidate in enumerate(found.tried.candidates):
+        settings = _settings(found, i)
+        if len(settings) < 2:
+            continue
+        outcome = found.on_shown(settings)
+        cost = 1000 * outcome.cost.mean(axis=0) if found.tried.dollars else outcome.large.mean(axis=0)
+        if not np.isfinite(cost).all():
+            continue
+        order = np.argsort(cost, kind="stable")
+        quality = outcome.score.mean(axis=0)
+        rows.append(Trace(candidate.name, tuple(map(float, cost[order])), tuple(map(float, quality[order]))))
+    return rows
+
+
+def reliability(found: Evidence) -> list[Bin]:
+    """Ten bins of the leading way's trust, each with the small model's mean score and its interval."""
+    setting = found.leading
+    if setting is None or found.tried.candidates[setting.candidate].kind not in ("route", "cascade"):
+        return []
+    trust, score = found.held.shown[setting.candidate].values[:, 0], found.shown.scores[:, 0]
+    edges = np.unique(np.quantile(trust, np.linspace(0, 1, 11)))
+    place = np.clip(np.searchsorted(edges, trust, side="right") - 1, 0, max(0, len(edges) - 2))
+    bins: list[Bin] = []
+    for b in np.unique(place):
+        rows = place == b
+        good = score[rows]
+        binary = bool(np.isin(good, (0, 1)).all())
+        low, high = clopper_pearson(int(good.sum()), len(good)) if binary else mean_interval(good)
+        bins.append(Bin(float(trust[rows].mean()), Interval(float(good.mean()), low, high), int(rows.sum())))
+    return bins

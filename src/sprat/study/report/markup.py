@@ -1,0 +1,40 @@
+"""HTML elements from Python calls: every text is escaped, once, and only here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+VOID = {"meta", "br", "col"}
+
+
+class Html(str):
+    """Text that is HTML already; anything else is escaped when it is put into an element."""
+
+    __slots__ = ()
+
+
+Content = str | None | Iterable["Content"]
+
+
+def join(content: Content) -> Html:
+    """Content as HTML: strings escaped, None left out, iterables joined."""
+    if content is None:
+        return Html("")
+    if isinstance(content, Html):
+        return content
+    if isinstance(content, str):
+        return Html(escape(content, quote=False))
+    return Html("".join(join(part) for part in content))
+
+
+def tag(name: str, *content: Content, **attributes: str | bool | None) -> Html:
+    """An element; attributes drop a trailing underscore and turn others into hyphens, True is bare, None left out."""
+    written = "".join(
+        f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escape(str(value))}"')
+        for key, value in attributes.items()
+        if value is not None and value is not False
+    )
+    if name in VOID:
+        return Html(f"<{name}{written}>")
+    return Html(f"<{name}{written}>{join(content)}</{name}>")

@@ -1,0 +1,138 @@
+"""The study's heading, verdict and advice in sentences; each number with its interval or its n."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .evidence import Evidence
+from .promises import needed, rows_for_saving, saved
+from .result import Feasibility, Interval
+
+
+def percent(x: float) -> str:
+    """A fraction as per cent, without false digits."""
+    return f"{100 * x:.3g} %" if abs(x) < 0.1 else f"{100 * x:.0f} %"
+
+
+def span(x: Interval) -> str:
+    """An interval of a fraction in per cent."""
+    return f"{percent(x.value)} [{100 * x.low:.0f}, {100 * x.high:.0f}]"
+
+
+def promise_words(found: Evidence) -> str:
+    """The promise that was asked for."""
+    promise, large = found.asked.promise, found.asked.large
+    if promise.kind == "keep":
+        return f"at least {promise.level * 100:.4g} % of {large}'s quality"
+    return f"at most {promise.level * 100:.4g} points below {large}"
+
+
+def heading(found: Evidence, around: Mapping[str, Any], dropped: int) -> dict[str, Any]:
+    """The fields of a result that say what was studied, and with what."""
+    from importlib.metadata import version
+
+    data, asked, cut = found.data, found.asked, found.cut
+    notes = list(data.notes)
+    if dropped:
+        notes.append(f"{dropped} rows left out: no score for every model.")
+    unknown = [m for m, p in zip(found.facts.models, found.facts.prices, strict=True) if not np.isfinite(p)]
+    if unknown:
+        notes.append(f"Price unknown: {', '.join(unknown)}." + _unpriced(found))
+    careful = [c.name for c, yes in zip(found.tried.candidates, found.tried.careful, strict=True) if yes]
+    if careful:
+        notes.append(
+            f"Beats prompt length only on groups it knows, so unseen ones go to the large: {', '.join(careful)}."
+        )
+    return {
+        "name": data.name,
+        "command": str(around.get("command", "")),
+        "version": version("sprat"),
+        "date": datetime.date.today().isoformat(),
+        "seed": data.seed,
+        "data_hash": data.hash,
+        "notes": tuple(notes),
+        "quality": data.quality,
+        "small": asked.small,
+        "large": asked.large,
+        "peers": asked.peers,
+        "unit": "dollars" if found.tried.dollars else f"calls to {asked.large}",
+        "rows": len(data),
+        "units": len(np.unique(data.units)),
+        "fit_rows": len(cut.fit),
+        "calibration_rows": len(cut.calibration),
+        "test_rows": len(cut.test),
+        "shown_on": _shown_on(found),
+        "prices": dict(around.get("prices") or {}),
+        "prices_date": around.get("prices_date"),
+    }
+
+
+def _unpriced(found: Evidence) -> str:
+    if not found.tried.dollars:
+        return f" Savings are counted in calls to {found.asked.large}."
+    return " Ways of working that ask them are shown without cost and can't be chosen."
+
+
+def _shown_on(found: Evidence) -> str:
+    if len(found.cut.test):
+        return f"{len(found.cut.test)} test rows that played no part in fitting, choosing or certifying"
+    n = len(found.cut.calibration)
+    return f"the {n} calibration rows: not fitted on, but certified on (too few rows for a test split)"
+
+
+def verdict(found: Evidence, ahead: list[Feasibility]) -> dict[str, Any]:
+    """The fields `verdict`, `shown` (was anything certified?) and `advice`."""
+    asked, chosen = found.asked, found.chosen
+    confidence = f"{100 * (1 - asked.delta):.4g} % confidence"
+    n = found.certificate.units
+    if chosen is None:
+        sentence = (
+            f"Not shown: on {n} calibration rows no cheaper way of working could be certified to give "
+            f"{promise_words(found)} at {confidence}; serve {asked.large} alone."
+        )
+        return {"verdict": sentence, "shown": False, "advice": (*_more(found, n), *_ahead(found, ahead, n))}
+    unit = "cost" if found.tried.dollars else f"calls to {asked.large}"
+    saving, share = saved(found, chosen), float(found.on_shown([chosen]).large.mean())
+    sentence = (
+        f"Certified: {chosen.name} gives {promise_words(found)} at {confidence}, "
+        f"and saves {span(saving)} of the {unit}; {percent(share)} of requests still go to {asked.large}."
+    )
+    return {"verdict": sentence, "shown": True, "advice": tuple(_ahead(found, ahead, n))}
+
+
+def _more(found: Evidence, n: int) -> list[str]:
+    more = needed(found)
+    if more is None:
+        return ["On the fit rows no way of working keeps this promise, so more rows alone won't help; ask for less."]
+    if more <= n:
+        return [
+            f"The fit rows expected {more} calibration rows to be enough; these {n} disagreed. "
+            "Collect more, or ask for less."
+        ]
+    total = round((more - n) / 0.6, -1)
+    return [
+        f"Collect about {max(10, int(total))} more rows like these: {more} calibration rows give an 80 % chance of a "
+        "certificate."
+    ]
+
+
+def _ahead(found: Evidence, ahead: list[Feasibility], n: int) -> list[str]:
+    own = next((f for f in ahead if f.n == n), None)
+    if own is None or own.ceiling <= 0:
+        return []
+    unit = "the cost" if found.tried.dollars else f"the calls to {found.asked.large}"
+    words = [
+        f"With {n} calibration rows about {percent(own.saving)} of {unit} can be expected to be saved, refusals "
+        f"counted as nothing; with any number of rows at most about {percent(own.ceiling)}."
+    ]
+    wanted = own.saving + 0.6 * (own.ceiling - own.saving)
+    rows = rows_for_saving(found, wanted) if own.ceiling - own.saving > 0.02 else None
+    if rows is not None and rows > n:
+        words.append(
+            f"For {percent(wanted)} collect about {round(rows / 0.6, -2):.0f} rows in all ({rows} to calibrate)."
+        )
+    return words
