@@ -1,7 +1,7 @@
 """The nouns and the verbs: everything that answers is a Model; a technique answers by asking others.
 
 A technique is a coroutine that awaits only the verbs below. It never does I/O, so whoever drives it decides how:
-in turn, concurrently, streaming, many at once, or answered from a recording (see drivers.py and replay.py).
+in turn, concurrently, streaming, many at once, or answered from a recording (see drivers/ and replay.py).
 
     ask(model, request)              one reply (typed by what is asked: an encoder gives vectors)
     together(asks, until=predicate)  several at once; stops early
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, ClassVar, cast
@@ -117,8 +117,8 @@ def content_text(content: Any) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, (list, tuple)):
-        parts = cast("Sequence[Any]", content)
-        return "\n".join(str(p["text"]) for p in parts if isinstance(p, Mapping) and "text" in p)
+        parts = [cast("Mapping[str, Any]", p) for p in cast("Sequence[Any]", content) if isinstance(p, Mapping)]
+        return "\n".join(str(p["text"]) for p in parts if "text" in p)
     return ""
 
 
@@ -233,6 +233,7 @@ class Look:
 
     draft: Draft
     what: str
+    tail: bool = False  # the driver's: what is accepted is the root's own reply, so it may stream
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return (yield self)
@@ -244,7 +245,7 @@ class Draft:
     def __init__(self, model: Any, request: Request, because: str = "") -> None:
         self.model, self.request, self.because = model, request, because
         self.held: list[Piece] = []
-        self.source: AsyncIterator[Piece] | None = None
+        self.source: AsyncGenerator[Piece, None] | None = None
         self.reply: Reply | None = None
         self.closed = False
 
@@ -259,6 +260,9 @@ class Draft:
     def stop(self) -> Look:
         """Await the end of this draft; what it cost stays in the tree."""
         return Look(self, "stop")
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return (yield self)  # the driver says what should have been awaited
 
 
 def ask(model: Any, request: Any, because: str = "") -> Ask:
@@ -333,8 +337,8 @@ class Technique(Model):
 class Endpoint(Model):
     """A leaf that really works: the only place with I/O, long work, or a gain from batching.
 
-    Optional beside `answer_many`: `async answer_async(request) -> Reply`, and an async iterator
-    `pieces(request) -> AsyncIterator[Piece]` whose last piece carries the reply.
+    Optional beside `answer_many`: `async answer_async(request) -> Reply`, and an async generator
+    `pieces(request) -> AsyncGenerator[Piece]` whose last piece carries the reply; closing it ends the call.
     """
 
     name: str

@@ -6,7 +6,7 @@ whatever sampling options are asked for; one that says them answers only these.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from .core import SAMPLING, Can, Endpoint, Piece, Reply, Request
 from .data import Call, Dataset, Example
 from .drivers import batch
+from .drivers.concurrent import pieces
 from .errors import BadInput, CannotDo, NotRecorded, SpratError
 from .shape import leaves, name_of
 
@@ -86,7 +87,7 @@ class Recorded(Endpoint):
         except SpratError as error:
             return error
 
-    async def pieces(self, request: Request) -> AsyncIterator[Piece]:
+    async def pieces(self, request: Request) -> AsyncGenerator[Piece, None]:
         """The recorded reply token by token; raises CannotDo without token log-probabilities."""
         reply = self._answer(request)
         if isinstance(reply, Exception):
@@ -131,23 +132,27 @@ def coverage(model: Any, data: Dataset) -> Coverage:
 
 
 def record(model: Any, data: Dataset, *, at_once: bool = False) -> tuple[Dataset, list[Reply]]:
-    """Run a model live on every row; give the dataset with every leaf call recorded, and the replies."""
-    captured: dict[str, list[Call]] = {}
+    """Run a model live on every row; give the dataset with the calls recorded, and the replies.
+
+    A row's calls are those that asked its own request: what was asked with another prompt, and what was stopped while
+    it was written, is not recorded, and a replay says so.
+    """
     replies: list[Reply] = []
     examples: list[Example] = []
     for example in data:
-        captured.clear()
-        spies = {id(e): _Spy(e, captured) for e in leaves(model)}
+        captured: list[Call] = []
+        spies = {id(e): _Spy(e, example.request, captured) for e in leaves(model)}
         reply = batch(model, [example.request], lambda e, s=spies: s.get(id(e), e), at_once)[0]
         replies.append(reply)
-        examples.append(replace(example, calls=(*example.calls, *(c for calls in captured.values() for c in calls))))
+        examples.append(replace(example, calls=(*example.calls, *captured)))
     return replace(data, examples=tuple(examples)), replies
 
 
 @dataclass(frozen=True, repr=False)
 class _Spy(Endpoint):
     endpoint: Any
-    captured: dict[str, list[Call]]
+    row: Request
+    captured: list[Call]
 
     @property
     def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -156,10 +161,18 @@ class _Spy(Endpoint):
     def answer_many(self, requests: Sequence[Request]) -> list[Reply | Exception]:
         answers = list(self.endpoint.answer_many(requests))
         for request, answer in zip(requests, answers, strict=True):
-            if isinstance(answer, Reply):
-                said = {k: v for k, v in request.options.items() if k in SAMPLING}
-                self.captured.setdefault(self.name, []).append(Call(self.name, answer, request.sample, said or None))
+            self._keep(request, answer)
         return answers
+
+    async def pieces(self, request: Request) -> AsyncGenerator[Piece, None]:
+        async for piece in pieces(self.endpoint, request):
+            self._keep(request, piece.reply)
+            yield piece
+
+    def _keep(self, request: Request, answer: Any) -> None:
+        said = {k: v for k, v in request.options.items() if k in SAMPLING}
+        if isinstance(answer, Reply) and request.key == self.row.drawn(request.sample, **said).key:
+            self.captured.append(Call(self.name, answer, request.sample, said or None))
 
 
 def required(data: Dataset, models: Sequence[str]) -> None:

@@ -30,7 +30,7 @@ class Vote(Technique):
         """The first reply with the winning answer."""
         sampling = {} if self.temperature is None else {"temperature": self.temperature}
         draws = [
-            ask(m, request if self.n == 1 else request.drawn(i, **(sampling if i else {})))
+            ask(m, request if self.n == 1 else request.drawn(request.sample * self.n + i, **(sampling if i else {})))
             for i in range(self.n)
             for m in self.models
         ]

@@ -8,14 +8,13 @@ stream   piece by piece
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from ..core import Piece, Reply, Request
-from ..errors import SpratError
-from ..shape import name_of
 from .concurrent import finish, steps_of
 from .lockstep import lock_step
-from .process import Done, bare, failed, process
+from .process import Done, bare, process
 
 Swap = Callable[[Any], Any]
 
@@ -27,26 +26,28 @@ def run(model: Any, request: Request) -> Reply:
 
 async def arun(model: Any, request: Request) -> Reply:
     """Answer one request; asks made together run concurrently, local endpoints on worker threads."""
-    return (await finish(process(model, request))).node
+    return _unwrap(await finish(process(model, request))).node
 
 
 async def stream(model: Any, request: Request) -> AsyncIterator[Piece]:
     """Answer one request piece by piece; the last piece carries the whole reply."""
     emitted = False
-    async for out in steps_of(process(model, request, tail=True)):
-        if isinstance(out, Piece):
-            emitted = emitted or bool(out.text)
-            yield out
-        else:
-            if not emitted and out.node.text:
-                yield Piece(out.node.text, out.node.tokens or (), out.node.logprobs or ())
-            yield Piece(reply=out.node)
+    async with aclosing(steps_of(process(model, request, tail=True))) as steps:
+        async for out in steps:
+            if isinstance(out, Piece):
+                emitted = emitted or bool(out.text)
+                yield out
+            else:
+                node = _unwrap(out).node
+                if not emitted and node.text:
+                    yield Piece(node.text, node.tokens or (), node.logprobs or ())
+                yield Piece(reply=node)
 
 
 def batch(model: Any, requests: Sequence[Request], swap: Swap | None = None, at_once: bool = False) -> list[Reply]:
     """Answer many requests in lock step; a failed one comes back with `error` set."""
     outcomes = lock_step([process(model, r) for r in requests], swap, at_once)
-    return [failed(name_of(model), o) if isinstance(o, SpratError) else o.node for o in outcomes]
+    return [o.node for o in outcomes]
 
 
 def drive(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -64,7 +65,7 @@ def drive_costed(coroutines: Sequence[Coroutine[Any, Any, Any]], swap: Swap | No
     return [(d.value, d.node) for d in map(_unwrap, lock_step([bare(c) for c in coroutines], swap))]
 
 
-def _unwrap(outcome: Any) -> Done:
-    if isinstance(outcome, SpratError):
-        raise outcome
-    return outcome
+def _unwrap(done: Done) -> Done:
+    if done.error:
+        raise done.error
+    return done

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -20,13 +21,12 @@ async def look_at(look: Look, swap: Callable[[Any], Any] | None = None) -> Any:
         endpoint = swap(draft.model) if swap else draft.model
         draft.source = pieces(endpoint, draft.request)
     if look.what == "next":
-        piece = await anext(draft.source, None)
-        if piece is None:
-            return None
-        draft.held.append(piece)
-        if piece.reply is not None:
-            draft.reply = piece.reply
-        return piece if piece.text or piece.tokens else None
+        async for piece in draft.source:
+            draft.held.append(piece)
+            draft.reply = piece.reply or draft.reply
+            if piece.text or piece.tokens:
+                return piece
+        return None
     if look.what == "accept":
         async for piece in draft.source:
             draft.held.append(piece)
@@ -34,7 +34,7 @@ async def look_at(look: Look, swap: Callable[[Any], Any] | None = None) -> Any:
         return None
     if draft.reply is None:
         draft.reply = _partial(draft)
-    await draft.source.aclose()  # type: ignore[attr-defined]
+    await draft.source.aclose()
     return None
 
 
@@ -49,15 +49,16 @@ def _partial(draft: Draft) -> Reply:
     )
 
 
-async def pieces(endpoint: Any, payload: Request) -> AsyncIterator[Piece]:
+async def pieces(endpoint: Any, payload: Request) -> AsyncGenerator[Piece, None]:
     """The pieces of an endpoint's reply; one that cannot stream gives its reply as a single piece."""
     if hasattr(endpoint, "pieces"):
         began, last = time.perf_counter(), None
-        async for piece in endpoint.pieces(payload):
-            last = piece
-            if piece.reply is not None and piece.reply.seconds is None and not getattr(endpoint, "recorded", False):
-                piece = replace(piece, reply=replace(piece.reply, seconds=time.perf_counter() - began))
-            yield piece
+        async with aclosing(endpoint.pieces(payload)) as source:
+            async for piece in source:
+                last = piece
+                if piece.reply is not None and piece.reply.seconds is None and not getattr(endpoint, "recorded", False):
+                    piece = replace(piece, reply=replace(piece.reply, seconds=time.perf_counter() - began))
+                yield piece
         if last is None or last.reply is None:
             raise WrongAwait(f"The stream of '{name_of(endpoint)}' ended without its reply.")
         return
@@ -76,10 +77,11 @@ async def _leaf(leaf: Leaf) -> Any:
     return outcome
 
 
-async def steps_of(steps: Process) -> AsyncIterator[Piece | Done]:
-    """Drive one process; yields the pieces of a tail that streams, then Done."""
+async def steps_of(steps: Process) -> AsyncGenerator[Piece | Done, None]:
+    """Drive one process; yields the pieces of a tail that streams, then Done. Closing it closes what is upstream."""
     send: Any = None
     error: SpratError | None = None
+    drafts: dict[int, Draft] = {}
     try:
         while True:
             try:
@@ -90,34 +92,50 @@ async def steps_of(steps: Process) -> AsyncIterator[Piece | Done]:
             send, error = None, None
             try:
                 if isinstance(effect, Leaf) and effect.tail:
-                    async for piece in pieces(effect.endpoint, effect.payload):
-                        if piece.reply is not None:
-                            send = Done(piece.reply, piece.reply)
-                        if piece.text or piece.raw is not None:
-                            yield replace(piece, reply=None)
+                    async with aclosing(pieces(effect.endpoint, effect.payload)) as source:
+                        async for piece in source:
+                            if piece.reply is not None:
+                                send = Done(piece.reply, piece.reply)
+                            if piece.text or piece.raw is not None:
+                                yield replace(piece, reply=None)
                 elif isinstance(effect, Leaf):
                     send = await _leaf(effect)
                 elif isinstance(effect, Fork):
                     send = await _fork(effect)
-                elif effect.what == "accept" and effect.draft.source is not None:
-                    for piece in effect.draft.held:
-                        yield replace(piece, reply=None)
-                    async for piece in effect.draft.source:
-                        effect.draft.reply = piece.reply or effect.draft.reply
-                        if piece.text:
-                            yield replace(piece, reply=None)
                 else:
-                    send = await look_at(effect)
+                    drafts.setdefault(id(effect.draft), effect.draft)
+                    if effect.tail and effect.what == "accept":
+                        async for piece in released(effect.draft):
+                            yield piece
+                    else:
+                        send = await look_at(effect)
             except SpratError as caught:
                 error = caught
     finally:
+        for draft in drafts.values():
+            if draft.source is not None:
+                await draft.source.aclose()
         steps.close()
 
 
+async def released(draft: Draft) -> AsyncIterator[Piece]:
+    """What an accepted draft held back, then the rest of it as it is written."""
+    for piece in draft.held:
+        if piece.text or piece.raw is not None:
+            yield replace(piece, reply=None)
+    if draft.source is None:
+        draft.source = pieces(draft.model, draft.request)
+    async for piece in draft.source:
+        draft.reply = piece.reply or draft.reply
+        if piece.text or piece.raw is not None:
+            yield replace(piece, reply=None)
+
+
 async def finish(steps: Process) -> Done:
-    async for out in steps_of(steps):
-        if isinstance(out, Done):
-            return out
+    async with aclosing(steps_of(steps)) as outs:
+        async for out in outs:
+            if isinstance(out, Done):
+                return out
     raise AssertionError("a process ends with Done")
 
 
@@ -133,12 +151,9 @@ async def _fork(fork: Fork) -> tuple[list[Any], float]:
         while pending and not stopped:
             arrived, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             for task in sorted(arrived, key=index.__getitem__):
-                failure = task.exception()
-                if failure is not None and not isinstance(failure, SpratError):
-                    raise failure
-                outcomes[index[task]] = failure or task.result()
-                if failure is None:
-                    seen.append(task.result().value)
+                outcome = outcomes[index[task]] = task.result()
+                if not outcome.error:
+                    seen.append(outcome.value)
             stopped = fork.until is not None and bool(seen) and fork.until(seen)
     finally:
         for task in pending:

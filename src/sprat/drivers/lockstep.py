@@ -30,7 +30,7 @@ class _ForkState:
 
 
 def lock_step(processes: Sequence[Process], swap: Swap | None = None, at_once: bool = False) -> list[Any]:
-    """Run processes together; each comes to Done or a SpratError.
+    """Run processes together; each comes to Done.
 
     `swap` replaces an endpoint (a replay's recording); `at_once` counts time and cancels as concurrency would.
     """
@@ -46,8 +46,6 @@ def lock_step(processes: Sequence[Process], swap: Swap | None = None, at_once: b
             effect = job.steps.throw(send) if isinstance(send, BaseException) else job.steps.send(send)
         except StopIteration as stop:
             return job.finish(stop.value)
-        except SpratError as error:
-            return job.finish(error)
         if isinstance(effect, Leaf):
             waiting.append((job, effect))
         elif isinstance(effect, Fork):
@@ -79,9 +77,9 @@ def lock_step(processes: Sequence[Process], swap: Swap | None = None, at_once: b
     def turn(state: _ForkState) -> None:
         def arrived(outcome: Any) -> None:
             state.outcomes.append(outcome)
-            replies = [o.value for o in state.outcomes if isinstance(o, Done)]
-            assert state.fork.until is not None
-            if len(state.outcomes) == len(state.fork.processes) or state.fork.until(replies):
+            replies = [o.value for o in state.outcomes if not o.error]
+            enough = bool(replies) and state.fork.until is not None and state.fork.until(replies)
+            if enough or len(state.outcomes) == len(state.fork.processes):
                 for unasked in state.fork.processes[len(state.outcomes) :]:
                     unasked.close()
                     state.outcomes.append(None)
@@ -107,7 +105,7 @@ def lock_step(processes: Sequence[Process], swap: Swap | None = None, at_once: b
 
 
 def _seconds(outcome: Any) -> float | None:
-    return outcome.node.seconds if isinstance(outcome, Done) else 0.0
+    return outcome.node.seconds if isinstance(outcome, Done) and not outcome.error else 0.0
 
 
 def _total(times: Sequence[float | None]) -> float | None:
@@ -131,12 +129,12 @@ def _settle_at_once(state: _ForkState) -> tuple[list[Any], float | None]:
     for i in order:
         outcome = outcomes[i]
         if stopped:
-            if isinstance(outcome, Done):
+            if not outcome.error:
                 outcomes[i] = replace(outcome.node, text=None, cancelled=True)
             continue
         time_i = times[i]
         elapsed = None if elapsed is None or time_i is None else max(elapsed, time_i)
-        if isinstance(outcome, Done):
+        if not outcome.error:
             seen.append(outcome.value)
             stopped = state.fork.until is not None and state.fork.until(seen)
     return outcomes, elapsed

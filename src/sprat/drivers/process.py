@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..core import Ask, Look, Piece, Reply, Request, Texts, Together, Usage
+from ..core import Ask, Draft, Look, Piece, Reply, Request, Texts, Together, Usage
 from ..errors import SpratError, WrongAwait
 from ..shape import name_of
 
@@ -36,10 +37,18 @@ class Fork:
 
 @dataclass(frozen=True, eq=False)
 class Done:
-    """What a process comes to: the value that its asker gets, and its node in the tree."""
+    """What a process comes to: the value that its asker gets, and its node in the tree.
+
+    A process never raises a SpratError: the error is the value, and the node holds what was asked before it.
+    """
 
     value: Any
     node: Reply
+
+    @property
+    def error(self) -> SpratError | None:
+        """The error, where the process failed."""
+        return self.value if isinstance(self.value, SpratError) else None
 
 
 Process = Generator[Leaf | Fork | Look, Any, Done]
@@ -47,31 +56,33 @@ Process = Generator[Leaf | Fork | Look, Any, Done]
 
 def process(model: Any, payload: Any, because: str = "", tail: bool = False) -> Process:
     """Everything that answering `payload` by `model` takes."""
-    if not hasattr(model, "answer"):
+    if hasattr(model, "answer"):
+        return (yield from _technique(model.answer(_request(payload)), name_of(model), because, tail))
+    try:
         if not hasattr(model, "answer_many") and not hasattr(model, "encode"):
             raise WrongAwait(f"ask() needs a model, an encoder or another endpoint; got {model!r}.")
         done = yield Leaf(model, payload if hasattr(model, "encode") else _request(payload), tail)
-        return Done(*_because(done, because))
-    request = _request(payload)
-    return (yield from _technique(model.answer(request), name_of(model), because, tail))
+    except SpratError as error:
+        return Done(error, failed(name_of(model), error, because))
+    node = replace(done.node, because=because) if because else done.node
+    return Done(node if done.value is done.node else done.value, node)
 
 
 def _request(payload: Any) -> Any:
     return Request.of(payload) if isinstance(payload, (str, list, tuple)) else payload  # pyright: ignore[reportUnknownArgumentType]
 
 
-def _because(done: Done, because: str) -> tuple[Any, Reply]:
-    node = replace(done.node, because=because) if because else done.node
-    return (node if done.value is done.node else done.value), node
-
-
 def _technique(coroutine: Coroutine[Any, Any, Any], name: str, because: str, tail: bool) -> Process:
     frame = _Frame(name)
-    result = yield from frame.through(coroutine)
-    if isinstance(result, (Ask, Look)):
-        result = yield from frame.answer(result, tail)
-    if not isinstance(result, Reply):
-        raise WrongAwait(f"{name} must return a Reply, an ask or draft.accept(); it returned {result!r}.")
+    try:
+        result = yield from frame.through(coroutine)
+        if isinstance(result, (Ask, Look)):
+            result = yield from frame.answer(result, tail)
+        if not isinstance(result, Reply):
+            raise WrongAwait(f"{name} must return a Reply, an ask or draft.accept(); it returned {result!r}.")
+        yield from frame.leave()
+    except SpratError as error:
+        return Done(error, (yield from frame.broken(error, because)))
     node = frame.node(result, because)
     return Done(node, node)
 
@@ -82,6 +93,7 @@ class _Frame:
     def __init__(self, name: str) -> None:
         self.name, self.asks, self.seconds = name, list[Reply](), 0.0
         self.timed = True
+        self.drafts: list[Draft] = []
 
     def through(self, coroutine: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
         """Run a coroutine to its end, answering what it awaits; a failed ask is thrown back at that await."""
@@ -103,17 +115,17 @@ class _Frame:
 
     def answer(self, effect: Any, tail: bool = False) -> Generator[Any, Any, Any]:
         if isinstance(effect, Ask):
-            try:
-                done = yield from process(effect.model, effect.request, effect.because, tail)
-            except SpratError as error:
-                self.add(failed(name_of(effect.model), error, effect.because))
-                raise
+            done = yield from process(effect.model, effect.request, effect.because, tail)
             self.add(done.node)
+            if done.error:
+                raise done.error
             return done.value
         if isinstance(effect, Together):
             return (yield from self._together(effect))
         if isinstance(effect, Look):
-            return (yield from self._look(effect))
+            return (yield from self._look(effect, tail))
+        if isinstance(effect, Draft):
+            raise WrongAwait(f"{self.name} awaited a draft; await its next(), accept() or stop().")
         raise WrongAwait(
             f"{self.name} awaited {type(effect).__name__}; a technique may await only ask, together and watch."
         )
@@ -126,46 +138,69 @@ class _Frame:
         replies: list[Any] = []
         for one, outcome in zip(effect.asks, outcomes, strict=True):
             if isinstance(outcome, Done):
-                replies.append(outcome.value)
+                replies.append(outcome.node if outcome.error else outcome.value)
                 self.add(outcome.node, counted=False)
-            elif isinstance(outcome, SpratError):
-                node = failed(name_of(one.model), outcome, one.because)
-                replies.append(node)
-                self.add(node, counted=False)
             elif isinstance(outcome, Reply):  # cancelled: in the tree when it had begun
-                replies.append(outcome)
-                self.add(outcome, counted=False)
+                replies.append(replace(outcome, because=one.because))
+                self.add(replies[-1], counted=False)
             else:
                 replies.append(Reply(None, name_of(one.model), cancelled=True, cost=0.0))
         self._clock(elapsed)
-        errors = [o for o in outcomes if isinstance(o, SpratError)]
+        errors = [o.error for o in outcomes if isinstance(o, Done) and o.error]
         if len(errors) == len(outcomes):
             raise errors[0]
         return replies
 
-    def _look(self, look: Look) -> Generator[Any, Any, Any]:
+    def _look(self, look: Look, tail: bool) -> Generator[Any, Any, Any]:
         draft = look.draft
         if draft.closed:
             return draft.reply if look.what == "accept" else None
+        begun = draft.source is not None or draft.reply is not None
+        if not begun and look.what == "stop":
+            draft.closed = True  # nothing was asked
+            return None
+        if not begun:
+            self.drafts.append(draft)
         if hasattr(draft.model, "answer") or draft.request.whole:
             if draft.reply is None:  # a technique's, a tool's or a JSON reply is seen only whole
-                done = yield from process(draft.model, draft.request, draft.because)
+                done = yield from process(draft.model, draft.request, draft.because, tail)
+                if done.error:
+                    self._close(draft, done.node)
+                    raise done.error
                 draft.reply = done.node
                 if look.what == "next":
                     return Piece(done.node.text or "", done.node.tokens or (), done.node.logprobs or ())
             elif look.what == "next":
                 return None
-            answered: Any = draft.reply if look.what == "accept" else None
         else:
-            answered = yield look
+            try:
+                seen = yield replace(look, tail=tail)
+            except SpratError as error:
+                node = failed(name_of(draft.model), error, draft.because)
+                self._close(draft, replace(node, cost=None) if draft.held else node)
+                raise
             if look.what == "next":
-                return answered
+                return seen
+        written: Any = draft.reply  # the source gave it, or what was written until it was stopped
+        node: Reply = replace(written, because=draft.because) if draft.because else written
+        self._close(draft, node)
+        return node if look.what == "accept" else None
+
+    def _close(self, draft: Draft, node: Reply) -> None:
         draft.closed = True
-        if draft.reply is not None:
-            node = replace(draft.reply, because=draft.because) if draft.because else draft.reply
-            self.add(replace(node, cancelled=True) if look.what == "stop" else node)
-            return node if look.what == "accept" else None
-        return answered
+        self.add(node)
+
+    def leave(self) -> Generator[Any, Any, None]:
+        """Stop what is still being written: a draft that was neither accepted nor stopped."""
+        for draft in self.drafts:
+            if not draft.closed:
+                with suppress(SpratError):  # it failed while it was stopped: its node says so
+                    yield from self._look(draft.stop(), False)
+
+    def broken(self, error: SpratError, because: str) -> Generator[Any, Any, Reply]:
+        """The node of a technique that failed: what it asked before is there, with its cost."""
+        yield from self.leave()
+        return self.node(Reply(None, error=str(error)), because)
 
     def add(self, node: Reply, counted: bool = True) -> None:
         self.asks.append(node)
@@ -178,7 +213,7 @@ class _Frame:
 
     def node(self, result: Reply, because: str) -> Reply:
         costs = [a.cost for a in self.asks]
-        usages = [a.usage for a in self.asks if not (a.usage is None and (a.cost == 0 or not a.ok))]
+        usages = [a.usage for a in self.asks if not (a.usage is None and a.cost == 0)]
         usage = None if any(u is None for u in usages) or not usages else sum((u for u in usages if u), Usage(0, 0))
         return replace(
             result,
@@ -192,14 +227,19 @@ class _Frame:
 
 
 def failed(name: str, error: SpratError, because: str = "") -> Reply:
-    # A call that the server turned away was not answered, hence not billed; whatever it did before is its own node.
-    return Reply(None, name, error=str(error), because=because, cost=0.0, seconds=None)
+    # A call that was turned away was not answered, hence not billed; one that broke off after it began may have been.
+    cost = None if getattr(error, "billable", False) else 0.0
+    return Reply(None, name, error=str(error), because=because, cost=cost, seconds=None)
 
 
 def bare(coroutine: Coroutine[Any, Any, Any]) -> Process:
     """The process of a coroutine that is not a technique: a signal's trust, say."""
     frame = _Frame("signal")
-    value = yield from frame.through(coroutine)
+    try:
+        value = yield from frame.through(coroutine)
+        yield from frame.leave()
+    except SpratError as error:
+        return Done(error, (yield from frame.broken(error, "")))
     return Done(value, frame.node(Reply(None), ""))
 
 

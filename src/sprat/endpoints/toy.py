@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core import Can, Endpoint, Piece, Reply, Request, Usage
@@ -11,14 +11,14 @@ from ..errors import SpratError
 
 @dataclass(frozen=True, repr=False)
 class Toy(Endpoint):
-    """Answers `answers[prompt]`, or `answers(request)` (a text or a Reply); streams word by word.
+    """Answers `answers[prompt]`, `answers(request)` (a text or a Reply), or always `answers`; streams word by word.
 
     `cost` is dollars per call, `seconds` what each call is said to take, `trusted` the log-probability of each token
     (a model without one gives text alone).
     """
 
     name: str
-    answers: Mapping[str, str] | Callable[[Request], str | Reply] = field(default_factory=dict[str, str])
+    answers: Mapping[str, str] | Callable[[Request], str | Reply] | str = field(default_factory=dict[str, str])
     cost: float | None = 0.0
     seconds: float | None = 0.0
     trusted: float | None = None
@@ -35,9 +35,7 @@ class Toy(Endpoint):
 
     def _answer(self, request: Request) -> Reply | Exception:
         try:
-            said = (
-                self.answers(request) if callable(self.answers) else self.answers.get(request.text, request.text[::-1])
-            )
+            said = self._said(request)
         except SpratError as error:
             return error
         if isinstance(said, Reply):
@@ -49,7 +47,12 @@ class Toy(Endpoint):
             said, self.name, tokens, logprobs, finish="stop", usage=usage, cost=self.cost, seconds=self.seconds
         )
 
-    async def pieces(self, request: Request) -> AsyncIterator[Piece]:
+    def _said(self, request: Request) -> str | Reply:
+        if isinstance(self.answers, str):
+            return self.answers
+        return self.answers(request) if callable(self.answers) else self.answers.get(request.text, request.text[::-1])
+
+    async def pieces(self, request: Request) -> AsyncGenerator[Piece, None]:
         """The answer word by word."""
         reply = self._answer(request)
         if isinstance(reply, Exception):
@@ -73,7 +76,4 @@ def toy(
     trusted: float | None = None,
 ) -> Toy:
     """A toy model: one fixed answer, a table of prompt to answer, or a function of the request."""
-    if isinstance(answers, str):
-        fixed = answers
-        return Toy(name, lambda _: fixed, cost, seconds, trusted)
-    return Toy(name, answers or {}, cost, seconds, trusted)
+    return Toy(name, {} if answers is None else answers, cost, seconds, trusted)
