@@ -31,7 +31,7 @@ from sprat.encoders import Encoder, SentenceEncoder, StaticEncoder, TfidfEncoder
 
 Array = np.ndarray
 Score = Callable[[Array], Array]
-RIDGE = (0.1, 0.3, 3.0)
+RIDGE = (0.1, 0.3, 3.0, 30.0)
 LOGISTIC = (1.0,)
 NEIGHBOURS = 100
 BARS = {
@@ -136,13 +136,13 @@ def scores(fitted: dict[str, Score], z: Array) -> dict[str, Array]:
     return out
 
 
-def chosen(x: Array, gain: Array, fold: Array) -> str:
-    """The predictor with the best mean APGR over the folds of the training half."""
+def chosen(x: Array, gain: Array, seen: list[Array]) -> str:
+    """The predictor with the best mean APGR over splits of the training half; each mask says what is fitted on."""
     total: dict[str, float] = {}
-    for k in np.unique(fold):
-        fitted = candidates(x[fold != k], gain[fold != k])
-        for name, s in scores(fitted, x[fold == k]).items():
-            total[name] = total.get(name, 0.0) + float(apgr(s, gain[fold == k])[0])
+    for mask in seen:
+        fitted = candidates(x[mask], gain[mask])
+        for name, s in scores(fitted, x[~mask]).items():
+            total[name] = total.get(name, 0.0) + float(apgr(s, gain[~mask])[0])
     return max(sorted(total), key=lambda n: total[n])
 
 
@@ -164,8 +164,8 @@ def surface(prompts: list[str]) -> Array:
     return (x - x.mean(0)) / np.maximum(x.std(0), 1e-9)
 
 
-def splits(subjects: Array, seed: int, leave_out: bool) -> list[tuple[Array, Array, Array]]:
-    """Five times: training rows, measured rows, folds of the training rows."""
+def splits(subjects: Array, seed: int, leave_out: bool) -> list[tuple[Array, Array, list[Array]]]:
+    """Five times: training rows, measured rows, masks over the training rows for choosing a predictor."""
     out = []
     names = np.unique(subjects)
     for i in range(5):
@@ -173,13 +173,14 @@ def splits(subjects: Array, seed: int, leave_out: bool) -> list[tuple[Array, Arr
         if leave_out:
             first = np.isin(subjects, rng.permutation(names)[: len(names) // 2])
             at = np.flatnonzero(first)
-            group = dict(zip(rng.permutation(names), np.arange(len(names)) % 3, strict=True))
-            fold = np.array([group[s] for s in subjects[at]])
-            out.append((at, np.flatnonzero(~first), fold))
+            known = np.unique(subjects[at])
+            # Half of the known subjects against the other half, six times: the same leap as the one that is measured.
+            halves = [rng.permutation(known)[: len(known) // 2] for _ in range(6)]
+            out.append((at, np.flatnonzero(~first), [np.isin(subjects[at], h) for h in halves]))
         else:
             order = rng.permutation(len(subjects))
             half = len(order) // 2
-            out.append((order[:half], order[half:], np.arange(half) % 3))
+            out.append((order[:half], order[half:], [np.arange(half) % 3 != k for k in range(3)]))
     return out
 
 
@@ -188,13 +189,13 @@ def measure(
 ) -> dict[str, Any]:
     """Mean APGR over five splits, its spread, a bootstrap interval, and what was chosen."""
     values, low, high, names = [], [], [], []
-    for i, (train, test, fold) in enumerate(splits(subjects, seed, leave_out)):
+    for i, (train, test, seen) in enumerate(splits(subjects, seed, leave_out)):
         x = features(train)
         if x.shape[1] == 1:
             sign = 1.0 if apgr(x[train, 0], gain[train])[0] >= 0.5 else -1.0
             name, s = "sorted", sign * x[test, 0]
         else:
-            name = chosen(x[train], gain[train], fold)
+            name = chosen(x[train], gain[train], seen)
             s = scores(candidates(x[train], gain[train]), x[test])[name]
         unit = subjects[test] if leave_out else np.arange(len(test))
         resampled = bootstrap(s, gain[test], unit, np.random.default_rng([seed, i]))

@@ -47,16 +47,16 @@ class Options:
     texts: int = 40_960
     width: int = 128
     dim: int = 256
-    hidden: int = 256
+    hidden: int = 512
     buckets: int = 512
     phrases: int = 4000
-    epochs: int = 7
+    epochs: int = 12
     batch: int = 512
     rate: float = 2e-3
     relational: float = 15.0
     anchor: float = 1e-3
-    drop: float = 0.15
-    levels: float = 7.0
+    drop: float = 0.1
+    levels: float = 6.5
 
 
 # ---- the teacher -----------------------------------------------------------------------------------------------------
