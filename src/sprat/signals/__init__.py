@@ -4,23 +4,71 @@ from .agreement import Agreement, agreement
 from .agreement_cells import AgreementCells, agreement_cells
 from .answer_features import AnswerFeatures, answer_features
 from .automix import AutoMix, automix
+from .category import Category, category
+from .causal_lm import CausalLM, causal_lm
+from .classifier import Classifier, classifier
+from .ensemble_router import EnsembleRouter, ensemble_router
+from .forc import Forc, forc
 from .frugal import Frugal, frugal
+from .hybrid import Hybrid, hybrid
+from .knn import Knn, knn
+from .known import Known, known_groups
+from .length import Length, length
 from .logprob import Logprob, logprob
+from .matrix_factorization import MatrixFactorization, matrix_factorization
+from .orchestra import Orchestra, orchestra
 from .pairrank import PairRank, pairrank
+from .random import Random, random
+from .ridge_gain import RidgeGain, ridge_gain
+from .routerdc import RouterDC, routerdc
+from .similarity_weighted import SimilarityWeighted, similarity_weighted
+from .zooter import Zooter, zooter
 
 __all__ = [
     "Agreement",
     "AgreementCells",
     "AnswerFeatures",
     "AutoMix",
+    "Category",
+    "CausalLM",
+    "Classifier",
+    "EnsembleRouter",
+    "Forc",
     "Frugal",
+    "Hybrid",
+    "Knn",
+    "Known",
+    "Length",
     "Logprob",
+    "MatrixFactorization",
+    "Orchestra",
     "PairRank",
+    "Random",
+    "RidgeGain",
+    "RouterDC",
+    "SimilarityWeighted",
+    "Zooter",
     "agreement",
     "agreement_cells",
     "answer_features",
     "automix",
+    "category",
+    "causal_lm",
+    "classifier",
+    "ensemble_router",
+    "forc",
     "frugal",
+    "hybrid",
+    "knn",
+    "known_groups",
+    "length",
     "logprob",
+    "matrix_factorization",
+    "orchestra",
     "pairrank",
+    "random",
+    "ridge_gain",
+    "routerdc",
+    "similarity_weighted",
+    "zooter",
 ]

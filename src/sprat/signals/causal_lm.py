@@ -1,7 +1,7 @@
 """A language model rates how well an assistant would answer, 1 to 5; trust is the probability of a high rating.
 
 RouteLLM's causal LLM classifier (arXiv 2406.18665), section 4.2: P(rating >= threshold) from the log-probabilities of
-the rating's token, renormalised over the five ratings. Any model with log-probabilities serves, one tuned for it or not.
+the rating's token, renormalised over the five ratings. Any model with log-probabilities serves, tuned for it or not.
 """
 
 from __future__ import annotations

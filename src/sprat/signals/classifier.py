@@ -30,6 +30,8 @@ class Classifier(Embedded):
 
     async def judge(self, row: Rows, request: Request) -> float:
         """P(win) + P(tie)."""
+        assert self.weights is not None
+        assert self.bias is not None
         return 1.0 - float(softmax(row @ self.weights + self.bias)[2])
 
     def fit(self, lessons: Lessons) -> Classifier:

@@ -81,7 +81,7 @@ def table(lessons: Lessons, by: str, whole: bool) -> tuple[NDArray[np.int64], li
     known = np.isfinite(lessons.scores)
     at = np.flatnonzero(known.all(axis=1) if whole else known.any(axis=1))
     if not len(at) or not known[at].any(axis=0).all():
-        raise BadInput(f"{by} needs scores of every model; some of {', '.join(lessons.models)} have none to learn from.")
+        raise BadInput(f"{by} needs rows scored by every model; of {', '.join(lessons.models)} some have none.")
     return at, [lessons.requests[int(i)].text for i in at], lessons.scores[at]
 
 

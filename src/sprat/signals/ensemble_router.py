@@ -32,7 +32,8 @@ class EnsembleRouter(Signal):
     async def trust(self, request: Request, reply: Reply | None = None) -> float:
         """The logistic of the parts' mean standardised trust; raises BadInput before fit."""
         fitted(self)
-        assert self.centres is not None and self.spreads is not None
+        assert self.centres is not None
+        assert self.spreads is not None
         rows: dict[int, Any] = {}
         total = 0.0
         for i, part in enumerate(self.parts):

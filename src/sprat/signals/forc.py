@@ -32,6 +32,8 @@ class Forc(Embedded):
     learnt: ClassVar[str] = "weights"
 
     def _scores(self, row: Rows) -> Floats:
+        assert self.weights is not None
+        assert self.bias is not None
         return (row @ self.weights + self.bias).astype(np.float64)
 
     async def predict(self, request: Request) -> Floats:
@@ -64,7 +66,7 @@ def shared_ridge(x: Floats, y: Floats, strength: float, apart: float) -> tuple[F
     penalty = np.diag([n * strength / apart] * d + [1e-9 * n])
     left, right = n * strength * np.eye(d), np.zeros(d)
     grams: dict[bytes, Floats] = {}
-    solved = list[tuple[Floats, Floats]]()
+    solved = list[tuple[NDArray[Any], NDArray[Any]]]()
     for j in range(m):
         known = np.isfinite(y[:, j])
         some = wide[known]

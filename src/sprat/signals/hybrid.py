@@ -38,6 +38,7 @@ class Hybrid(Embedded):
 
     async def judge(self, row: Rows, request: Request) -> float:
         """Pr[q(small) >= q(large) - t]."""
+        assert self.weights is not None
         return float(sigmoid(float(row @ self.weights) + self.bias))
 
     def fit(self, lessons: Lessons) -> Hybrid:

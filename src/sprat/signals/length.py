@@ -31,7 +31,8 @@ class Length(Signal):
     async def trust(self, request: Request, reply: Reply | None = None) -> float:
         """The share of fit prompts that look harder; raises BadInput before fit."""
         fitted(self)
-        assert self.lengths is not None and self.shares is not None
+        assert self.lengths is not None
+        assert self.shares is not None
         below = float(np.interp(len(request.text), self.lengths, self.shares))
         return 1.0 - below if self.longer_is_harder else below
 

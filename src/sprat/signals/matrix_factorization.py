@@ -39,6 +39,8 @@ class MatrixFactorization(Embedded):
     learnt: ClassVar[str] = "heads"
 
     def _deltas(self, row: Rows) -> Floats:
+        assert self.heads is not None
+        assert self.bias is not None
         return (row @ self.heads + self.bias).astype(np.float64)
 
     async def predict(self, request: Request) -> Floats:
@@ -73,9 +75,7 @@ class MatrixFactorization(Embedded):
         models, project, shift, weigh = parts
         mixed = (models / np.linalg.norm(models, axis=1, keepdims=True)) * weigh
         heads = (mixed @ project).T.astype(np.float64) / scale
-        return replace(
-            self, heads=heads.astype(np.float32), bias=(mixed @ shift - mean @ heads).astype(np.float32)
-        )
+        return replace(self, heads=heads.astype(np.float32), bias=(mixed @ shift - mean @ heads).astype(np.float32))
 
 
 def _battles(scores: Floats, ties: bool) -> tuple[NDArray[np.int64], ...]:

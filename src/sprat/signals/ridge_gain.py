@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ..core import Request
 from ..data import Lessons
 from .embedded import Embedded, Rows, default_encoder, ease, pair
-from .surface import surface, surfaces
 from .fitting import Floats, scaled
+from .surface import surface, surfaces
 
 _STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
 

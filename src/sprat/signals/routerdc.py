@@ -1,6 +1,6 @@
 """Prompts and models in one space: a prompt is drawn to the models that answer it well, and to prompts of its kind.
 
-RouterDC (arXiv 2409.19886): for each prompt the top models are contrasted with the bottom ones (score at most one half),
+RouterDC (arXiv 2409.19886): for each prompt the top models are contrasted with the bottom ones (score at most 1/2),
 plus prompts of the same cluster with those of others; similarity is the cosine. Here a projection of the frozen
 encoder is trained instead of the encoder, and clusters are k-means of its rows (the paper: of their t-SNE). Gradients
 checked numerically.
@@ -44,7 +44,9 @@ class RouterDC(Embedded):
     learnt: ClassVar[str] = "project"
 
     def _chances(self, row: Rows) -> Floats:
-        assert self.project is not None and self.models is not None
+        assert self.project is not None
+        assert self.shift is not None
+        assert self.models is not None
         placed = self.project @ row + self.shift
         return softmax((self.models @ placed / (np.linalg.norm(placed) * self.temperature)).astype(np.float64))
 

@@ -58,7 +58,8 @@ class SimilarityWeighted(Embedded):
 
     @cached_property
     def _battles(self) -> Battles:
-        assert self.rows is not None and self.wins is not None
+        assert self.rows is not None
+        assert self.wins is not None
         return Battles(self.rows, self.wins, self.gamma)
 
     async def judge(self, row: Rows, request: Request) -> float:

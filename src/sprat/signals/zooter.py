@@ -32,6 +32,8 @@ class Zooter(Embedded):
     learnt: ClassVar[str] = "weights"
 
     def _chances(self, row: Rows) -> Floats:
+        assert self.weights is not None
+        assert self.bias is not None
         return softmax((row @ self.weights + self.bias).astype(np.float64))
 
     async def predict(self, request: Request) -> Floats:
