@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import hypot
 
 LINE, GLYPH = 14.0, 6.2  # pixels: a line's height, and a glyph's mean width at 12 px
 SPOTS = (
@@ -27,6 +28,10 @@ class Box:
         high = min(self.bottom, other.bottom) - max(self.top, other.top)
         return wide * high if wide > 0 and high > 0 else 0.0
 
+    def distance(self, x: float, y: float) -> float:
+        """How far a point lies from the box; 0 inside."""
+        return hypot(max(self.left - x, 0, x - self.right), max(self.top - y, 0, y - self.bottom))
+
 
 @dataclass(frozen=True)
 class Placed:
@@ -44,15 +49,23 @@ def place(
     """A place for each label (its lines, and its point's x and y in pixels), the important ones first."""
     taken: list[Box] = []
     found: list[Placed] = []
-    for lines, x, y in labels:
-        options = [_option(lines, x, y, dx, dy, far) for far in FAR for dx, dy in SPOTS]
-        best = min(options, key=lambda o: _badness(o[1], taken, obstacles, width, height) + 6 * o[2])
-        found.append(best[0])
-        taken.append(best[1])
+    for i, (lines, x, y) in enumerate(labels):
+        others = [(a, b) for j, (_, a, b) in enumerate(labels) if j != i]
+        best: tuple[float, Placed, Box] | None = None
+        for far in FAR:
+            for dx, dy in SPOTS:
+                placed, box = _option(lines, x, y, dx, dy, far)
+                bad = 40 * far + _badness(box, taken, obstacles, width, height)
+                bad += 2000 * sum(box.distance(*other) < box.distance(x, y) + 3 for other in others)
+                if best is None or bad < best[0]:
+                    best = bad, placed, box
+        assert best is not None
+        found.append(best[1])
+        taken.append(best[2])
     return found
 
 
-def _option(lines: tuple[str, ...], x: float, y: float, dx: int, dy: int, far: float) -> tuple[Placed, Box, float]:
+def _option(lines: tuple[str, ...], x: float, y: float, dx: int, dy: int, far: float) -> tuple[Placed, Box]:
     wide, high = GLYPH * max(map(len, lines)), LINE * len(lines)
     gap = 11.0 * far
     align = {1: "left", -1: "right", 0: "center"}[dx]
@@ -60,7 +73,7 @@ def _option(lines: tuple[str, ...], x: float, y: float, dx: int, dy: int, far: f
     left = at - {1: 0.0, -1: wide, 0: wide / 2}[dx]
     middle = y + dy * (gap * (0.6 if dx else 1) + high / 2)
     top = middle - high / 2
-    return Placed(lines, at, top + LINE / 2, align), Box(left, top, left + wide, top + high), far
+    return Placed(lines, at, top + LINE / 2, align), Box(left, top, left + wide, top + high)
 
 
 def _badness(box: Box, taken: Sequence[Box], obstacles: Sequence[Box], width: float, height: float) -> float:

@@ -36,7 +36,7 @@ def finished(chart: Any) -> dict[str, Any]:
     axis = {
         "labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12.5, "titleFontWeight": 500,
         "titlePadding": 10, "labelPadding": 5, "gridColor": GRID, "domainColor": MUTED, "tickColor": MUTED,
-        "tickSize": 4, "domain": True, "grid": True,
+        "tickSize": 4, "labelFlush": False, "domain": True, "grid": True,
     }  # fmt: skip
     legend = {
         "orient": "bottom", "title": None, "labelColor": INK, "labelFontSize": 12, "labelLimit": 400, "columns": 4,
@@ -47,9 +47,9 @@ def finished(chart: Any) -> dict[str, Any]:
     return done.to_dict()
 
 
-def text(alt: Any, rows: list[dict[str, Any]], x: Any, y: Any, **how: Any) -> Any:
-    """A layer of text with a halo of the paper's colour, so that it can be read across lines."""
+def text(alt: Any, rows: list[dict[str, Any]], x: Any, y: Any, halo: str = PAPER, **how: Any) -> Any:
+    """A layer of text with a halo of the ground's colour, so that it can be read across lines."""
     base = table(alt, rows).encode(x=x, y=y, text="text:N")
     how = {"fontSize": 12, "color": INK, **how}
-    halo = base.mark_text(**{**how, "color": PAPER, "stroke": PAPER, "strokeWidth": 4, "strokeJoin": "round"})
-    return alt.layer(halo, base.mark_text(**how))
+    under = base.mark_text(**{**how, "color": halo, "stroke": halo, "strokeWidth": 4, "strokeJoin": "round"})
+    return alt.layer(under, base.mark_text(**how))

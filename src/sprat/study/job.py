@@ -1,0 +1,157 @@
+"""From a file or a public set to a finished study: read, grade, price, study, save."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core import Model
+from ..data import Dataset
+from ..errors import BadInput
+from . import ledger
+from .certificate import Certificate
+from .certify import Promise
+from .result import Result
+from .run import silent
+from .run import study as run_study
+from .tried import Asked, Tell
+
+
+@dataclass(frozen=True)
+class Study:
+    """A finished study: the findings, the model to serve, and the certificate."""
+
+    result: Result
+    model: Model
+    certificate: Certificate
+
+    def __str__(self) -> str:
+        return "\n".join([self.result.verdict, *self.result.advice])
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the page, the charts, the JSON and serve.toml with its arrays; raises BadInput where it can't."""
+        from ..config import dump
+        from .report.save import save
+
+        path = Path(folder)
+        save(self.result, path)
+        dump(self.model, path / "serve.toml", extra={"certificate": _card(self)})
+        return path
+
+
+def _card(done: Study) -> dict[str, Any]:
+    from .report.card import card
+
+    return {label.lower(): text for label, text in card(done.certificate)}
+
+
+def study(
+    data: Dataset | str | Path,
+    *,
+    small: str | None = None,
+    large: str | None = None,
+    peers: Sequence[str] = (),
+    keep: float | None = None,
+    within: float | None = None,
+    confidence: float = 0.95,
+    max_p95: float | None = None,
+    prices: Any = None,
+    grader: str | None = None,
+    encoder: Any = None,
+    skip_bad: bool = False,
+    bounds: tuple[float, float] | None = None,
+    columns: dict[str, str] | None = None,
+    command: str = "",
+    tell: Tell = silent,
+) -> Study:
+    """Find the cheapest way of working that keeps the quality asked for, from recorded calls.
+
+    `data` is a Dataset, a file, or a public set's name; `keep` is a ratio (.98; the default), `within` a loss in
+    points of 100; `max_p95` is in seconds; `prices` a price table or its path. Raises BadInput for unusable data.
+    """
+    promise = _promise(keep, within)
+    if not 0.5 <= confidence < 1:
+        raise BadInput(f"--confidence is {confidence:g}; it must be at least 0.5 and below 1.", hint="0.95 is usual.")
+    tell("reading", 0, 1)
+    rows = data if isinstance(data, Dataset) else load(data, skip_bad=skip_bad, bounds=bounds, columns=columns)
+    small, large = _pair(rows, small, large)
+    asked = Asked(small, large, tuple(peers), promise, round(1 - confidence, 12), max_p95)
+    rows.require(asked.models)
+    rows = graded(rows, grader, asked)
+    rows, table = priced_by(rows, prices)
+    known = {m: p for m in asked.models if (p := table.of(m)) is not None}
+    context = {
+        "command": command,
+        "prices": {m: {"input": p.input, "output": p.output} for m, p in known.items()},
+        "prices_date": table.date or None,
+        "earlier": ledger.earlier(rows.hash),
+    }
+    done = run_study(rows, asked, encoder=encoder, parts=_parts(rows, asked, known), context=context, tell=tell)
+    ledger.remember(done.result.data_hash, done.result.date, command)
+    return Study(done.result, done.model, done.certificate)
+
+
+def load(source: str | Path, **options: Any) -> Dataset:
+    """A file of calls, or a public outcome set or the aquarium by name."""
+    from .. import public
+    from ..reading import read
+
+    name = str(source)
+    if not Path(name).exists() and name in public.NAMES:
+        return public.load(name)
+    if not Path(name).exists() and "." not in name and "/" not in name:
+        raise BadInput(f"There is no file and no public set called '{name}'.", hint=f"Sets: {', '.join(public.NAMES)}.")
+    return read(source, **{k: v for k, v in options.items() if v is not None})
+
+
+def _promise(keep: float | None, within: float | None) -> Promise:
+    if keep is not None and within is not None:
+        raise BadInput("Both --keep and --within were given.", hint="Promise one: a ratio to keep, or points to lose.")
+    if within is not None:
+        return Promise("within", within / 100)
+    return Promise("keep", 0.98 if keep is None else keep)
+
+
+def _pair(rows: Dataset, small: str | None, large: str | None) -> tuple[str, str]:
+    if len(rows.models) < 2:
+        only = f"only '{rows.models[0]}'" if rows.models else "no model"
+        raise BadInput(f"A study compares at least two models; {only} is recorded.",
+                       hint="Record the other model's calls too: sprat collect.")  # fmt: skip
+    if small and large:
+        return small, large
+    named = ", ".join(rows.models[:12])
+    if len(rows.models) == 2 and (small or large):
+        rows.require([small or large or ""])
+        other = next(m for m in rows.models if m != (small or large))
+        return (small, other) if small else (other, large or "")
+    raise BadInput("Which model is small and which large was not said.", hint=f"Give --small and --large, of: {named}.")
+
+
+def graded(rows: Dataset, grader: str | None, asked: Asked) -> Dataset:
+    """The rows with a score on every reply asked about: as recorded, by the grader, or by agreement with LARGE."""
+    from ..measure.grade import choose, grade
+
+    by = grader or choose(rows, large=asked.large)
+    return grade(rows, by, large=asked.large)
+
+
+def priced_by(rows: Dataset, prices: Any) -> tuple[Dataset, Any]:
+    """The rows with costs filled in from a price table or its path, and the table."""
+    from ..prices import Prices, built_in, priced, read_prices
+
+    table = prices if isinstance(prices, Prices) else read_prices(prices) if prices else Prices()
+    if rows.name == "aquarium":
+        table = table.over(built_in()) if table.models else built_in()
+    return (priced(rows, table), table) if table.models else (rows, table)
+
+
+def _parts(rows: Dataset, asked: Asked, prices: dict[str, Any]) -> dict[str, Any]:
+    """The endpoints that serve.toml names: the aquarium's own models, else ones whose url is to be filled in."""
+    from ..endpoints import openai, tiny
+
+    if rows.name == "aquarium":
+        return {m: tiny(m) for m in asked.models}
+    logprobs = {m: any(r is not None and r.logprobs for r in rows.replies(m)[:50]) for m in asked.models}
+    return {m: openai(m, "", price=prices.get(m), logprobs=logprobs[m]) for m in asked.models}
