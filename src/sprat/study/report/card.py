@@ -20,7 +20,7 @@ def card(certificate: Certificate, folder: str = "study/") -> list[tuple[str, st
     """The certificate as (label, text) rows: what is claimed, the evidence for it, and how to check both."""
     c = certificate
     best = f"at least {100 * c.level:.4g} % of" if c.kind == "keep" else f"at most {100 * c.level:.4g} points below"
-    rows = [
+    return [
         ("Verdict", "shown" if c.certified else "not shown: no setting passed, so the reference alone"),
         ("Claim", f"mean quality over all traffic like these rows is {best} the reference's"),
         ("Way of working", c.certified or "the reference alone"),
@@ -34,7 +34,6 @@ def card(certificate: Certificate, folder: str = "study/") -> list[tuple[str, st
         ("Earlier studies", f"{c.earlier_studies} of the same data" + _again(c)),
         ("Verify", f"sprat certify check {folder}"),
     ]
-    return rows
 
 
 def walked(certificate: Certificate) -> list[Step]:

@@ -91,7 +91,7 @@ def frontier_chart(result: Result) -> dict[str, Any]:
             fill=alt.Fill("kind:N", scale=scale["fill"]),
             stroke=alt.Stroke("kind:N", scale=scale["stroke"]),
             size=alt.Size("kind:N", scale=scale["size"]),
-        )  # fmt: skip
+        )
     )
     for (align, weight), own in _labels(result, rows, traced, window, cost).items():
         color = BLUE if weight == "bold" else INK
