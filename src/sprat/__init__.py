@@ -1,1 +1,106 @@
-"""sprat: small language models beside large ones."""
+"""sprat: small language models beside large ones, with a promise that is tested.
+
+The public names, each imported when it is first used; everything else lives in the folder that its type names.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import encoders, endpoints, signals
+    from .combine import assign, best_of, blend, cascade, fallback, frugal_cascade, route, vote, watchful
+    from .core import Endpoint, Piece, Reply, Request, Signal, Technique, ask, together, watch
+    from .data import Dataset, Example, Lessons
+    from .endpoints import anthropic, openai, recorded, tiny, toy
+    from .errors import SpratError
+    from .fitting import fit
+    from .methods import methods
+    from .reading import read, write
+    from .replay import record, replay
+    from .study.run import study
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Dataset",
+    "Endpoint",
+    "Example",
+    "Lessons",
+    "Piece",
+    "Reply",
+    "Request",
+    "Signal",
+    "SpratError",
+    "Technique",
+    "anthropic",
+    "ask",
+    "assign",
+    "best_of",
+    "blend",
+    "cascade",
+    "encoders",
+    "endpoints",
+    "fallback",
+    "fit",
+    "frugal_cascade",
+    "methods",
+    "openai",
+    "read",
+    "record",
+    "recorded",
+    "replay",
+    "route",
+    "signals",
+    "study",
+    "tiny",
+    "together",
+    "toy",
+    "vote",
+    "watch",
+    "watchful",
+    "write",
+]
+
+_WHERE = {
+    "core": ("Endpoint", "Piece", "Reply", "Request", "Signal", "Technique", "ask", "together", "watch"),
+    "errors": ("SpratError",),
+    "data": ("Dataset", "Example", "Lessons"),
+    "reading": ("read", "write"),
+    "replay": ("record", "replay"),
+    "endpoints": ("anthropic", "openai", "recorded", "tiny", "toy"),
+    "combine": (
+        "assign", "best_of", "blend", "cascade", "fallback", "frugal_cascade", "route", "vote", "watchful",
+    ),
+    "fitting": ("fit",),
+    "methods": ("methods",),
+    "study.run": ("study",),
+}  # fmt: skip
+_FROM = {name: module for module, names in _WHERE.items() for name in names}
+_ROOMS = ("encoders", "endpoints", "signals")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
+    if name not in _FROM:
+        raise AttributeError(f"module 'sprat' has no attribute '{name}'")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_FROM[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
+class _Package(ModuleType):
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Importing sprat.study or sprat.replay binds the module here; the public name is the function.
+        if not (name in _FROM and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

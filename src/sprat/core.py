@@ -327,7 +327,9 @@ class Model:
 
 
 class Technique(Model):
-    """A model that answers by asking others; `answer` awaits only the verbs."""
+    """A model that answers by asking others; `answer` awaits only the verbs, and reads what it `needs` of a reply."""
+
+    needs: ClassVar[Can] = Can.TEXT
 
     def answer(self, request: Request) -> Coroutine[Any, Any, Reply | Ask | Look]:
         """Answer the request; an unawaited ask that is returned passes through, so it streams."""
@@ -352,6 +354,7 @@ class Signal:
     """Trust in a reply, or ease of a request when there is none, in [0, 1]; its own asks enter the tree."""
 
     use: ClassVar[str]
+    needs: ClassVar[Can] = Can.TEXT
     reads_reply: ClassVar[bool] = True
 
     def trust(self, request: Request, reply: Reply | None = None) -> Coroutine[Any, Any, float]:

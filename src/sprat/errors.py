@@ -78,7 +78,7 @@ class OverBudget(SpratError):
 
 
 class EndpointError(SpratError):
-    """A model's endpoint failed; `status` is the HTTP status where there was one, `billable` whether it may be billed."""
+    """A model's endpoint failed; `status` is the HTTP status where there was one, `billable`: it may be billed."""
 
     def __init__(
         self,

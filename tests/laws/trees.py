@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from zlib import crc32
 
@@ -88,6 +88,10 @@ def _says(seed: int, words: tuple[str, ...]) -> Callable[[Request], str]:
     return lambda request: words[int(number(seed, request.text, request.sample) * len(words))]
 
 
+def _guesses(n: int) -> tuple[float, ...]:
+    return tuple(number("guess", n, i) for i in range(n))
+
+
 def _fails(request: Request) -> str:
     raise Unreachable("no connection")
 
@@ -123,8 +127,7 @@ def combinations(models: Any, judges: Any, until: bool, peeks: tuple[str, ...]) 
     made = [
         leveled(cascade),
         leveled(route),
-        several.map(lambda ms: assign(*ms, predictor=Oracle(tuple(number(i, m.use) for i, m in enumerate(ms))),
-                                      prices=(0.0,) * len(ms))),  # fmt: skip
+        several.map(lambda ms: assign(*ms, predictor=Oracle(_guesses(len(ms))), prices=(0.0,) * len(ms))),
         st.builds(lambda ms, k, e: vote(*ms, n=k, enough=e), several, n, enough),
         st.builds(lambda ms, k, h: best_of(*ms, n=k, trust=h), several, n, hunches(judges)),
         several.map(lambda ms: fallback(*ms)),
@@ -147,10 +150,10 @@ def models(live: bool = True, until: bool = True, peeks: tuple[str, ...] = ALL_P
 
 
 REQUESTS = st.builds(
-    lambda text, thread: Request.of(text) if thread is None else Request(({"role": "user", "content": text},), thread=thread),
+    lambda text, thread: replace(Request.of(text), thread=thread),
     st.text("ab 1?", min_size=1, max_size=6),
     st.sampled_from([None, "", "t1"]),
-)  # fmt: skip
+)
 
 
 def by_hand(model: Any, request: Request, paid: list[float | None]) -> Reply:

@@ -26,6 +26,7 @@ class Watchful(Technique):
     at_least: tuple[float, ...] = ()
     first: int = 20
     use = "watchful"
+    needs = Can.LOGPROBS
 
     async def answer(self, request: Request) -> Ask | Look:
         """The first draft that is not doubted, else the last model's reply; what was stopped stays in the tree."""

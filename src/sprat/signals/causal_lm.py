@@ -30,6 +30,7 @@ class CausalLM(Signal):
     threshold: int = 4
     prompt: str = PROMPT
     use = "causal_lm"
+    needs = Can.LOGPROBS
     reads_reply: ClassVar[bool] = False
 
     async def trust(self, request: Request, reply: Reply | None = None) -> float:

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from ..core import Reply, Request, Signal
+from ..core import Can, Reply, Request, Signal
 from ..errors import BadInput, CannotDo
 
 How = Literal["mean", "min", "sum"]
@@ -23,6 +23,7 @@ class Logprob(Signal):
     how: How = "mean"
     first: int = 0
     use = "logprob"
+    needs = Can.LOGPROBS
     reads_reply = True
 
     async def trust(self, request: Request, reply: Reply | None = None) -> float:

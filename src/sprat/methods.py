@@ -1,0 +1,82 @@
+"""Lists every technique, signal, endpoint and encoder that is installed, plug-ins too, as their docstrings say."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from .core import Can, Endpoint, Signal, Technique
+
+FOLDERS = ("combine", "signals", "endpoints", "encoders")
+_PAPER = re.compile(r"arXiv\s+(\d{4}\.\d{4,5})")
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the table: `needs` is what it reads of a reply, `papers` are arXiv ids, "" in `package` is sprat."""
+
+    name: str
+    folder: str
+    summary: str
+    papers: tuple[str, ...] = ()
+    needs: str = "text"
+    learns: bool = False
+    package: str = ""
+
+    def row(self) -> dict[str, Any]:
+        """The method as JSON holds it."""
+        return asdict(self) | {"papers": list(self.papers)}
+
+
+def methods() -> list[Method]:
+    """Every method, by folder and name; a plug-in that cannot be imported is listed with its error as the summary."""
+    found = [_described(name, folder, factory) for folder in FOLDERS for name, factory in factories(folder).items()]
+    return [*found, *_plugged()]
+
+
+def factories(folder: str) -> dict[str, Any]:
+    """The folder's public functions by name (its classes, where these are what one calls)."""
+    room = import_module(f"{__package__}.{folder}")
+    public = {name: getattr(room, name) for name in room.__all__}
+    if folder == "encoders":
+        return {n: public[n] for n in sorted(public) if n.endswith("Encoder") and n != "Encoder"}
+    return {n: v for n, v in sorted(public.items()) if inspect.isfunction(v)}
+
+
+def _described(name: str, folder: str, factory: Callable[..., Any] | type, package: str = "") -> Method:
+    module = sys.modules[factory.__module__]
+    doc = inspect.getdoc(module) or inspect.getdoc(factory) or ""
+    made = factory if inspect.isclass(factory) else next(_classes(module, name), None)
+    learns = hasattr(made, "fit") or "lessons" in inspect.signature(factory).parameters
+    if folder == "encoders":
+        learns = hasattr(module, "fit")
+    needs: Can = getattr(made, "needs", Can.TEXT)
+    papers = tuple(dict.fromkeys(_PAPER.findall(doc)))
+    summary = " ".join(doc.split("\n\n")[0].split())
+    return Method(name, folder, summary, papers, needs.name.lower(), learns, package)
+
+
+def _classes(module: Any, use: str) -> Iterator[type]:
+    return (v for v in vars(module).values() if inspect.isclass(v) and getattr(v, "use", None) == use)
+
+
+def _folder(thing: Any) -> str:
+    made = thing if inspect.isclass(thing) else next(_classes(sys.modules[thing.__module__], thing.__name__), object)
+    kinds = ((Signal, "signals"), (Endpoint, "endpoints"), (Technique, "combine"))
+    return next((folder for kind, folder in kinds if issubclass(made, kind)), "other")
+
+
+def _plugged() -> Iterator[Method]:
+    for point in sorted(entry_points(group="sprat"), key=lambda p: p.name):
+        package = point.dist.name if point.dist else point.value
+        try:
+            thing = point.load()
+            yield _described(point.name, _folder(thing), thing, package)
+        except Exception as error:  # whatever a stranger's module raises
+            yield Method(point.name, "other", f"cannot be imported: {error}", package=package)
