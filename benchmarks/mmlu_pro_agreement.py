@@ -90,7 +90,6 @@ def measure(plain: Dataset, pair: Any, splits: int, seed: int) -> list[dict[str,
             "two peers agree, unlearned": trusts(agreement(*peers), held, small),
             "cells: group, length, 2 peers": trusts(agreement_cells(*peers).fit(both), held, small),
             FEATURES: trusts(answer_features(*peers, kind="trees").fit(both), held, small),
-            FEATURES.replace("trees", "logistic"): trusts(answer_features(*peers).fit(both), held, small),
             FEATURES.replace("trees", "trees on gain"): trusts(
                 answer_features(*peers, kind="trees", label="gain").fit(both), held, small
             ),

@@ -1,7 +1,7 @@
 """FrugalGPT's search: which models, in which order and with which thresholds, give the most quality for a budget.
 
 max E[quality] subject to E[cost] <= budget over lists of at most three models (arXiv 2305.05176, section 3): lists
-whose neighbours seldom differ are pruned, thresholds are searched on quantiles of the scores. The scores are out of
+whose neighbours seldom differ are pruned, thresholds are searched between the scores. The scores are out of
 fold, so that thresholds are not chosen on the rows that taught the scorer. Checked against enumeration by hand.
 """
 
@@ -48,7 +48,7 @@ def search(
         for order in permutations(range(m), length):
             if all(apart[a, b] >= differ for a, b in pairwise(order)):
                 for plan in _thresholds(order, quality, cost, trust, budget, steps):
-                    if best is None or (plan.quality, -plan.cost) > (best.quality + 1e-12, -best.cost):
+                    if best is None or _rank(plan) < _rank(best):
                         best = plan
     if best is None:
         raise BadInput(f"No list of these models costs at most {budget:.3g} dollars per request.",
@@ -56,10 +56,15 @@ def search(
     return best
 
 
+def _rank(plan: Plan) -> tuple[float, float]:
+    # Rounded, so that the order of a sum does not decide between equals.
+    return -round(plan.quality, 12), round(plan.cost, 12)
+
+
 def _thresholds(
     order: tuple[int, ...], quality: Floats, cost: Floats, trust: Floats, budget: float, steps: int
 ) -> list[Plan]:
-    """The best thresholds of one list, if any fit the budget: quantiles of the rows that reach each level."""
+    """The best thresholds of one list, if any fit the budget: about `steps` per level, evenly over the scores there."""
     n = len(quality)
     found: list[Plan] = []
 
@@ -72,20 +77,16 @@ def _thresholds(
             found.append(Plan(order, chosen, (gained + float(quality[reach, model].sum())) / n, paid / n))
             return
         scores = trust[reach, model]
-        cuts = np.unique(np.quantile(scores, np.arange(1, steps) / steps, method="higher")) if len(reach) else []
-        for cut in cuts:
+        values = np.unique(scores)
+        # Half way between two scores: the fitted scorer's will differ a little from those out of fold.
+        cuts = (values[1:] + values[:-1]) / 2
+        for cut in cuts if len(cuts) <= steps else cuts[np.linspace(0, len(cuts) - 1, steps).astype(int)]:
             kept = scores >= cut
-            if not kept.all():
-                walk(
-                    level + 1,
-                    reach[~kept],
-                    (*chosen, float(cut)),
-                    gained + float(quality[reach[kept], model].sum()),
-                    paid,
-                )
+            now = gained + float(quality[reach[kept], model].sum())
+            walk(level + 1, reach[~kept], (*chosen, float(cut)), now, paid)
 
     walk(0, np.arange(n), (), 0.0, 0.0)
-    return sorted(found, key=lambda p: (-p.quality, p.cost))[:1]
+    return sorted(found, key=_rank)[:1]
 
 
 def frugal_cascade(*models: Model, lessons: Lessons, budget: float, trust: Any = None, most: int = 3) -> Cascade:

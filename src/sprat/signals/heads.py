@@ -148,7 +148,12 @@ def fit_trees(x: Floats, y: Floats, seed: int, *, trees: int = 120, rate: float 
         none = np.zeros(1, np.int64)
         return Trees(none, none, np.zeros(1), none, none, np.zeros(1), float(np.log(level / (1 - level))), 0)
     grown = ensemble.GradientBoostingClassifier(
-        n_estimators=trees, learning_rate=rate, max_depth=depth, subsample=0.5, min_samples_leaf=20, random_state=seed
+        n_estimators=trees,
+        learning_rate=rate,
+        max_depth=depth,
+        subsample=0.5,
+        min_samples_leaf=min(20, max(2, len(y) // 20)),
+        random_state=seed,
     ).fit(np.vstack([x, x])[used], sides[used], sample_weight=weights[used])
     parts: list[tuple[Any, ...]] = []
     roots, size = list[int](), 0

@@ -19,7 +19,9 @@ from ..core import Reply, Request
 Floats = NDArray[np.float64]
 
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
-_SUM = re.compile(r"((?:\$?[\d.,]*\d%?|[-+*/x×() ])+)=\s*\$?(-?\d[\d,]*(?:\.\d+)?)")
+# One class with one bounded quantifier: a pattern of nested parts takes exponential time on a long row of digits.
+_SUM = re.compile(r"([\d.,%$+\-*/x×() ]{3,120}+)=\s*\$?(-?\d[\d,]*(?:\.\d+)?)")
+_BREAK = re.compile(r"[.,](?=\s)")
 _MARK = re.compile(r"####|\\boxed\{|answer is\b|(?:final )?answer:", re.IGNORECASE)
 _HEDGE = re.compile(
     r"\b(?:maybe|perhaps|probably|possibly|likely|not sure|unsure|unclear|however|assum\w+|approximately|about|around|"
@@ -114,8 +116,9 @@ def checked_sums(text: str) -> list[bool]:
 
 
 def _value(expression: str) -> float | None:
-    plain = re.sub(r"(\d[\d.]*)%", r"(\1/100)", re.sub(r"[x×]", "*", expression.replace(",", "").replace("$", "")))
-    if len(plain) > 120 or not re.search(r"\d\s*\)*\s*[-+*/]", plain):
+    last = _BREAK.split(expression)[-1].lstrip("x×*/+,.% )").replace(",", "").replace("$", "")
+    plain = re.sub(r"(\d[\d.]*)%", r"(\1/100)", re.sub(r"[x×]", "*", last))
+    if not re.search(r"\d\s*\)*\s*[-+*/]", plain):
         return None
     try:
         return _evaluate(ast.parse(plain.strip(), mode="eval").body)
