@@ -110,7 +110,8 @@ class OpenAI(Endpoint):
 
     def _call(self, request: Request, once: str, streaming: bool) -> http.Call:
         url, secret = http.check_url(self.name, self.url, self.where), self._secret()
-        options = {**({"logprobs": True} if self.logprobs else {}), **self.defaults, **request.options}
+        declared = {"logprobs": True} if self.logprobs else {}
+        options: dict[str, Any] = {**declared, **self.defaults, **request.options}
         told: Mapping[str, Any] = options.pop("stream_options", None) or {}
         options.pop("stream", None)
         if request.sample and isinstance(options.get("seed"), int):

@@ -1,0 +1,179 @@
+"""Models to TOML and back: leaf endpoints as [models.NAME], what is made of them as [way], arrays in one .npz beside.
+
+`load(dump(model))` answers as the model does. Nothing is pickled; but a `use` that names a package imports it, so load
+only files that you would run. Keys are never written. How values are written is in config_values.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import tomli_w
+
+from .config_values import Reader, Writer, build, plain
+from .core import Endpoint
+from .errors import BadInput, nearest
+from .registry import find
+
+_TOP = ("models", "way", "parts", "arrays")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a file holds: the model, its leaf endpoints by name, and every table that is not the model's."""
+
+    model: Any
+    models: Mapping[str, Any]
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def dump(model: Any, path: Path | str, extra: Mapping[str, Any] | None = None) -> None:
+    """Write a model, and other tables beside it; both files whole or not at all. BadInput for what can't be stored."""
+    path = Path(path)
+    extra = extra or {}
+    for key in extra:
+        if key in _TOP:
+            raise BadInput(f"The table '{key}' belongs to the model.", hint="Give the extra table another name.")
+    writer = Writer()
+    writer.count(model)
+    way = writer.write(model, Any, "way")
+    table: dict[str, Any] = {"way": way}
+    if writer.models:
+        table["models"] = writer.models
+    if writer.parts:
+        table["parts"] = writer.parts
+    table |= {k: plain(v) for k, v in extra.items()}
+    if writer.arrays:
+        beside = path.with_name(f"{path.stem}.npz")
+        held = BytesIO()
+        np.savez_compressed(held, **writer.arrays)
+        table["arrays"] = {"file": beside.name, "sha256": hashlib.sha256(held.getvalue()).hexdigest()}
+        write_whole(beside, held.getvalue())
+    write_whole(path, tomli_w.dumps(table).encode())
+
+
+def load(path: Path | str) -> Any:
+    """The model in a file that `dump` or a person wrote; BadInput says what is wrong and where."""
+    return read(path).model
+
+
+def read(path: Path | str) -> Saved:
+    """Everything in such a file: the model, its endpoints, and the other tables; BadInput as `load`."""
+    path = Path(path)
+    table, lines = _toml(path)
+    for key, value in table.items():
+        close = nearest(key, _TOP) if key not in _TOP else ""
+        if close.startswith("Did") or (key not in _TOP and not isinstance(value, dict)):
+            raise BadInput(f"{path}: '{key}' is not known.", hint=close)
+    if "way" not in table:
+        raise BadInput(f"{path} has no [way].", hint='It says how to answer: use = "cascade", models = [...].')
+    models = _endpoints(path, table.get("models", {}), lines)
+    reader = Reader(str(path), models, table.get("parts", {}), _arrays(path, table.get("arrays")))
+    model = reader.read(table["way"], Any, "way")
+    return Saved(model, models, {k: v for k, v in table.items() if k not in _TOP})
+
+
+def load_models(path: Path | str) -> dict[str, Endpoint]:
+    """The endpoints of a file of [models.NAME] tables, by name; BadInput says what is wrong and where."""
+    path = Path(path)
+    table, lines = _toml(path)
+    if not isinstance(table.get("models"), dict) or not table["models"]:
+        raise BadInput(f"{path} names no models.", hint="Write [models.NAME] with url and model below it.")
+    for key, value in table.items():
+        if key not in _TOP and not isinstance(value, dict):
+            raise BadInput(f"{path}: '{key}' is not known.", hint=nearest(key, _TOP))
+    return _endpoints(path, table["models"], lines)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all, on disk before it is named; BadInput where it can't be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    except OSError as error:
+        raise BadInput(f"{path} can't be written: {error.strerror}.") from error
+    partial = Path(name)
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(partial, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+        partial.replace(path)
+    except OSError as error:
+        raise BadInput(f"{path} can't be written: {error.strerror}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _toml(path: Path) -> tuple[dict[str, Any], list[str]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text), text.splitlines()
+    except OSError as error:
+        raise BadInput(f"{path} can't be read: {error.strerror}.", hint="Give the path of a TOML file.") from error
+    except ValueError as error:
+        raise BadInput(f"{path} is not TOML: {error}.") from error
+
+
+def _arrays(path: Path, table: Any) -> Mapping[str, Any]:
+    if table is None:
+        return {}
+    named = cast("dict[str, Any]", table) if isinstance(table, dict) else {}
+    beside = path.with_name(Path(str(named.get("file", ""))).name)
+    try:
+        data = beside.read_bytes()
+    except OSError as error:
+        raise BadInput(
+            f"{path} needs {beside.name} beside it: {error.strerror}.", hint="Move both together."
+        ) from error
+    if hashlib.sha256(data).hexdigest() != named.get("sha256"):
+        raise BadInput(f"{beside} is not the file that {path.name} was written with.", hint="Write the model again.")
+    with np.load(BytesIO(data), allow_pickle=False) as found:
+        return {name: found[name] for name in found.files}
+
+
+def _endpoints(path: Path, tables: Any, lines: list[str]) -> dict[str, Endpoint]:
+    made: dict[str, Endpoint] = {}
+    for name, table in cast("dict[str, Any]", tables if isinstance(tables, dict) else {}).items():
+        where = f"{path}, [models.{name}]"
+        if not isinstance(table, dict):
+            raise BadInput(f"{where} is not a table.", hint="Write [models.NAME] with url and model below it.")
+        entry = {"use": "openai", **cast("dict[str, Any]", table)}
+        kind = find(str(entry.pop("use")), where)
+        given = Reader(where, {}, {}, {})
+        known = getattr(kind, "__dataclass_fields__", {})
+        place = {"where": f"{path.name}, line {_line(lines, name)}"} if "where" in known else {}
+        endpoint = build(given, kind, {"name": name, **entry}, where, place)
+        if not isinstance(endpoint, Endpoint):
+            raise BadInput(f"{where}: '{table.get('use')}' is no endpoint.", hint="Techniques belong under [way].")  # pyright: ignore[reportUnknownMemberType]
+        made[name] = endpoint
+    return made
+
+
+def _line(lines: list[str], name: str) -> int:
+    """The line of the model's url, or of its header."""
+    header = re.compile(rf"""\s*\[\s*models\s*\.\s*["']?{re.escape(name)}["']?\s*\]""")
+    start = next((i for i, line in enumerate(lines) if header.match(line)), 0)
+    for i in range(start + 1, len(lines)):
+        if lines[i].lstrip().startswith("["):
+            break
+        if re.match(r"\s*url\s*=", lines[i]):
+            return i + 1
+    return start + 1
