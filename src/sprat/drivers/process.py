@@ -59,9 +59,10 @@ def process(model: Any, payload: Any, because: str = "", tail: bool = False) -> 
     if hasattr(model, "answer"):
         return (yield from _technique(model.answer(_request(payload)), name_of(model), because, tail))
     try:
-        if not hasattr(model, "answer_many") and not hasattr(model, "encode"):
-            raise WrongAwait(f"ask() needs a model, an encoder or another endpoint; got {model!r}.")
-        done = yield Leaf(model, payload if hasattr(model, "encode") else _request(payload), tail)
+        if isinstance(model, str) or not hasattr(model, "encode" if isinstance(payload, Texts) else "answer_many"):
+            needed = "an encoder to ask for Texts" if isinstance(payload, Texts) else "a model or another endpoint"
+            raise WrongAwait(f"ask() needs {needed}; got {model!r}.")
+        done = yield Leaf(model, _request(payload), tail)
     except SpratError as error:
         return Done(error, failed(name_of(model), error, because))
     node = replace(done.node, because=because) if because else done.node
