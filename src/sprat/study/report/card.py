@@ -22,7 +22,11 @@ def card(certificate: Certificate, folder: str = "study/") -> list[tuple[str, st
     best = f"at least {100 * c.level:.4g} % of" if c.kind == "keep" else f"at most {100 * c.level:.4g} points below"
     return [
         ("Verdict", "shown" if c.certified else "not shown: no setting passed, so the reference alone"),
-        ("Claim", f"mean quality over all traffic like these rows is {best} the reference's"),
+        (
+            "Claim",
+            ("" if c.certified else "none; asked for was: ")
+            + f"mean quality over all traffic like these rows is {best} the reference's",
+        ),
         ("Way of working", c.certified or "the reference alone"),
         ("Confidence", _confidence(c)),
         ("Evidence", f"n = {c.units:,} units ({c.rows:,} calibration rows), {c.label}"),

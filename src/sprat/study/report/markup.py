@@ -28,13 +28,13 @@ def join(content: Content) -> Html:
     return Html("".join(join(part) for part in content))
 
 
-def tag(name: str, *content: Content, **attributes: str | bool | None) -> Html:
+def tag(element: str, /, *content: Content, **attributes: str | bool | None) -> Html:
     """An element; attributes drop a trailing underscore and turn others into hyphens, True is bare, None left out."""
     written = "".join(
         f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escape(str(value))}"')
         for key, value in attributes.items()
         if value is not None and value is not False
     )
-    if name in VOID:
-        return Html(f"<{name}{written}>")
-    return Html(f"<{name}{written}>{join(content)}</{name}>")
+    if element in VOID:
+        return Html(f"<{element}{written}>")
+    return Html(f"<{element}{written}>{join(content)}</{element}>")

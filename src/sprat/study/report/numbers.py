@@ -22,10 +22,11 @@ def half(x: Interval) -> float:
 
 
 def plus_minus(x: Interval | None, scale: float = 100, digits: int = 1) -> str:
-    """'90.8 ± 2.3' in units of 1/scale; a dash where unknown."""
+    """'90.8 ± 2.3' in units of 1/scale, no ± where it cannot vary; a dash where unknown."""
     if (x := known(x)) is None:
         return DASH
-    return f"{minus(scale * x.value, digits)} ± {scale * half(x):.{digits}f}"
+    value = minus(scale * x.value, digits)
+    return f"{value} ± {scale * half(x):,.{digits}f}" if half(x) > 1e-12 else value
 
 
 def between(x: Interval | None, scale: float = 100, digits: int = 1) -> str:
@@ -102,7 +103,7 @@ class Cost(NamedTuple):
         if (own := self.of(way)) is None:
             return "unknown" if self.priced else DASH
         digits = decimals(own.value) if self.priced else 1
-        return f"{own.value:,.{digits}f} ± {half(own):,.{digits}f}"
+        return plus_minus(own, 1, digits)
 
 
 def counted(result: Result) -> Cost:

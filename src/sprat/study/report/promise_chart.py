@@ -28,11 +28,16 @@ def promise_chart(result: Result) -> dict[str, Any]:
     )
     unit = "cost" if result.unit == "dollars" else "calls"
     ends = [0.0, *(row[k] for row in rows if row["certified"] for k in ("low", "high"))]
-    top, bottom = max(10.0, *ends) * 1.15, min(ends)
-    y = alt.Y(
-        "saving:Q",
-        title=f"{unit} saved against {result.large} alone (%)",
-        scale=alt.Scale(domain=[bottom, top], nice=True),
+    top, bottom = max(10.0, *ends) * 1.18, min(ends)
+    scale = alt.Scale(domain=[bottom, top], nice=False)
+    y, y_low, y_high = (
+        alt.Y(
+            f"{field}:Q",
+            title=f"{unit} saved against {result.large} alone (%)",
+            scale=scale,
+            axis=alt.Axis(values=[v for v in range(-200, 101, 10 if top < 60 else 20) if bottom <= v <= top]),
+        )
+        for field in ("saving", "low", "high")
     )
     shown = [row for row in rows if row["certified"]]
     refused = [row for row in rows if not row["certified"]]
@@ -45,13 +50,9 @@ def promise_chart(result: Result) -> dict[str, Any]:
     if shown:
         base = table(alt, shown)
         layers += [
-            base.mark_rule(strokeWidth=2).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=ink),
-            base.mark_tick(thickness=2, size=9, opacity=1, orient="horizontal").encode(
-                x=x, y=alt.Y("low:Q"), color=ink
-            ),
-            base.mark_tick(thickness=2, size=9, opacity=1, orient="horizontal").encode(
-                x=x, y=alt.Y("high:Q"), color=ink
-            ),
+            base.mark_rule(strokeWidth=2).encode(x=x, y=y_low, y2="high:Q", color=ink),
+            base.mark_tick(thickness=2, size=9, opacity=1, orient="horizontal").encode(x=x, y=y_low, color=ink),
+            base.mark_tick(thickness=2, size=9, opacity=1, orient="horizontal").encode(x=x, y=y_high, color=ink),
             base.mark_point(filled=True, opacity=1, shape="circle").encode(
                 x=x, y=y, color=ink, size=alt.condition(alt.datum.asked, alt.value(150), alt.value(70))
             ),
