@@ -323,7 +323,7 @@ def main() -> None:
         return
     short = [q.split("\n")[0] for q in prompts[:2000]]
     speed = {
-        "static, MMLU questions (mean 29 words)": rate(static, short),
+        f"static, MMLU questions (mean {np.mean([len(q.split()) for q in short]):.0f} words)": rate(static, short),
         "static, whole MMLU prompts": rate(static, prompts[:2000]),
         "tfidf, MMLU questions": rate(fit(TfidfEncoder(), short), short),
     }
