@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -128,11 +129,9 @@ def test_importing_the_room_loads_numpy_at_most() -> None:
 
 
 @pytest.mark.slow
-def test_ten_thousand_short_prompts_take_a_second() -> None:
-    import time
-
+def test_ten_thousand_short_prompts_take_a_second_of_one_core() -> None:
     texts = [f"What is the capital of country number {i}, and why?" for i in range(10_000)]
     ENCODER.encode(texts[:10])
-    began = time.perf_counter()
+    began = time.thread_time()  # not wall time: the machine may be shared
     ENCODER.encode(texts)
-    assert time.perf_counter() - began < 2.0  # twice the aim: the machine may be shared
+    assert time.thread_time() - began < 1.0
