@@ -66,7 +66,7 @@ def leave_groups_out(groups: Sequence[str | None], k: int, seed: int) -> list[In
     if not 2 <= k <= len(rows):
         raise BadInput(f"{k} parts can't be made of {len(rows)} groups.", hint="Ask for at least 2, at most that many.")
     names = list(rows)
-    shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
+    shuffled = [names[int(i)] for i in np.random.default_rng(seed).permutation(len(names))]
     parts: list[list[int]] = [[] for _ in range(k)]
     for name in sorted(shuffled, key=lambda g: -len(rows[g])):
         min(parts, key=len).extend(rows[name])
