@@ -1,6 +1,6 @@
 """The mean of several routers' standardised trusts: by default ridge, nearest neighbours and matrix factorization.
 
-Each router's trust, less its mean on the fit rows and over its spread there, is averaged; trust is the logistic of
+Each router's trust, less its mean on (up to 1,000 of) the fit rows and over its spread there, is averaged; trust is the logistic of
 that. Routers with one encoder share its row. Checked by hand.
 """
 
@@ -16,6 +16,8 @@ from ..core import Reply, Request, Signal, Texts, ask
 from ..data import Floats, Lessons
 from ..drivers import drive_many
 from .embedded import Embedded, default_encoder, fitted
+
+_SAMPLE = 1000
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -49,7 +51,9 @@ class EnsembleRouter(Signal):
     def fit(self, lessons: Lessons) -> EnsembleRouter:
         """The ensemble with every part fitted; raises BadInput where a part cannot be."""
         parts = tuple(p.fit(lessons) for p in self.parts)
-        seen = [drive_many([p.trust(r) for r in lessons.requests]) for p in parts]
+        drawn = np.random.default_rng([lessons.seed, 4]).permutation(len(lessons))[:_SAMPLE]
+        some = [lessons.requests[int(i)] for i in drawn]
+        seen = [drive_many([p.trust(r) for r in some]) for p in parts]
         values = np.array(seen, np.float64)
         return replace(self, parts=parts, centres=values.mean(axis=1), spreads=np.maximum(values.std(axis=1), 1e-9))
 

@@ -29,7 +29,7 @@ class MatrixFactorization(Embedded):
 
     encoder: Any = field(default_factory=default_encoder)
     width: int = 64
-    epochs: int = 12
+    steps: int = 100
     noise: float = 1.0
     rate: float = 1e-3
     ties: bool = False
@@ -65,13 +65,11 @@ class MatrixFactorization(Embedded):
         sizes = (1.0, x.shape[1] ** -0.5, 0.0, self.width**-0.5)
         parts = [(s * rng.standard_normal(n)).astype(np.float32) for n, s in zip(shapes, sizes, strict=True)]
         adam = Adam(parts, self.rate)
-        for _ in range(self.epochs):
-            order = rng.permutation(len(battles[0]))
-            for at in range(0, len(order), _BATCH):
-                some = order[at : at + _BATCH]
-                q = x[battles[0][some]]
-                q = q + np.float32(self.noise) * rng.standard_normal(q.shape, dtype=np.float32)
-                adam.step(slopes(parts, q, *(b[some] for b in battles[1:]))[1])
+        for _ in range(self.steps):
+            some = rng.integers(0, len(battles[0]), min(_BATCH, len(battles[0])))
+            q = x[battles[0][some]]
+            q = q + np.float32(self.noise) * rng.standard_normal(q.shape, dtype=np.float32)
+            adam.step(slopes(parts, q, *(b[some] for b in battles[1:]))[1])
         models, project, shift, weigh = parts
         mixed = (models / np.linalg.norm(models, axis=1, keepdims=True)) * weigh
         heads = (mixed @ project).T.astype(np.float64) / scale
@@ -110,7 +108,7 @@ def slopes(
 
 
 def matrix_factorization(
-    width: int = 64, epochs: int = 12, noise: float = 1.0, ties: bool = False, encoder: Any = None
+    width: int = 64, steps: int = 100, noise: float = 1.0, ties: bool = False, encoder: Any = None
 ) -> MatrixFactorization:
     """RouteLLM's matrix factorization, for any number of models."""
-    return MatrixFactorization(encoder or default_encoder(), width, epochs, noise, ties=ties)
+    return MatrixFactorization(encoder or default_encoder(), width, steps, noise, ties=ties)

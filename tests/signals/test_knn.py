@@ -1,0 +1,31 @@
+import numpy as np
+from by_hand import PLACED, plain, predicted, taught, trusts
+
+from sprat.signals import knn
+
+# Opposite corners are alike: no line parts them.
+CORNERS = ["1 0", "-1 0", "0 1", "0 -1"]
+TEXTS, SCORES = CORNERS * 5, [[1, 0], [1, 0], [0, 1], [0, 1]] * 5
+
+
+def test_the_neighbours_mean_is_the_prediction():
+    texts = ["1 0", "0.8 0.6", "0.6 0.8", "0 1"]
+    router = knn(2, PLACED).fit(taught(texts, [[1, 0.2], [0.5, 0.4], [0, 0], [1, 1]]))
+    assert np.allclose(predicted(router, "1 0"), [0.75, 0.3])
+    assert np.isclose(trusts(router, ["1 0"])[0], (1 + 0.75 - 0.3) / 2)
+
+
+def test_corners_that_no_line_parts_are_parted():
+    assert np.allclose(trusts(knn(5, PLACED).fit(taught(TEXTS, SCORES)), CORNERS), [1, 1, 0, 0])
+    assert np.allclose(plain(TEXTS, np.array(SCORES)[:, 0])(CORNERS), 0.5, atol=1e-3)
+
+
+def test_a_missing_score_is_left_out_and_an_unseen_model_falls_back_to_its_mean():
+    gap = float("nan")
+    lessons = taught(["1 0", "0.8 0.6", "0 1"], [[1, gap], [gap, 0.6], [0, 0.2]])
+    assert np.allclose(predicted(knn(2, PLACED).fit(lessons), "1 0"), [1.0, 0.6])
+    assert np.allclose(predicted(knn(1, PLACED).fit(lessons), "1 0"), [1.0, 0.4])
+
+
+def test_more_neighbours_than_rows_are_all_rows():
+    assert np.allclose(predicted(knn(9, PLACED).fit(taught(["1 0", "0 1"], [[1, 0], [0, 0]])), "1 0"), [0.5, 0])
