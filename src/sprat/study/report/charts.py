@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ...errors import MissingExtra
@@ -22,6 +23,26 @@ class Drawing:
     specification: dict[str, Any]
     words: str
 
+    @cached_property
+    def svg(self) -> str:
+        """The chart as a file of its own."""
+        return str(_converter().vegalite_to_svg(self.specification, allowed_base_urls=[]))
+
+    @property
+    def png(self) -> bytes:
+        """The chart as an image at twice its size, on white."""
+        return bytes(_converter().svg_to_png(self.svg, scale=2))
+
+    @property
+    def inline(self) -> str:
+        """The chart as an SVG element inside a page: no namespace (HTML knows it), ids its own, hidden from readers.
+
+        The page says the same in words beside it.
+        """
+        drawn = re.sub(r'\s(?:xmlns(?::xlink)?|version)="[^"]*"', "", self.svg)
+        drawn = re.sub(r'\b(id="|url\(#|href="#)', rf"\g<1>{self.name}-", drawn)
+        return drawn.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
+
 
 def drawings(result: Result) -> dict[str, Drawing]:
     """The charts that this result has data for, by name; raises MissingExtra without the study extra."""
@@ -32,26 +53,6 @@ def drawings(result: Result) -> dict[str, Drawing]:
         "weak": (result.weak, weak_chart, weak_words),
     }
     return {name: Drawing(name, draw(result), words(result)) for name, (rows, draw, words) in kinds.items() if rows}
-
-
-def svg(drawing: Drawing) -> str:
-    """The chart as a file of its own."""
-    return str(_converter().vegalite_to_svg(drawing.specification, allowed_base_urls=[]))
-
-
-def png(drawing: Drawing) -> bytes:
-    """The chart as an image at twice its size, on white."""
-    return bytes(_converter().vegalite_to_png(drawing.specification, scale=2, allowed_base_urls=[]))
-
-
-def inline(drawing: Drawing) -> str:
-    """The chart as an SVG element inside a page: no namespace (HTML knows it), ids its own, hidden from readers.
-
-    The page says the same in words beside it.
-    """
-    drawn = re.sub(r'\s(?:xmlns(?::xlink)?|version)="[^"]*"', "", svg(drawing))
-    drawn = re.sub(r'\b(id="|url\(#|href="#)', rf"\g<1>{drawing.name}-", drawn)
-    return drawn.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
 
 
 def _converter() -> Any:

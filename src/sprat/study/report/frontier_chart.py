@@ -129,7 +129,7 @@ def _window(rows: list[dict[str, Any]]) -> tuple[float, float, float, float]:
     right = 1.06 * max([row["far"] for row in rows] + [1e-12])
     low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
     room = max(0.6, 0.06 * (high - low))
-    return -0.035 * right, right, max(0.0, low - room) if low > 0 else low - room, high + room
+    return -0.045 * right, right, max(0.0, low - room) if low > 0 else low - room, high + room
 
 
 def _traced(result: Result, cost: Cost) -> list[dict[str, Any]]:

@@ -54,6 +54,11 @@ def span(x: Interval | None, digits: int = 0) -> str:
     return f"{percent(x.value, digits)} [{minus(100 * x.low, digits)}, {minus(100 * x.high, digits)}]"
 
 
+def rough(n: int) -> int:
+    """Two significant digits, for a number that is an estimate."""
+    return n if n < 100 else round(n, 2 - len(str(n)))
+
+
 def level(kind: str, x: float) -> str:
     """A promise's level in words: '98 %' for keep, '2 points' for within."""
     points = f"{100 * x:.4g}"
@@ -61,10 +66,10 @@ def level(kind: str, x: float) -> str:
 
 
 def decimals(x: float) -> int:
-    """The decimals that show three significant digits of an amount, at least two below 100."""
+    """The decimals that show about three significant digits of an amount, at least two below 100."""
     if not x or not isfinite(x):
         return 2
-    return max(0 if abs(x) >= 1000 else 2, 2 - floor(log10(abs(x))))
+    return 0 if abs(x) >= 100 else max(2, 2 - floor(log10(abs(x))))
 
 
 def dollars(x: float | None) -> str:

@@ -11,16 +11,16 @@ from pathlib import Path
 from ..result import Result, Weak
 from . import tables
 from .card import card
-from .charts import Drawing, inline
+from .charts import Drawing
 from .frontier_chart import unplaced
 from .markup import Content, Html, join, tag
-from .numbers import known, level, percent, plus_minus, span
+from .numbers import known, level, percent, plus_minus, rough, span
 
 
-def page(result: Result, drawn: Mapping[str, Drawing]) -> str:
-    """The whole page, from a result and its drawings."""
+def page(result: Result, drawn: Mapping[str, Drawing], folder: str = "study/") -> str:
+    """The whole page, from a result and its drawings; `folder` is what the card says to verify."""
     style, script = _part("page.css"), _part("page.js")
-    sections = list(_sections(result, drawn))
+    sections = list(_sections(result, drawn, folder))
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src '{_sha(script)}'"
     top = [
         tag("meta", charset="utf-8"),
@@ -50,23 +50,37 @@ def _sha(script: str) -> str:
 
 
 def _top(result: Result) -> list[Content]:
-    c, chosen = result.certificate, result.chosen
-    unit = "cost" if result.unit == "dollars" else result.unit
-    facts = [
-        (f"quality of {result.large} kept on the rows shown", span(chosen.kept, 1)),
-        (f"of the {unit} saved against {result.large} alone", span(chosen.saving) if result.shown else "0 %"),
-        (f"of requests still ask {result.large}", span(chosen.large) if result.shown else "100 %"),
-        (
-            f"confidence that {_asked(result)}",
-            f"{100 * (1 - c.delta * c.lists):.4g} %" if result.shown else "not shown",
-        ),
-    ]
+    facts = _facts(result) if result.shown else _missing(result)
     return [
         tag("p", f"sprat study · {result.name} · {result.date}", class_="kicker"),
         tag("h1", result.verdict, class_="shown" if result.shown else "refused"),
         tag("dl", [tag("div", tag("dd", _figure(value)), tag("dt", what)) for what, value in facts], class_="facts"),
-        tag("p", "What was promised: " if result.shown else "What was asked for: ", c.sentence),
+        tag("p", "What was promised: " if result.shown else None, result.certificate.sentence),
         [tag("p", line) for line in result.advice],
+    ]
+
+
+def _facts(result: Result) -> list[tuple[str, str]]:
+    c, chosen, large = result.certificate, result.chosen, result.large
+    unit = "cost" if result.unit == "dollars" else result.unit
+    return [
+        (f"quality of {large} kept on the rows shown", span(chosen.kept, 1)),
+        (f"of the {unit} saved against {large} alone", span(chosen.saving)),
+        (f"of requests still ask {large}", span(chosen.large)),
+        (f"confidence that {_asked(result)}", f"{100 * (1 - c.delta * c.lists):.4g} %"),
+    ]
+
+
+def _missing(result: Result) -> list[tuple[str, str]]:
+    c = result.certificate
+    asked = next((p for p in result.promises if abs(p.level - c.level) < 1e-9), None)
+    needed = asked.rows_needed if asked else None
+    ceiling = next((f.ceiling for f in result.feasibility if f.n == c.units), None)
+    return [
+        (f"at {100 * (1 - c.delta * c.lists):.4g} % confidence: that {_asked(result)}", "not shown"),
+        ("rows to calibrate in this study", f"{c.units:,}"),
+        ("rows to calibrate for an 80 % chance", f"about {rough(needed):,}" if needed else "none found"),
+        (f"of the {'cost' if result.unit == 'dollars' else result.unit} could be saved at most", percent(ceiling)),
     ]
 
 
@@ -80,7 +94,7 @@ def _asked(result: Result) -> str:
     return f"at least {words} is kept" if result.certificate.kind == "keep" else f"the loss is at most {words}"
 
 
-def _sections(result: Result, drawn: Mapping[str, Drawing]) -> Iterator[tuple[str, str, Content]]:
+def _sections(result: Result, drawn: Mapping[str, Drawing], folder: str) -> Iterator[tuple[str, str, Content]]:
     """Each section's anchor, title and content; what this result has no data for is left out."""
     if result.promises:
         yield "promise", "Promise against saving", _promise(result, drawn)
@@ -96,15 +110,15 @@ def _sections(result: Result, drawn: Mapping[str, Drawing]) -> Iterator[tuple[st
         yield "rows", "What more rows would bring", _rows(result)
     if result.drivers:
         yield "drivers", "What drives the decision", _drivers(result)
-    yield "certificate", "Certificate", _certificate(result)
+    yield "certificate", "Certificate", _certificate(result, folder)
     yield "again", "How to do it again", _again(result)
     yield "notes", "Read this before relying on it", _notes(result)
 
 
 def _chart(drawing: Drawing, caption: Content, small: bool = False) -> Html:
     """A chart with its caption; its words stand in for it where it cannot be seen."""
-    svg = inline(drawing)
-    svg = svg.replace("<svg ", '<svg class="small" ', 1).replace('class="marks"', "") if small else svg
+    svg = drawing.inline
+    svg = svg.replace("<svg ", '<svg class="small" ', 1).replace('class="marks"', "", 1) if small else svg
     box = tag("div", Html(svg), class_="box", role="img", aria_label=drawing.words, tabindex="0")
     return tag("figure", box, tag("figcaption", caption))
 
@@ -158,7 +172,7 @@ def _weak(result: Result, drawn: Mapping[str, Drawing]) -> Content:
         "Bars are 95 % intervals. A part is named only where the gap's interval, corrected for the number of parts "
         "looked at, is clear of 0."
     )
-    return [_chart(drawn["weak"], caption), [_part_of(result, w) for w in result.weak]]
+    return [_chart(drawn["weak"], caption, small=True), [_part_of(result, w) for w in result.weak]]
 
 
 def _part_of(result: Result, weak: Weak) -> Html:
@@ -190,7 +204,7 @@ def _reliability(result: Result, drawn: Mapping[str, Drawing]) -> Content:
     way = result.chosen.name if result.shown else "the first setting of the list"
     caption = (
         f"The trust of {way} in ten bins, each with the rate of good answers of {result.small} and its 95 % interval. "
-        "On the dashed line trust would be a probability. The certificate does not need it to be: only the order counts."
+        "On the dashed line trust would be a probability. The certificate does not need that: only the order counts."
     )
     return _chart(drawn["reliability"], caption, small=True)
 
@@ -210,9 +224,9 @@ def _measures(result: Result) -> Content:
     words = (
         "For two models, over all thresholds. APGR: mean share of the quality gap recovered (a half by chance). CPT50: "
         f"the smallest share of calls to {result.large} that recovers half of the gap; dollar CPT50: the same as a "
-        "share of its cost. AIQ: mean quality over cost, on the hull. IBC lift: quality per dollar above going straight from "
-        "small to large. CostSave: the largest saving at the best single model's quality. 'Over length' is APGR minus "
-        "that of routing by prompt length, on the same rows."
+        "share of its cost. AIQ: mean quality over cost, on the hull. IBC lift: quality per dollar above going "
+        "straight from small to large. CostSave: the largest saving at the best single model's quality. 'Over length' "
+        "is APGR minus that of routing by prompt length, on the same rows."
     )
     return [tag("p", words), tables.metrics_table(result)]
 
@@ -233,14 +247,14 @@ def _rows(result: Result) -> Content:
 
 def _drivers(result: Result) -> Content:
     words = (
-        "Rank correlation (Spearman) of the trust in the small model with what can be read off a request. It describes; "
-        "it does not explain."
+        "Rank correlation (Spearman) of the trust in the small model with what can be read off a request. It "
+        "describes; it does not explain."
     )
     return [tag("p", words), tables.drivers_table(result)]
 
 
-def _certificate(result: Result) -> Content:
-    rows = [[tag("dt", label), tag("dd", text)] for label, text in card(result.certificate)]
+def _certificate(result: Result, folder: str) -> Content:
+    rows = [[tag("dt", label), tag("dd", text)] for label, text in card(result.certificate, folder)]
     words = (
         "The list was fixed on the fit rows and walked once on the calibration rows, stopping at the first failure. "
         "The test bets until it has shown enough, so p-values just under the level are what success looks like."
@@ -249,7 +263,7 @@ def _certificate(result: Result) -> Content:
         tag("dl", rows, class_="card"),
         tag("p", words),
         _more("The list walked, with its p-values", tables.walk_table(result)) if result.certificate.listed else None,
-        tag("p", "To verify it from its counts, without the data: ", tag("code", "sprat certify check study/")),
+        tag("p", "To verify it from its counts, without the data: ", tag("code", f"sprat certify check {folder}")),
     ]
 
 
@@ -281,7 +295,5 @@ def _notes(result: Result) -> Content:
         *result.notes,
     ]  # fmt: skip
     if known(result.chosen.saving) and result.shown and not result.test_rows:
-        notes.append(
-            "The saving and quality of the certified way are shown on the rows that certified it; new rows may differ by the intervals."
-        )
+        notes.append("The saving and quality of the certified way are shown on the rows that certified it.")
     return tag("ul", [tag("li", join(note)) for note in notes])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..result import PromisePoint, Result
-from .numbers import known, level, span
+from .numbers import known, level, rough, span
 from .style import BAND, BLUE, INK, MUTED, ORANGE, PAPER, WIDTH, altair, finished, table, text
 
 HEIGHT = 300
@@ -100,12 +100,7 @@ def _why(point: PromisePoint) -> str:
         return "certified,\nsaving\nunknown"
     if point.rows_needed is None:
         return "not shown:\nmore rows\nwon't help"
-    return f"not shown:\nneeds about\n{_rough(point.rows_needed):,} rows"
-
-
-def _rough(n: int) -> int:
-    """Two significant digits: the number is an estimate."""
-    return n if n < 100 else round(n, 2 - len(str(n)))
+    return f"not shown:\nneeds about\n{rough(point.rows_needed):,} rows"
 
 
 def _runs(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from math import isfinite
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, cast
 from ...errors import BadInput
 from ..certificate import to_json
 from ..result import Result
-from .charts import drawings, png, svg
+from .charts import drawings
 from .page import page
 
 CHARTS = ("promise", "frontier", "reliability", "weak")
@@ -30,7 +30,7 @@ def save(result: Result, folder: str | Path) -> Path:
     without the study extra.
     """
     folder = Path(folder)
-    made = contents(result)
+    made = contents(result, f"{folder.name}/")
     try:
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
@@ -52,16 +52,16 @@ def save(result: Result, folder: str | Path) -> Path:
     return folder
 
 
-def contents(result: Result) -> dict[str, bytes]:
+def contents(result: Result, folder: str = "study/") -> dict[str, bytes]:
     """Every file's bytes by its path in the folder; the page comes last."""
     drawn = drawings(result)
     files: dict[str, bytes] = {}
     for name, drawing in drawn.items():
-        files[f"charts/{name}.svg"] = svg(drawing).encode()
-        files[f"charts/{name}.png"] = png(drawing)
+        files[f"charts/{name}.svg"] = drawing.svg.encode()
+        files[f"charts/{name}.png"] = drawing.png
     files["certificate.json"] = to_json(result.certificate).encode()
     files["study.json"] = as_json(result).encode()
-    files["index.html"] = page(result, drawn).encode()
+    files["index.html"] = page(result, drawn, folder).encode()
     return files
 
 
@@ -87,7 +87,7 @@ def _stale(made: dict[str, bytes]) -> Iterator[str]:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def _uninterrupted() -> Generator[None]:
     """Hold Ctrl-C back for the moment that the files are moved, and let it through after."""
     held: list[int] = []
     old: Any = None

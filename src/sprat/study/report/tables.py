@@ -6,7 +6,7 @@ from ..result import Interval, Metrics, Result, Way
 from .card import p_text, walked
 from .frontier_chart import kind_of
 from .markup import Content, Html, tag
-from .numbers import DASH, Cost, between, counted, dollars, known, level, minus, percent, plus_minus, seconds, span
+from .numbers import DASH, Cost, between, counted, decimals, known, level, minus, percent, plus_minus, seconds, span
 
 ROBUST = ("typos", "case and spacing", "crafted suffix")
 
@@ -49,7 +49,7 @@ def ways_table(result: Result) -> Html:
 def _way_row(way: Way, cost: Cost, robust: list[str]) -> Html:
     cells: list[Content] = [
         tag("th", way.name, scope="row"),
-        tag("td", _status(way)),
+        tag("td", _status(way), class_="status"),
         figure_cell(way.quality),
         figure_cell(way.kept),
         figure_cell(way.saving, digits=0),
@@ -66,8 +66,8 @@ def _way_row(way: Way, cost: Cost, robust: list[str]) -> Html:
 def _status(way: Way) -> str:
     if way.kind == "oracle":
         return "can't be served"
-    words = "not certified, in the list" if way.status in ("in the list", "listed") else way.status
-    return words + (", on the frontier" if way.on_front and way.status != "certified" else "")
+    words = "listed" if way.status == "in the list" else way.status
+    return words + (", frontier" if way.on_front and way.status != "certified" else "")
 
 
 def recipes_table(result: Result) -> Html:
@@ -107,8 +107,11 @@ def money_table(result: Result) -> Html:
     rows: list[Content] = []
     for way in picked:
         own = known(way.cost)
-        each = [dollars(own.value * f) + (f" ± {dollars((own.high - own.low) / 2 * f)}" if own.high > own.low else "")
-                for f in (1, 1000)] if own else ["unknown", "unknown"]  # fmt: skip
+        each = (
+            ["unknown", "unknown"]
+            if own is None
+            else ["$" + plus_minus(own, f, decimals(f * own.value)) for f in (1, 1000)]
+        )
         rows.append(
             tag(
                 "tr",
@@ -124,9 +127,7 @@ def money_table(result: Result) -> Html:
 def prices_table(result: Result) -> Html | None:
     """The prices that were used, and the models that have none."""
     models = [result.small, *result.peers, result.large]
-    fields = list(
-        dict.fromkeys(k for m in models for k, v in result.prices.get(m, {}).items() if isinstance(v, (int, float)))
-    )
+    fields = list(dict.fromkeys(k for m in models for k in result.prices.get(m, {})))
     if not fields:
         return None
     rows: list[Content] = []

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..result import Result, Way
 from .card import card
-from .numbers import counted, level, percent, plus_minus, seconds, span
+from .numbers import counted, level, percent, plus_minus, rough, seconds, span
 
 MOST = 14
 WIDE = 100
@@ -118,7 +118,7 @@ def _promises(result: Result) -> Table:
         if p.way is None:
             cells = (
                 "not shown",
-                f"needs about {p.rows_needed:,} rows to calibrate" if p.rows_needed else "more rows won't help",
+                f"needs about {rough(p.rows_needed):,} rows to calibrate" if p.rows_needed else "more rows won't help",
             )
         else:
             cells = span(p.saving), p.way

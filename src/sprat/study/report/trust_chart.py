@@ -5,9 +5,11 @@ from __future__ import annotations
 from textwrap import shorten
 from typing import Any
 
-from ..result import Result, Weak
+from ..result import Result
 from .numbers import plus_minus, span
-from .style import BLUE, GREY, INK, MUTED, ORANGE, PAPER, WIDTH, altair, finished, table, text
+from .style import BLUE, GREY, INK, MUTED, ORANGE, PAPER, altair, finished, table, text
+
+SIDE, STEP = 340, 62  # pixels: a small chart's width, and a part's height
 
 
 def reliability_chart(result: Result) -> dict[str, Any]:
@@ -23,20 +25,24 @@ def reliability_chart(result: Result) -> dict[str, Any]:
         }
         for b in result.reliability
     ]
-    x = alt.X("trust:Q", title="trust in the small model's answer", scale=alt.Scale(domain=[0, 1], nice=False))
-    y = alt.Y("good:Q", title=f"good answers of {result.small} (%)", scale=alt.Scale(domain=[0, 100], nice=False))
+    x = alt.X(
+        "trust:Q",
+        title="trust in the small model's answer",
+        scale=alt.Scale(domain=[0, 1], nice=False),
+        axis=alt.Axis(tickCount=5),
+    )
+    y = alt.Y(
+        "good:Q",
+        title=f"good answers of {result.small} (%)",
+        scale=alt.Scale(domain=[0, 100], nice=False),
+        axis=alt.Axis(tickCount=5),
+    )
     diagonal = [{"trust": 0, "good": 0}, {"trust": 1, "good": 100}]
     base = table(alt, rows)
     layers = [
         table(alt, diagonal).mark_line(color=GREY, strokeDash=[5, 4], strokeWidth=1.2).encode(x=x, y=y),
-        text(
-            alt,
-            [{"trust": 0.02, "good": 96, "text": "below its trust: too sure; above: too shy"}],
-            x,
-            y,
-            align="left",
-            color=MUTED,
-        ),
+        text(alt, [{"trust": 0.03, "good": 94, "text": "better than trusted"}], x, y, align="left", color=MUTED),
+        text(alt, [{"trust": 0.97, "good": 14, "text": "worse than trusted"}], x, y, align="right", color=MUTED),
         base.mark_line(color=INK, strokeWidth=1).encode(x=x, y=y),
         base.mark_rule(color=INK, strokeWidth=1.6).encode(x=x, y=alt.Y("low:Q"), y2="high:Q"),
         base.mark_point(filled=True, color=INK, opacity=1, size=64).encode(x=x, y=y),
@@ -49,7 +55,7 @@ def reliability_chart(result: Result) -> dict[str, Any]:
         layers.append(
             text(alt, mark, x, y, align="right" if left else "left", dx=-6 if left else 6, color=BLUE, fontWeight=700)
         )
-    return finished(alt.layer(*layers).properties(width=420, height=340))
+    return finished(alt.layer(*layers).properties(width=SIDE, height=SIDE))
 
 
 def threshold_of(result: Result) -> float | None:
@@ -69,43 +75,40 @@ def reliability_words(result: Result) -> str:
 def weak_chart(result: Result) -> dict[str, Any]:
     """Both models' mean quality on each part of the traffic where the small one is worse, with 95 % intervals."""
     alt = altair()
-    order = [_part(w) for w in result.weak]
-    small, large = (m for m in (result.small, result.large))
+    small, large = result.small, result.large
     rows: list[dict[str, Any]] = []
-    for w in result.weak:
-        for model, found in ((small, w.small), (large, w.large)):
-            rows.append(
-                {
-                    "part": _part(w),
-                    "model": model,
-                    "quality": 100 * found.value,
-                    "low": 100 * found.low,
-                    "high": 100 * found.high,
-                }
-            )
-    x = alt.X("quality:Q", title="mean quality (%)", scale=alt.Scale(domain=[0, 100], nice=False))
-    y = alt.Y(
-        "part:N",
-        sort=order,
-        title=None,
-        axis=alt.Axis(labelLimit=300, labelPadding=10, domain=False, ticks=False, grid=True),
+    names: list[dict[str, Any]] = []
+    for i, w in enumerate(result.weak):
+        names.append(
+            {"quality": 0, "at": STEP * i + 14, "text": f"{shorten(w.name, 50, placeholder='…')} (n = {w.rows})"}
+        )
+        for model, found, down in ((small, w.small, 32), (large, w.large, 47)):
+            ends = {"quality": 100 * found.value, "low": 100 * found.low, "high": 100 * found.high}
+            rows.append({"model": model, "at": STEP * i + down, **ends})
+    high = STEP * len(result.weak)
+    x = alt.X(
+        "quality:Q", title="mean quality (%)", scale=alt.Scale(domain=[0, 100], nice=False), axis=alt.Axis(tickCount=5)
     )
-    shift = alt.YOffset("model:N", sort=[large, small], scale=alt.Scale(paddingInner=0.2, paddingOuter=0.8))
+    y = alt.Y("at:Q", scale=alt.Scale(domain=[0, high], reverse=True, nice=False), axis=None)
     pick = {
         name: alt.Scale(domain=[small, large], range=list(values))
         for name, values in {"shape": ("circle", "square"), "fill": (PAPER, INK), "ink": (ORANGE, INK)}.items()
     }
     base = table(alt, rows)
     ink = alt.Stroke("model:N", scale=pick["ink"])
+    points = base.mark_point(size=85, strokeWidth=2, opacity=1).encode(
+        x=x,
+        y=y,
+        stroke=ink,
+        shape=alt.Shape("model:N", scale=pick["shape"]),
+        fill=alt.Fill("model:N", scale=pick["fill"]),
+    )
     layers = [
-        base.mark_rule(strokeWidth=1.8).encode(x=alt.X("low:Q"), x2="high:Q", y=y, yOffset=shift, stroke=ink),
-        base.mark_point(size=95, strokeWidth=2, opacity=1).encode(
-            x=x, y=y, yOffset=shift, stroke=ink,
-            shape=alt.Shape("model:N", scale=pick["shape"]),
-            fill=alt.Fill("model:N", scale=pick["fill"]),
-        ),
-    ]  # fmt: skip
-    return finished(alt.layer(*layers).properties(width=WIDTH - 240, height=46 * len(order)))
+        base.mark_rule(strokeWidth=1.8).encode(x=alt.X("low:Q"), x2="high:Q", y=y, stroke=ink),
+        points,
+        text(alt, names, x, y, align="left", baseline="middle", dx=4, fontWeight=600),
+    ]
+    return finished(alt.layer(*layers).properties(width=SIDE + 60, height=high))
 
 
 def weak_words(result: Result) -> str:
@@ -115,7 +118,3 @@ def weak_words(result: Result) -> str:
         for w in result.weak
     )
     return f"Mean quality of both models where {result.small} is not enough. {said}."
-
-
-def _part(weak: Weak) -> str:
-    return f"{shorten(weak.name, 38, placeholder='…')} (n = {weak.rows})"
