@@ -98,6 +98,13 @@ class Dataset:
         """The dataset of these rows, in this order."""
         return replace(self, examples=tuple(self.examples[int(i)] for i in rows))
 
+    def of_models(self, models: Sequence[str]) -> Dataset:
+        """The dataset with the calls of these models alone."""
+        kept = frozenset(models)
+        return replace(
+            self, examples=tuple(replace(e, calls=tuple(c for c in e.calls if c.model in kept)) for e in self.examples)
+        )
+
     def require(self, models: Sequence[str]) -> None:
         """Check that these models have recorded calls; raises BadInput that names the nearest."""
         for model in models:
@@ -151,8 +158,8 @@ class Lessons:
     recording: Any = None
 
     @classmethod
-    def of(cls, data: Dataset, models: Sequence[str], recording: Any = None) -> Lessons:
-        """The lessons in a dataset for these models, cheapest first."""
+    def of(cls, data: Dataset, models: Sequence[str], recording: Any = None, seed: int | None = None) -> Lessons:
+        """The lessons in a dataset for these models, cheapest first; the seed is the data's own unless given."""
         data.require(models)
         return cls(
             tuple(e.request for e in data),
@@ -160,7 +167,7 @@ class Lessons:
             data.scores(models),
             data.costs(models),
             {m: tuple(data.replies(m)) for m in models},
-            data.seed,
+            data.seed if seed is None else seed,
             recording,
         )
 

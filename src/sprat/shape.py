@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 from .core import Can, Reply, Request
 from .errors import CannotDo
@@ -70,3 +70,17 @@ def need(model: Any, can: Can, by: str) -> None:
             f"{by} needs {can.name.lower()} from every part; '{name_of(model)}' gives {has.name.lower()}.",
             hint="Use a model that gives them, or a technique that reads text alone: cascade, route, vote.",
         )
+
+
+def exchanged(thing: Any, old: Any, new: Any) -> Any:
+    """The thing with every part that is `old` exchanged for `new`, through dataclasses and tuples."""
+    if thing is old:
+        return new
+    if isinstance(thing, tuple):
+        return tuple(exchanged(part, old, new) for part in cast("tuple[Any, ...]", thing))
+    if dataclasses.is_dataclass(thing) and not isinstance(thing, (type, Request, Reply)):
+        parts = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing) if f.init}
+        changed = {k: part for k, v in parts.items() if (part := exchanged(v, old, new)) is not v}
+        unequal = {k: v for k, v in changed.items() if not isinstance(v, tuple) or v != parts[k]}
+        return dataclasses.replace(thing, **unequal) if unequal else thing
+    return thing

@@ -59,6 +59,11 @@ def has_logprobs(data: Dataset, model: str) -> bool:
     return bool(replies) and all(r is not None and r.logprobs for r in replies)
 
 
+def right_or_wrong(data: Dataset) -> bool:
+    """Whether every recorded score is an end of the declared bounds."""
+    return all(c.reply.score in (None, *data.bounds) for e in data for c in e.calls)
+
+
 def propose(data: Dataset, small: str, large: str, peers: Sequence[str], encoder: Any) -> list[Candidate]:
     """The candidates that these recordings allow, the alone ones and the baselines first."""
     from .. import signals as s
@@ -71,14 +76,14 @@ def propose(data: Dataset, small: str, large: str, peers: Sequence[str], encoder
         Candidate("route by chance", "route", pair, (s.random(),), baseline=True),
         Candidate("route by prompt length", "route", pair, (s.length(),), baseline=True),
     ]
-    routers = {
+    routers: dict[str, Any] = {
         "ridge on the gain": s.ridge_gain(encoder=encoder),
         "nearest neighbours": s.knn(encoder=encoder),
         "matrix factorization": s.matrix_factorization(encoder=encoder),
         "similarity-weighted ranking": s.similarity_weighted(encoder=encoder),
         "encoder classifier": s.classifier(encoder=encoder),
-        "hybrid, probabilistic": s.hybrid(encoder=encoder, variant="probabilistic"),
-        "hybrid, transformed": s.hybrid(encoder=encoder, variant="transformed"),
+        # With one right-or-wrong reply per model the three variants have the same labels.
+        "hybrid": s.hybrid(encoder=encoder, variant="probabilistic" if right_or_wrong(data) else "transformed"),
         "exemplar pools": s.orchestra(encoder=encoder),
         "dual contrastive": s.routerdc(encoder=encoder),
         "distilled reward": s.zooter(encoder=encoder),

@@ -57,7 +57,7 @@ def _measured(found: Evidence, i: int, base: Floats, resamples: list[Ints]) -> M
         crossings = [cpt(k, s, b, level) for level in (0.5, 0.8, 0.95)]
         return [mine, mine - apgr(base[rows], s, b), *crossings, paid, average]
 
-    found_ = of_each(all_of, slice(None), resamples)
+    intervals = of_each(all_of, slice(None), resamples)
     at = found.on_shown([representative(found, i)])
     quality, cost = float(at.score.mean()), float(at.cost.mean())
     ends = [(float(facts.scores[:, j].mean()), float(facts.costs[:, j].mean())) for j in (0, -1)]
@@ -67,9 +67,17 @@ def _measured(found: Evidence, i: int, base: Floats, resamples: list[Ints]) -> M
             lift = ibc_lift(quality, cost, ends[0], ends[1])
         saved = cost_save(outcome.score.mean(axis=0), outcome.cost.mean(axis=0), ends[1])
     return Metrics(
-        candidate.name, found_[0], None if candidate.name == "route by prompt length" else found_[1],
-        *found_[2:5], *(x if dollars else None for x in found_[5:7]), lift, saved,
-    )  # fmt: skip
+        name=candidate.name,
+        apgr=intervals[0],
+        over_length=None if candidate.name == "route by prompt length" else intervals[1],
+        cpt50=intervals[2],
+        cpt80=intervals[3],
+        cpt95=intervals[4],
+        dollar_cpt50=intervals[5] if dollars else None,
+        aiq=intervals[6] if dollars else None,
+        ibc_lift=lift,
+        cost_save=saved,
+    )
 
 
 def _aiq(outcome: Outcome, costs: Floats, scores: Floats, rows: Any) -> float:

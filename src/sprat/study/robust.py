@@ -67,7 +67,7 @@ def _kept(setting: Setting, signals: Sequence[Any], data: Dataset, disturb: Call
 
 def _worst(found: Evidence, setting: Setting, signals: Sequence[Any]) -> Callable[[str], str]:
     """The suffix, or pair of suffixes, that sends most fit rows on to the dearer model."""
-    fit = found.data.take(found.cut.fit[:100])
+    fit = found.data.take(found.cut.fit[:60])
 
     def kept(suffix: str) -> float:
         return float(_kept(setting, signals, fit, lambda text: text + suffix).mean())

@@ -15,15 +15,18 @@ import numpy as np
 
 from ..core import Model
 from ..data import Dataset
+from ..encoders.static import StaticEncoder
 from ..errors import BadInput
-from ..replay import Recorded, required
+from ..replay import Recorded, Recording, required
+from ..shape import exchanged
 from . import measures, promises, ways, where, words
 from .candidates import Candidate, propose
 from .certificate import Certificate, issue
 from .certify import by_unit
 from .evidence import Evidence, Held, joined
+from .memo import Remembered
 from .result import Result
-from .score import Facts, Trusted, fitted, trusted, whole
+from .score import Facts, Trusted, complete, fitted, trusted
 from .split import Cut, cut
 from .tried import Asked, Tell, Tried, try_all
 
@@ -61,17 +64,20 @@ def study(
     data, dropped = _checked(data, asked)
     rows = cut(data)
     facts = Facts.of(data, asked.models, rows.fit)
-    candidates = propose(data, asked.small, asked.large, asked.peers, encoder)
+    real = encoder or StaticEncoder()
+    memo: Any = Remembered(real)
+    whole = Recording(data)
+    candidates = propose(data, asked.small, asked.large, asked.peers, memo)
     units = len(np.unique(facts.units[rows.calibration]))
-    tried = try_all(candidates, data, facts, rows.fit, units, asked, lambda s, i, n: tell(f"fitting: {s}", i, 2 * n))
-    held = _held(tried, data, rows, tell)
+    tried = try_all(candidates, whole, facts, rows.fit, units, asked, lambda s, i, n: tell(f"fitting: {s}", i, 2 * n))
+    held = _held(tried, whole, rows, tell)
     certificate = _certificate(data, facts.take(rows.calibration), tried, held, asked, around)
     chosen = next((s for s in tried.listed if s.name == certificate.certified), None)
     found = Evidence(data, asked, rows, facts, tried, held, certificate, chosen)
     tell("promise against saving", 0, 3)
     curve, ahead = promises.curve(found), promises.ahead(found)
     tell("where small is not enough", 1, 3)
-    weak = where.weak(found, encoder)
+    weak = where.weak(found, memo)
     tell("the table", 2, 3)
     endpoints = {m: (parts or {}).get(m) or Recorded(m) for m in asked.models}
     result = Result(
@@ -87,14 +93,14 @@ def study(
         reliability=tuple(measures.reliability(found)),
         drivers=tuple(where.drivers(found)),
     )
-    return Study(result, ways.built(found, chosen, endpoints), certificate)
+    return Study(result, exchanged(ways.built(found, chosen, endpoints), memo, real), certificate)
 
 
 def _checked(data: Dataset, asked: Asked) -> tuple[Dataset, int]:
     if len(set(asked.models)) < 2 or asked.small == asked.large:
         raise BadInput("A study compares at least two models.", hint="Give --small and --large, each another model.")
     required(data, asked.models)
-    data, dropped = whole(data, asked.models)
+    data, dropped = complete(data.of_models(asked.models), asked.models)
     if len(data) < FEWEST:
         raise BadInput(
             f"{len(data)} rows have a score for every model asked about; a study needs at least {FEWEST}.",
@@ -103,29 +109,29 @@ def _checked(data: Dataset, asked: Asked) -> tuple[Dataset, int]:
     return data, dropped
 
 
-def _held(tried: Tried, data: Dataset, rows: Cut, tell: Tell) -> Held:
+def _held(tried: Tried, whole: Recording, rows: Cut, tell: Tell) -> Held:
     signals: list[tuple[Any, ...]] = []
     calibration: list[Trusted] = []
     shown: list[Trusted] = []
     n, total = len(rows.calibration), len(tried.candidates)
-    rest = data.take(np.concatenate([rows.calibration, rows.test]))
+    rest = np.concatenate([rows.calibration, rows.test])
     for i, candidate in enumerate(tried.candidates):
         tell(f"measuring: {candidate.name}", total + i, 2 * total)
-        learned = fitted(candidate, data, rows.fit)
+        learned = fitted(candidate, whole, rows.fit)
         if tried.careful[i]:
-            learned = tuple(_careful(s, candidate, data, rows) for s in learned)
-        trust = trusted(candidate, learned, rest)
+            learned = tuple(_careful(s, candidate, whole, rows) for s in learned)
+        trust = trusted(candidate, learned, whole, rest)
         signals.append(learned)
         calibration.append(trust.take(slice(0, n)))
         shown.append(trust.take(slice(n, None)) if len(rows.test) else calibration[-1])
     return Held(tuple(signals), tuple(calibration), tuple(shown))
 
 
-def _careful(signal: Any, candidate: Candidate, data: Dataset, rows: Cut) -> Any:
+def _careful(signal: Any, candidate: Candidate, whole: Recording, rows: Cut) -> Any:
     from ..data import Lessons
     from ..signals import known_groups
 
-    return known_groups(signal).fit(Lessons.of(data.take(rows.fit), candidate.models))
+    return known_groups(signal).fit(Lessons.of(whole.data.take(rows.fit), candidate.models, whole, whole.data.seed))
 
 
 def _certificate(

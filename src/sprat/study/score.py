@@ -5,7 +5,7 @@ Fitted signals are scored on rows they were not fitted on: out of fold on the fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -93,24 +93,22 @@ class Facts:
         return len(self.scores)
 
 
-def fitted(candidate: Candidate, data: Dataset, rows: Ints) -> tuple[Any, ...]:
+def fitted(candidate: Candidate, whole: Recording, rows: Ints) -> tuple[Any, ...]:
     """The candidate's signals fitted on these rows; one that learns nothing is returned as it is."""
-    taken = data.take(rows)
-    recording = Recording(taken)
+    taken = whole.data.take(rows)
     signals: list[Any] = []
     for level, signal in enumerate(candidate.signals):
         if not hasattr(signal, "fit"):
             signals.append(signal)
             continue
         asked = candidate.models if candidate.kind == "assign" else (candidate.models[level], candidate.models[-1])
-        signals.append(signal.fit(Lessons.of(taken, asked, recording)))
+        signals.append(signal.fit(Lessons.of(taken, asked, whole, whole.data.seed)))
     return tuple(signals)
 
 
-def trusted(candidate: Candidate, signals: Sequence[Any], data: Dataset) -> Trusted:
-    """The signals' values on every row of the data, what they asked answered from its recorded calls."""
-    n = len(data)
-    swap = Recording(data).swap
+def trusted(candidate: Candidate, signals: Sequence[Any], whole: Recording, rows: Ints) -> Trusted:
+    """The signals' values on these rows, what they asked answered from the recorded calls."""
+    n, data, swap = len(rows), whole.data.take(rows), whole.swap
     requests = [e.request for e in data]
     if candidate.kind == "alone":
         return Trusted(np.zeros((n, 0)), np.zeros((n, 0)), np.zeros((n, 0)))
@@ -136,20 +134,17 @@ def _columns(levels: list[list[Any]], values: Floats) -> Trusted:
     return Trusted(values, np.array(cost, dtype=np.float64).T, np.array(seconds, dtype=np.float64).T)
 
 
-def out_of_fold(
-    candidate: Candidate, data: Dataset, rows: Ints, parts: Sequence[Ints], told: Callable[[], None] = lambda: None
-) -> Trusted:
+def out_of_fold(candidate: Candidate, whole: Recording, rows: Ints, parts: Sequence[Ints]) -> Trusted:
     """The signals' values on the fit rows, each part judged by signals fitted on the other parts.
 
     `parts` index into `rows`. A candidate that learns nothing is judged at once.
     """
     if not any(hasattr(s, "fit") for s in candidate.signals):
-        return trusted(candidate, candidate.signals, data.take(rows))
+        return trusted(candidate, candidate.signals, whole, rows)
     pieces: list[tuple[Ints, Trusted]] = []
     for part in parts:
         others = np.setdiff1d(np.arange(len(rows)), part)
-        pieces.append((part, trusted(candidate, fitted(candidate, data, rows[others]), data.take(rows[part]))))
-        told()
+        pieces.append((part, trusted(candidate, fitted(candidate, whole, rows[others]), whole, rows[part])))
     return _joined(pieces, len(rows))
 
 
@@ -222,7 +217,7 @@ def _first_passing(values: Floats, setting: tuple[float, ...]) -> Ints:
     return np.argmax(passing, axis=1).astype(np.int64)
 
 
-def whole(data: Dataset, models: Sequence[str]) -> tuple[Dataset, int]:
+def complete(data: Dataset, models: Sequence[str]) -> tuple[Dataset, int]:
     """The rows with a score for every model, and how many were left out."""
-    complete = np.flatnonzero(np.isfinite(data.scores(models)).all(axis=1))
-    return (data, 0) if len(complete) == len(data) else (replace(data.take(complete)), len(data) - len(complete))
+    kept = np.flatnonzero(np.isfinite(data.scores(models)).all(axis=1))
+    return (data, 0) if len(kept) == len(data) else (data.take(kept), len(data) - len(kept))

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..data import Dataset, Floats
+from ..data import Floats
+from ..replay import Recording
 from ..splits import leave_groups_out
 from .arrange import Arranged, arrange
 from .candidates import Candidate
@@ -75,14 +76,15 @@ class Tried:
 
 
 def try_all(
-    candidates: Sequence[Candidate], data: Dataset, facts: Facts, rows: Ints, n: int, asked: Asked, tell: Tell
+    candidates: Sequence[Candidate], whole: Recording, facts: Facts, rows: Ints, n: int, asked: Asked, tell: Tell
 ) -> Tried:
     """Score every candidate out of fold on the fit rows, and arrange the list for n calibration units."""
+    data = whole.data
     parts = by_folds(data, rows, 5)
     trusts: list[Trusted] = []
     for i, candidate in enumerate(candidates):
         tell(candidate.name, i, len(candidates))
-        trusts.append(out_of_fold(candidate, data, rows, parts))
+        trusts.append(out_of_fold(candidate, whole, rows, parts))
     own = facts.take(rows)
     settings: list[Setting] = []
     outcomes: list[Outcome] = []
@@ -91,7 +93,7 @@ def try_all(
         settings += [Setting(i, t, named(candidate, t)) for t in grid]
         outcomes.append(outcome(candidate, trust, grid, own))
     joined = Outcome.joined(outcomes)
-    refused, careful = _screened(candidates, trusts, data, own, rows, asked)
+    refused, careful = _screened(candidates, trusts, whole, own, rows)
     dollars = bool(np.isfinite(own.prices[[0, -1]]).all())
     saving = savings(joined, own, dollars)
     loss = by_unit(asked.promise.losses(own.reference, joined.score), own.units.tolist())
@@ -147,20 +149,19 @@ def _allowed(
 def _screened(
     candidates: Sequence[Candidate],
     trusts: Sequence[Trusted],
-    data: Dataset,
+    whole: Recording,
     facts: Facts,
     rows: Ints,
-    asked: Asked,
 ) -> tuple[list[str], list[bool]]:
     """Refuse routers that are not shown to beat prompt length; mark those that beat it only on groups they know."""
-    refused, careful = [""] * len(candidates), [False] * len(candidates)
+    refused, careful, data = [""] * len(candidates), [False] * len(candidates), whole.data
     small, large = facts.scores[:, 0], facts.reference
     if large.mean() - small.mean() <= 1e-12:
         return refused, careful
     length = next(i for i, c in enumerate(candidates) if c.name == "route by prompt length")
     groups = [data.examples[i].request.group for i in rows]
     apart = leave_groups_out(groups, 5, data.seed) if len({g for g in groups if g is not None}) >= 5 else []
-    away = _away(candidates[length], data, rows, apart)
+    away = _away(candidates[length], whole, rows, apart)
     for i, candidate in enumerate(candidates):
         if candidate.kind != "route" or candidate.baseline:
             continue
@@ -168,15 +169,15 @@ def _screened(
         if low <= 0:
             refused[i] = "refused: not shown to beat prompt length"
         elif away is not None:
-            mine = _away(candidate, data, rows, apart)
+            mine = _away(candidate, whole, rows, apart)
             assert mine is not None
             careful[i] = _over(mine, away, small, large, facts.units, data.seed) <= 0
     return refused, careful
 
 
-def _away(candidate: Candidate, data: Dataset, rows: Ints, apart: Sequence[Ints]) -> Floats | None:
+def _away(candidate: Candidate, whole: Recording, rows: Ints, apart: Sequence[Ints]) -> Floats | None:
     """The router's trust on rows of groups that it has not seen."""
-    return out_of_fold(candidate, data, rows, apart).values[:, 0] if apart else None
+    return out_of_fold(candidate, whole, rows, apart).values[:, 0] if apart else None
 
 
 def _over(mine: Floats, length: Floats, small: Floats, large: Floats, units: Ints, seed: int) -> float:

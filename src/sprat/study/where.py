@@ -64,11 +64,8 @@ def _labels(found: Evidence, data: Dataset, encoder: Any) -> list[str]:
 def _clusters(found: Evidence, data: Dataset, encoder: Any) -> list[str]:
     from sklearn.cluster import k_means
 
-    from .. import encoders
-
-    encode = encoder or encoders.static()
     fit = [found.data.examples[int(i)].request.text for i in found.cut.fit]
-    vectors = encode.encode(fit)
+    vectors = encoder.encode(fit)
     k = int(np.clip(len(fit) // 60, 2, 12))
     if len(np.unique(vectors, axis=0)) < k:
         return [""] * len(data)
@@ -76,7 +73,7 @@ def _clusters(found: Evidence, data: Dataset, encoder: Any) -> list[str]:
     centers, labels = found_[0], found_[1]
     names = _named(fit, labels, k)
     texts = [e.request.text for e in data]
-    distance = ((encode.encode(texts)[:, None, :] - centers[None]) ** 2).sum(axis=2)
+    distance = ((encoder.encode(texts)[:, None, :] - centers[None]) ** 2).sum(axis=2)
     return [names[int(c)] for c in distance.argmin(axis=1)]
 
 
