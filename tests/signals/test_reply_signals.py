@@ -245,7 +245,7 @@ def test_logistic_matches_scikit_learn_at_the_same_penalty():
     x = rng.normal(size=(200, 3))
     y = (x[:, 0] + rng.normal(size=200) > 0).astype(float)
     theirs = LogisticRegression(C=1 / 3.0, tol=1e-10, max_iter=500).fit(x, y)
-    ours = _newton(x, y, 3.0, True, True, None)
+    ours = _newton(x, y, 3.0, True, True)
     assert ours == pytest.approx([*theirs.coef_[0], theirs.intercept_[0]], abs=1e-4)
 
 

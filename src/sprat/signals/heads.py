@@ -94,7 +94,7 @@ def fit_linear(
     intercept: bool = True,
     blocks: Sequence[slice] = (),
 ) -> Linear:
-    """Penalised regression on standardised features; the penalty with the least out-of-fold loss (3 folds).
+    """Penalised regression on standardised features; the penalty chosen out of fold.
 
     Columns of a block share one scale, and have together the variance of BLOCK columns. Without an intercept
     the features are scaled but not centred, so that the score of -x is minus that of x.
@@ -106,25 +106,33 @@ def fit_linear(
     spread = np.sqrt(variance)
     scale = np.where(spread > 1e-9, spread, 1.0)
     z = (x - centre) / scale
-    folds = np.random.default_rng(seed).permutation(len(z)) % 3
-    lost = [0.0] * len(PENALTIES)
-    for fold in range(3):
-        inside, out = folds != fold, folds == fold
-        found = None
-        for i, penalty in enumerate(PENALTIES):
-            found = _newton(z[inside], y[inside], penalty, logistic, intercept, found)
-            raw = z[out] @ found[:-1] + found[-1]
-            loss = np.logaddexp(0, raw) - y[out] * raw if logistic else (y[out] - raw) ** 2
-            lost[i] += float(loss.sum())
-    best = _newton(z, y, PENALTIES[int(np.argmin(lost))], logistic, intercept, None)
+    best = _newton(z, y, _penalty(z, y, seed, logistic, intercept), logistic, intercept)
     return Linear(best[:-1], float(best[-1]), centre, scale, logistic)
 
 
-def _newton(z: Floats, y: Floats, penalty: float, logistic: bool, intercept: bool, start: Floats | None) -> Floats:
+def _penalty(z: Floats, y: Floats, seed: int, logistic: bool, intercept: bool) -> float:
+    """The penalty with the least squared error out of fold (3 folds) of ridge, which one decomposition gives for all.
+
+    A logistic loss curves by a quarter at most, so its penalty is a quarter of its ridge twin's.
+    """
+    folds = np.random.default_rng(seed).permutation(len(z)) % 3
+    scaled = np.array(PENALTIES) * (4.0 if logistic else 1.0)
+    lost = np.zeros(len(PENALTIES))
+    for fold in range(3):
+        inside, out = folds != fold, folds == fold
+        level = y[inside].mean() if intercept else 0.5 * logistic
+        values, vectors = np.linalg.eigh(z[inside].T @ z[inside])
+        turned = vectors.T @ (z[inside].T @ (y[inside] - level))
+        weights = vectors @ (turned[:, None] / (np.maximum(values, 0.0)[:, None] + scaled))
+        lost += np.square(y[out, None] - level - z[out] @ weights).sum(axis=0)
+    return PENALTIES[int(np.argmin(lost))]
+
+
+def _newton(z: Floats, y: Floats, penalty: float, logistic: bool, intercept: bool) -> Floats:
     """Weights and bias, (d + 1,), at the minimum of loss + penalty / 2 |weights|^2; the bias is free."""
     rows = np.column_stack([z, np.full(len(z), float(intercept))])
     cost = np.append(np.full(z.shape[1], penalty), 1e-6)
-    w = np.zeros(rows.shape[1]) if start is None else start
+    w = np.zeros(rows.shape[1])
     for _ in range(25 if logistic else 1):
         p = sigmoid(rows @ w) if logistic else rows @ w
         curve = np.maximum(p * (1 - p), 1e-6) if logistic else np.ones(len(p))
