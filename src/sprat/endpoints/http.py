@@ -278,7 +278,7 @@ def failure_of(call: Call, status: int, said: str, after: float | None = None, c
         hint = f"Wait {after:g} s." if after is not None else "Ask less at once."
         return RateLimited(what, hint=hint, status=status, after=after)
     if status >= 500:
-        return ServerFailed(what, status=status, after=after, billable=True)
+        return ServerFailed(what, status=status, after=after)
     return Refused(what, status=status)
 
 

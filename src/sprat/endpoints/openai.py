@@ -89,6 +89,11 @@ class OpenAI(Endpoint):
             raise Garbled(f"The stream of '{self.name}' ended before its reply was finished.", billable=True)
         yield Piece(reply=self._reply(building.whole(), time.perf_counter() - began))
 
+    def ready(self) -> None:
+        """Raises BadInput where it can't be asked: no url, or a key that no header can carry."""
+        http.check_url(self.name, self.url, self.where)
+        self._secret()
+
     def models(self) -> list[str]:
         """The models that the server offers; raises an EndpointError."""
         url = http.check_url(self.name, self.url, self.where)
