@@ -23,6 +23,7 @@ from sprat.study.certify import (
     BIGGEST_BET,
     CAUTION,
     SLACK,
+    Floats,
     Promise,
     log_wealth,
     order,
@@ -30,13 +31,18 @@ from sprat.study.certify import (
     stop_at_failure,
     walk,
 )
+from sprat.study.sequential import wealth_path
 
 LABELS = ("held out", "cross-fitted")
 
 
 @dataclass(frozen=True)
 class Tried:
-    """One setting as it was tested: the loss's values with their counts, the bets' scale, log wealth and p-value."""
+    """One setting as it was tested: the loss's values with their counts, the bets' scale, log wealth and p-value.
+
+    `read` is given where labels came one at a time (labels.py) and reading stopped early: the losses in the order in
+    which they came, as places in `values` ("0*45 2 0*12"). Elsewhere all units were read, in the seed's order.
+    """
 
     name: str
     values: tuple[float, ...]
@@ -44,6 +50,7 @@ class Tried:
     spread: float
     log_wealth: float
     p_value: float
+    read: str | None = None
 
 
 @dataclass(frozen=True)
@@ -186,14 +193,48 @@ def _p_value(tried: Tried, certificate: Certificate, wrong: list[str]) -> float:
     if values.shape != counts.shape or values.ndim != 1 or (counts < 1).any() or not (np.diff(values) > 0).all():
         wrong.append(f"{tried.name}: values must rise, each with a count of at least 1.")
         return 1.0
+    if tried.read is not None:
+        return _p_read(tried, certificate, wrong)
     if counts.sum() != certificate.units:
         wrong.append(f"{tried.name}: the counts add up to {counts.sum()}, not to {certificate.units} units.")
         return 1.0
-    if not (values.min() >= promise.bottom - SLACK and values.max() <= promise.top + SLACK and tried.spread >= 0):
-        wrong.append(f"{tried.name}: a loss lies outside [{promise.bottom:.4g}, {promise.top:.4g}].")
+    if not _within_bounds(values, tried, promise, wrong):
         return 1.0
     sequence = np.repeat(values, counts)[order(certificate.units, certificate.seed)]
     wealth = float(log_wealth(sequence, promise.top, certificate.delta, np.asarray(tried.spread)))
+    return _compared(tried, wealth, wrong)
+
+
+def _p_read(tried: Tried, certificate: Certificate, wrong: list[str]) -> float:
+    """The p-value from losses in the order in which they were read, as far as that went."""
+    promise, values = certificate.promise, np.asarray(tried.values, float)
+    try:
+        runs = [part.partition("*") for part in (tried.read or "").split()]
+        places = np.repeat([int(i) for i, _, _ in runs], [int(k or 1) for _, _, k in runs]).astype(np.int64)
+    except ValueError:
+        wrong.append(f"{tried.name}: the order read is not a list of places.")
+        return 1.0
+    if len(places) > certificate.units or (places < 0).any() or (places >= len(values)).any():
+        wrong.append(f"{tried.name}: the order read does not fit the values or the {certificate.units} units.")
+        return 1.0
+    if np.bincount(places, minlength=len(values)).tolist() != list(tried.counts):
+        wrong.append(f"{tried.name}: the order read and the counts disagree.")
+        return 1.0
+    if not _within_bounds(values, tried, promise, wrong):
+        return 1.0
+    path = wealth_path(values[places], promise.top, certificate.delta, tried.spread, certificate.units)
+    return _compared(tried, float(np.max(path, initial=0.0)), wrong)
+
+
+def _within_bounds(values: Floats, tried: Tried, promise: Promise, wrong: list[str]) -> bool:
+    inside = ((values >= promise.bottom - SLACK) & (values <= promise.top + SLACK)).all()
+    if not (inside and tried.spread >= 0):
+        wrong.append(f"{tried.name}: a loss lies outside [{promise.bottom:.4g}, {promise.top:.4g}].")
+        return False
+    return True
+
+
+def _compared(tried: Tried, wealth: float, wrong: list[str]) -> float:
     p = float(np.exp(-wealth))
     if abs(wealth - tried.log_wealth) > 1e-6 or abs(p - tried.p_value) > 1e-6:
         wrong.append(f"{tried.name}: the counts give p = {p:.6g}, the certificate says {tried.p_value:.6g}.")
