@@ -357,4 +357,4 @@ def test_mmlu_pro_is_read_as_a_wide_table() -> None:
         Path(os.environ["SPRAT_DATA"]) / "mmlu_pro_outcomes/outcomes.parquet",
         models=["Phi-3-mini-4k-instruct", "gemma-7b"],
     )
-    assert (len(data), data.models) == (12002, ("gemma-7b", "Phi-3-mini-4k-instruct"))
+    assert (len(data), data.models) == (12002, ("Phi-3-mini-4k-instruct", "gemma-7b"))
