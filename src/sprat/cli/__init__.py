@@ -9,32 +9,42 @@ from cyclopts import App, CycloptsError
 
 from ..errors import SpratError
 
-app = App(
-    name="sprat",
-    help="Put small language models to work beside large ones, and say how sure that is.",
-    version_flags=["--version"],
-)
-app.command("sprat.cli.study:study", help="What can a small model take over? The main job.")
-app.command("sprat.cli.replay:replay", help="Measure a way of working on other recorded rows.")
-app.command("sprat.cli.certify:certify", help="Check a certificate that a study wrote.")
-app.command("sprat.cli.collect:collect", help="Ask models for the calls that a study needs; priced, resumable.")
-app.command("sprat.cli.ask:ask", help="Ask one prompt and show what it took.")
-app.command("sprat.cli.doctor:doctor", help="Find out what an endpoint can do.")
+# What the list of commands says of each; a command's own help is its docstring.
+COMMANDS = {
+    "study": "What can a small model take over? The main job.",
+    "replay": "Measure a way of working on other recorded rows.",
+    "certify": "Check a certificate that a study wrote.",
+    "collect": "Ask models for the calls that a study needs; priced, resumable.",
+    "ask": "Ask one prompt and show what it took.",
+    "doctor": "Find out what an endpoint can do.",
+}
+
+
+def make_app(asked: str = "") -> App:
+    """The application; only the command that is asked for needs to be imported to list them all."""
+    app = App(name="sprat", help="Put small language models to work beside large ones, and say how sure that is.")
+    for name, said in COMMANDS.items():
+        app.command(f"sprat.cli.{name}:{name}", **({} if name == asked else {"help": said}))
+    return app
+
+
+app = make_app()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command: 0 is success, 2 a mistake (said in a sentence on the error stream), 130 an interruption."""
+    """Run a command: 0 is success, 1 an incomplete job, 2 a mistake (said in a sentence), 130 an interruption."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        result = app(arguments, exit_on_error=False, result_action="return_value")
+        result = make_app(given[0] if given else "")(given, exit_on_error=False, result_action="return_value")
     except SpratError as error:
         print(f"sprat: {error}", file=sys.stderr)
         return 2
-    except CycloptsError:
+    except CycloptsError:  # said already
         return 2
     except KeyboardInterrupt:
         print("sprat: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of the output has seen enough
+    except BrokenPipeError:  # whoever read the output has seen enough
         sys.stderr.close()
         return 0
     return result if isinstance(result, int) else 0

@@ -10,7 +10,7 @@ from ..data import Floats
 from .certify import clopper_pearson, mean_interval
 from .evidence import Evidence
 from .interval import draws, of_each
-from .metrics import aiq, apgr, cost_save, cpt, dollar_cpt, ibc_lift
+from .metrics import aiq, apgr, cost_save, cpt, dollar_cpt, frontier, ibc_lift
 from .result import Bin, Interval, Metrics, Trace
 from .score import Ints, Outcome
 from .tried import Setting
@@ -101,8 +101,10 @@ def traces(found: Evidence) -> list[Trace]:
         cost = 1000 * outcome.cost.mean(axis=0) if found.tried.dollars else outcome.large.mean(axis=0)
         if not np.isfinite(cost).all():
             continue
-        order = np.argsort(cost, kind="stable")
         quality = outcome.score.mean(axis=0)
+        # A grid over several thresholds has no order of its own: its best settings are the line.
+        several = len(settings[0].thresholds) > 1
+        order = np.array(frontier(quality, cost)) if several else np.argsort(cost, kind="stable")
         rows.append(Trace(candidate.name, tuple(map(float, cost[order])), tuple(map(float, quality[order]))))
     return rows
 
