@@ -22,7 +22,8 @@ COMMANDS = {
 
 def make_app(asked: str = "") -> App:
     """The application; only the command that is asked for needs to be imported to list them all."""
-    app = App(name="sprat", help="Put small language models to work beside large ones, and say how sure that is.")
+    said = "Put small language models to work beside large ones, and say how sure that is."
+    app = App(name="sprat", help=said, suppress_keyboard_interrupt=False)
     for name, said in COMMANDS.items():
         app.command(f"sprat.cli.{name}:{name}", **({} if name == asked else {"help": said}))
     return app

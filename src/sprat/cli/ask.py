@@ -1,0 +1,104 @@
+"""`sprat ask`: one prompt, its reply, and the tree of asks that it took."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from contextlib import aclosing
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+from cyclopts import Parameter
+
+from ..errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from ..core import Model, Piece, Reply
+
+
+def ask(
+    prompt: str,
+    *,
+    model: str = "tiny:mackerel",
+    key_env: str | None = None,
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+    stream: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Ask one prompt; the reply goes to the output, what it took to the error stream.
+
+    Example: sprat ask "sort 31 4 15:" --model tiny:sprat
+
+    Parameters
+    ----------
+    prompt
+        The question; "-" reads it from the input.
+    model
+        A TOML file of a way of working, a tiny model (tiny:fry, tiny:sprat, tiny:mackerel), or URL#model.
+    key_env
+        For URL#model: the environment variable with its key.
+    max_tokens
+        The longest reply.
+    temperature
+        The sampling temperature.
+    stream
+        Show the reply while it is written.
+    as_json
+        Print the reply, its tree, tokens and costs as JSON.
+    """
+    asked = model_of(model, key_env)
+    text = sys.stdin.read() if prompt == "-" else prompt
+    given = {"max_tokens": max_tokens, "temperature": temperature}
+    options = {k: v for k, v in given.items() if v is not None}
+    shown = stream and not as_json
+    reply = asyncio.run(_streamed(asked, text, options)) if shown else asked(text, **options)
+    if as_json:
+        print(json.dumps(told(reply), ensure_ascii=False))
+        return 0
+    if not stream:
+        print(reply.text if reply.text is not None else json.dumps(list(reply.tool_calls)))
+    print(reply.tree(), file=sys.stderr)
+    return 0
+
+
+def model_of(name: str, key_env: str | None = None) -> Model:
+    """The model that a command line names: PATH.toml, tiny:NAME, or URL#model; BadInput for anything else."""
+    if name.startswith("tiny:"):
+        from ..endpoints import tiny
+
+        return tiny(name.removeprefix("tiny:"))
+    if name.startswith(("http://", "https://")):
+        from ..endpoints import openai
+
+        url, mark, model = name.partition("#")
+        if not mark or not model:
+            raise BadInput(f"{name} names no model.", hint="Write URL#model, such as http://localhost:8000/v1#qwen.")
+        return openai(model, url, model, key_env=key_env)
+    if name.endswith(".toml"):
+        from ..config import load
+
+        return load(name)
+    raise BadInput(f"'{name}' names no model.", hint="Give PATH.toml, tiny:mackerel, or URL#model.")
+
+
+async def _streamed(model: Model, text: str, options: dict[str, Any]) -> Reply:
+    reply: Reply | None = None
+    async with aclosing(cast("AsyncGenerator[Piece]", model.stream(text, **options))) as pieces:
+        async for piece in pieces:
+            print(piece.text, end="", flush=True)
+            reply = piece.reply or reply
+    print()
+    assert reply is not None
+    return reply
+
+
+def told(reply: Reply) -> dict[str, Any]:
+    """A reply as JSON has it: what is known, the asks below it too."""
+    row: dict[str, Any] = {
+        k: v for k, v in asdict(reply).items() if k not in ("raw", "asks") and v not in (None, "", ())
+    }
+    return {**row, "asks": [told(a) for a in reply.asks]} if reply.asks else row
