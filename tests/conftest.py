@@ -1,6 +1,12 @@
-"""How hard the property tests try: 50 examples each; `--hypothesis-profile thorough` for 1,000."""
+"""How hard the property tests try: 50 examples each; `--hypothesis-profile thorough` for 1,000. One thread for numpy."""
 
-from hypothesis import settings
+import os
+
+# For matrices this small more threads only wait for each other, badly so on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from hypothesis import settings  # noqa: E402
 
 settings.register_profile("quick", max_examples=50, deadline=None)
 settings.register_profile("thorough", max_examples=1000, deadline=None)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .errors import SpratError
     from .fitting import fit
     from .methods import methods
+    from .prices import Price
     from .reading import read, write
     from .replay import record, replay
     from .study.run import study
@@ -31,6 +32,7 @@ __all__ = [
     "Example",
     "Lessons",
     "Piece",
+    "Price",
     "Reply",
     "Request",
     "Signal",
@@ -69,6 +71,7 @@ _WHERE = {
     "core": ("Endpoint", "Piece", "Reply", "Request", "Signal", "Technique", "ask", "together", "watch"),
     "errors": ("SpratError",),
     "data": ("Dataset", "Example", "Lessons"),
+    "prices": ("Price",),
     "reading": ("read", "write"),
     "replay": ("record", "replay"),
     "endpoints": ("anthropic", "openai", "recorded", "tiny", "toy"),
