@@ -190,7 +190,7 @@ class Writer:
             return name
         self._leaves[name] = endpoint
         if isinstance(endpoint, Recorded):  # known by its calls alone: where it is to be asked is for the reader to say
-            gives = {"logprobs": True} if endpoint.can >= Can.LOGPROBS else {}
+            gives = {"logprobs": True} if endpoint.recording and endpoint.can >= Can.LOGPROBS else {}
             self.models[name] = {"url": "", "model": name, "key_env": "", **gives}
             return name
         word = word_of(type(endpoint))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -38,7 +38,7 @@ class Tiny(Endpoint):
 
     name: str
     weights: str = ""
-    price: Price | None = None
+    price: Price | None = field(default=None, repr=False)
     max_tokens: int = 32
     use = "tiny"
     offline = False
