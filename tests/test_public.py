@@ -1,4 +1,4 @@
-"""Public sets: fetched from a loopback server in their sources' own formats, checked, cached; as SPRAT_DATA has them."""
+"""Public sets: fetched from a loopback server in their sources' own formats, checked, cached; as SPRAT_DATA has."""
 
 from __future__ import annotations
 
