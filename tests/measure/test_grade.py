@@ -214,9 +214,7 @@ def test_a_judge_of_the_same_family_is_warned_of() -> None:
 def test_a_judge_that_gives_no_scores_is_refused() -> None:
     with pytest.raises(BadInput, match="2 of 2 verdicts of judge umpire hold no score; one says: fine"):
         judged("fine")
-    assert (
-        judged("Score: 11", share_unread=1).notes[1].startswith("2 verdicts")
-    )
+    assert judged("Score: 11", share_unread=1).notes[1].startswith("2 verdicts")
 
 
 DATA = pytest.mark.skipif("SPRAT_DATA" not in os.environ, reason="needs SPRAT_DATA")
