@@ -179,8 +179,8 @@ def page(record: dict[str, Any]) -> str:
             f"({part['encode_ms']}); {part['machine']}.", "",
         ]  # fmt: skip
     lines += [
-        "Interval: bootstrap of the measured rows (of subjects, where these are left out), mean of the splits' ends; it "
-        "does not count the choice of split. Times: one thread of a shared machine, rows already encoded, trust "
+        "Interval: bootstrap of the measured rows (of subjects, where these are left out), mean of the splits' ends; "
+        "it does not count the choice of split. Times: one thread of a shared machine, rows already encoded, trust "
         "asked for all rows in lock step. A coin has .5; `category` cannot know a subject that was left out.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
 """The mean of several routers' standardised trusts: by default ridge, nearest neighbours and matrix factorization.
 
 Each router's trust, less its mean on (up to 1,000 of) the fit rows and over its spread there, is averaged; trust is the
-logistic of that. Routers with one encoder share its row. Checked by hand.
+logistic of that. Routers with one encoder share its row. It is sprat's own. Checked by hand.
 """
 
 from __future__ import annotations
