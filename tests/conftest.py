@@ -1,4 +1,4 @@
-"""How hard the property tests try: 50 examples each; `--hypothesis-profile thorough` for 1,000. One thread for numpy."""
+"""How hard the property tests try (`--hypothesis-profile thorough`: 1,000 examples); one thread for numpy."""
 
 import os
 
@@ -6,7 +6,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from hypothesis import settings  # noqa: E402
+from hypothesis import settings
 
 settings.register_profile("quick", max_examples=50, deadline=None)
 settings.register_profile("thorough", max_examples=1000, deadline=None)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import catalogue
 import pytest
 
+import catalogue
 import sprat
 from sprat import config, signals
 from sprat.core import Reply, Request

@@ -14,12 +14,19 @@ from typing import Any
 from .core import Can, Endpoint, Signal, Technique
 
 FOLDERS = ("combine", "signals", "endpoints", "encoders")
+TITLES = {
+    "combine": "Techniques (combine): models to a model",
+    "signals": "Signals: trust in a reply, or ease of a request",
+    "endpoints": "Endpoints: where answers come from",
+    "encoders": "Encoders: texts to vectors",
+    "other": "Other plug-ins",
+}
 _PAPER = re.compile(r"arXiv\s+(\d{4}\.\d{4,5})")
 
 
 @dataclass(frozen=True)
 class Method:
-    """One row of the table: `needs` is what it reads of a reply, `papers` are arXiv ids, "" in `package` is sprat."""
+    """One row of the table: `needs` is what it reads of a reply, `papers` are arXiv ids, `package` is "" for ours."""
 
     name: str
     folder: str
@@ -56,10 +63,10 @@ def _described(name: str, folder: str, factory: Callable[..., Any] | type, packa
     learns = hasattr(made, "fit") or "lessons" in inspect.signature(factory).parameters
     if folder == "encoders":
         learns = hasattr(module, "fit")
-    needs: Can = getattr(made, "needs", Can.TEXT)
+    needs: Can | None = getattr(made, "needs", Can.TEXT if folder in ("combine", "signals") else None)
     papers = tuple(dict.fromkeys(_PAPER.findall(doc)))
     summary = " ".join(doc.split("\n\n")[0].split())
-    return Method(name, folder, summary, papers, needs.name.lower(), learns, package)
+    return Method(name, folder, summary, papers, needs.name.lower() if needs is not None else "", learns, package)
 
 
 def _classes(module: Any, use: str) -> Iterator[type]:
@@ -80,3 +87,22 @@ def _plugged() -> Iterator[Method]:
             yield _described(point.name, _folder(thing), thing, package)
         except Exception as error:  # whatever a stranger's module raises
             yield Method(point.name, "other", f"cannot be imported: {error}", package=package)
+
+
+def page() -> str:
+    """The Markdown page of the project's own methods (docs/methods.md)."""
+    lines = ["# Methods", "", "Written by `make docs` from the modules' docstrings (`sprat methods --markdown`)."]
+    for folder in FOLDERS:
+        lines += [
+            "",
+            f"## {TITLES[folder]}",
+            "",
+            "| name | needs | learns | paper | what it does |",
+            "|---|---|---|---|---|",
+        ]
+        for m in methods():
+            if m.folder == folder and not m.package:
+                papers = ", ".join(f"[{p}](https://arxiv.org/abs/{p})" for p in m.papers)
+                summary = m.summary.replace("|", "\\|")
+                lines.append(f"| `{m.name}` | {m.needs} | {'yes' if m.learns else ''} | {papers} | {summary} |")
+    return "\n".join(lines) + "\n"

@@ -17,6 +17,7 @@ COMMANDS = {
     "collect": "Ask models for the calls that a study needs; priced, resumable.",
     "ask": "Ask one prompt and show what it took.",
     "doctor": "Find out what an endpoint can do.",
+    "methods": "List the techniques, signals, endpoints and encoders.",
 }
 
 

@@ -16,6 +16,7 @@ from .process import Done, Fork, Leaf, Process, answer_all, done
 
 
 async def look_at(look: Look, swap: Callable[[Any], Any] | None = None) -> Any:
+    """What a look at a draft comes to: a piece for `next`; `accept` and `stop` leave the reply in the draft."""
     draft = look.draft
     if draft.source is None:
         endpoint = swap(draft.model) if swap else draft.model
@@ -132,6 +133,7 @@ async def released(draft: Draft) -> AsyncIterator[Piece]:
 
 
 async def finish(steps: Process) -> Done:
+    """Drive one process to its end; what it streams is not wanted."""
     async with aclosing(steps_of(steps)) as outs:
         async for out in outs:
             if isinstance(out, Done):

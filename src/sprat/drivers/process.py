@@ -228,6 +228,7 @@ class _Frame:
 
 
 def failed(name: str, error: SpratError, because: str = "") -> Reply:
+    """The node of a call that failed."""
     # A call that was turned away was not answered, hence not billed; one that broke off after it began may have been.
     cost = None if getattr(error, "billable", False) else 0.0
     return Reply(None, name, error=str(error), because=because, cost=cost, seconds=None)
@@ -271,7 +272,8 @@ def _encode(encoder: Any, payloads: list[Texts]) -> list[Any]:
     return outcomes
 
 
-def done(endpoint: Any, value: Any, elapsed: float) -> Any:
+def done(endpoint: Any, value: Any, elapsed: float) -> Done:
+    """What an endpoint answered, with its node; `elapsed` seconds where it does not say. Raises what is an error."""
     if isinstance(value, Reply):
         node = (
             value

@@ -1,6 +1,6 @@
 """The mean outcome of the request's group: a prior per category.
 
-Trust is (1 - mean gain) / 2 of the group's fit rows, drawn to the mean of all by `prior` rows; a group that was not
+Trust is (1 - mean gain) / 2 of the group's fit rows, drawn to the mean of all by `prior` rows: a baseline; a group that was not
 seen, or none given, has trust 0. Checked by hand.
 """
 

@@ -1,7 +1,7 @@
 """A router that is trusted only where it has been: trust 0 for a request unlike those it was fitted on.
 
 A request whose group is given must be of a fitted group; one without a group must be at least as near to a fit prompt
-as all but 5 % of the fit prompts are to another. Checked by hand.
+as all but 5 % of the fit prompts are to another. It is sprat's own. Checked by hand.
 """
 
 from __future__ import annotations

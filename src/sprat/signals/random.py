@@ -1,4 +1,7 @@
-"""A coin with the request's hash: the same request always falls on the same side, and nothing is read from it."""
+"""A coin with the request's hash: the same request always falls on the same side, and nothing is read from it.
+
+The baseline of chance: what a router must beat.
+"""
 
 from __future__ import annotations
 
