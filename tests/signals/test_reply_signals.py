@@ -47,6 +47,7 @@ LEARNING = {
     "agreement_cells": agreement_cells(PEER),
     "answer_features": answer_features(PEER),
     "answer_features, trees": answer_features(kind="trees"),
+    "answer_features, mean": answer_features(kind="mean", label="gain"),
     "frugal": frugal(Letters()),
     "automix": automix(toy("small", "The AI generated answer is Correct."), k=2, meta="pomdp"),
     "pairrank": pairrank(PEER, encoder=Letters()),

@@ -6,6 +6,7 @@ reply_features.py. Checked against scikit-learn's heads and by benchmarks/gsm8k_
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from ..data import Lessons
 from .agreement import Same, opinions
 from .agreement_cells import pattern
 from .heads import Head, Kind, fit_head
-from .learning import Label, judged, observe, unfitted
+from .learning import FEWEST, Label, judged, observe, unfitted
 from .reply_features import NAMES, features, tokens_of
 
 Floats = NDArray[np.float64]
@@ -26,14 +27,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, repr=False, eq=False)
 class AnswerFeatures(Signal):
-    """`head` reads the features, the peers' agreement and the group's mean label (`means`, the last for unknown)."""
+    """`head` reads the features, the peers' agreement and which of the `groups` it is; an unknown one is none."""
 
     models: tuple[Any, ...] = ()
     kind: Kind = "logistic"
     label: Label = "score"
     same: Same = final_answer
     groups: tuple[str, ...] = ()
-    means: Floats | None = field(default=None, repr=False)
     head: Head | None = field(default=None, repr=False)
     use = "answer_features"
     reads_reply = True
@@ -44,14 +44,13 @@ class AnswerFeatures(Signal):
         each = [
             f"{what} {i + 1}" for what in ("agrees with peer", "log tokens of peer") for i in range(len(self.models))
         ]
-        return (*NAMES, *each, *(("agreements", "outvoted") if self.models else ()), "mean of the group")
+        return (*NAMES, *each, *(("agreements", "outvoted") if self.models else ()), *self.groups)
 
     async def trust(self, request: Request, reply: Reply | None = None) -> float:
         """The predicted label, in [0, 1]; asks the peers, if any. Raises BadInput where it has not learned."""
-        if self.head is None or self.means is None or reply is None:
+        if self.head is None or reply is None:
             raise unfitted(self.use)
-        group = self.groups.index(request.group) if request.group in self.groups else len(self.groups)
-        row = np.append(await self._read(request, reply), self.means[group])
+        row = np.append(await self._read(request, reply), [request.group == g for g in self.groups])
         return float(self.head.predict(row[None])[0])
 
     async def _read(self, request: Request, reply: Reply) -> Floats:
@@ -68,27 +67,18 @@ class AnswerFeatures(Signal):
         """Learn from the first model's replies; the peers' are taken from the lessons or asked."""
         requests, replies, y, _ = judged(self.use, lessons, self.label)
         read = observe([self._read(q, r) for q, r in zip(requests, replies, strict=True)], lessons)
-        groups = tuple(sorted({q.group for q in requests if q.group is not None}))
-        where = np.array([groups.index(q.group) if q.group is not None else len(groups) for q in requests])
-        # A row's own label must not be in its group's mean, or the head trusts the mean too much: five folds.
-        folds, seen = np.random.default_rng(lessons.seed).permutation(len(y)) % 5, np.empty(len(y))
-        for fold in range(5):
-            inside = folds != fold
-            seen[~inside] = _means(where[inside], y[inside], len(groups))[where[~inside]]
-        head = fit_head(self.kind, np.column_stack([np.array(read), seen]), y, lessons.seed)
-        return replace(self, groups=groups, means=_means(where, y, len(groups)), head=head)
-
-
-def _means(where: NDArray[np.int64], y: Floats, groups: int, prior: float = 20.0) -> Floats:
-    """Mean label of each group, shrunk by `prior` rows towards the overall mean, which comes last."""
-    count = np.bincount(where, minlength=groups + 1)
-    means = (np.bincount(where, y, minlength=groups + 1) + prior * y.mean()) / (count + prior)
-    means[-1] = y.mean()
-    return means
+        counts = Counter(q.group for q in requests if q.group is not None)
+        groups = tuple(g for g, n in sorted(counts.items()) if n >= FEWEST)
+        told = np.array([[q.group == g for g in groups] for q in requests], np.float64).reshape(len(y), len(groups))
+        head = fit_head(self.kind, np.hstack([np.array(read), told]), y, lessons.seed)
+        return replace(self, groups=groups, head=head)
 
 
 def answer_features(
     *models: Model, kind: Kind = "logistic", label: Label = "score", same: Same = final_answer
 ) -> AnswerFeatures:
-    """Trust from an answer's features, with a logistic, ridge or trees head; `models` are peers to compare with."""
+    """Trust from an answer's features; `models` are peers to compare with.
+
+    The head is logistic, ridge, trees, or the mean of logistic and trees: the best where there are thousands of rows.
+    """
     return AnswerFeatures(tuple(models), kind, label, same)

@@ -18,7 +18,7 @@ from ..errors import BadInput, MissingExtra
 from .fitting import sigmoid
 
 Floats = NDArray[np.float64]
-Kind = Literal["logistic", "ridge", "trees"]
+Kind = Literal["logistic", "ridge", "trees", "mean"]
 BLOCK = 16.0  # a block's whole variance, in columns
 PENALTIES = (1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
 
@@ -70,7 +70,19 @@ class Trees:
         return sigmoid(self.raw(x))
 
 
-Head = Linear | Trees
+@dataclass(frozen=True, eq=False)
+class Mean:
+    """The mean of both heads: lines see what adds up, trees what depends; their errors differ."""
+
+    linear: Linear
+    trees: Trees
+
+    def predict(self, x: Floats) -> Floats:
+        """Probabilities (n,) of rows (n, d)."""
+        return (self.linear.predict(x) + self.trees.predict(x)) / 2
+
+
+Head = Linear | Trees | Mean
 
 
 def fit_head(kind: Kind, x: Floats, y: Floats, seed: int) -> Head:
@@ -79,9 +91,10 @@ def fit_head(kind: Kind, x: Floats, y: Floats, seed: int) -> Head:
         "logistic": lambda: fit_linear(x, y, seed),
         "ridge": lambda: fit_linear(x, y, seed, logistic=False),
         "trees": lambda: fit_trees(x, y, seed),
+        "mean": lambda: Mean(fit_linear(x, y, seed), fit_trees(x, y, seed)),
     }
     if kind not in kinds:
-        raise BadInput(f"There is no head '{kind}'.", hint="Choose logistic, ridge or trees.")
+        raise BadInput(f"There is no head '{kind}'.", hint="Choose logistic, ridge, trees or mean.")
     return kinds[kind]()
 
 
