@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .prices import Price
     from .reading import read, write
     from .replay import record, replay
-    from .study.run import study
+    from .study import study
 
 __version__ = "0.1.0"
 
@@ -80,7 +80,7 @@ _WHERE = {
     ),
     "fitting": ("fit",),
     "methods": ("methods",),
-    "study.run": ("study",),
+    "study": ("study",),
 }  # fmt: skip
 _FROM = {name: module for module, names in _WHERE.items() for name in names}
 _ROOMS = ("encoders", "endpoints", "signals")
