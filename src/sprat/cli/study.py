@@ -30,6 +30,7 @@ def study(
     columns: str | None = None,
     skip_bad: bool = False,
     watch: bool = False,
+    labels: Path | None = None,
     out: Path = Path("study"),
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
@@ -69,7 +70,9 @@ def study(
     skip_bad
         Count and skip lines that can't be used instead of stopping at the first.
     watch
-        Label disagreements in the terminal first, the most useful ones first, and see the bound tighten.
+        Label disagreements in the terminal, the most useful ones first, and see the bound tighten; needs no scores.
+    labels
+        Where --watch keeps the labels; beside the calls unless given.
     out
         The folder to write.
     as_json
@@ -82,7 +85,26 @@ def study(
     if watch:
         from .watch import label
 
-        return label(source, small, large, peers, within, confidence, skip_bad)
+        if keep is not None:
+            raise BadInput(
+                "--watch can't show --keep: a ratio needs the large model's own score; labels say which is better.",
+                hint="Give --within POINTS.",
+            )
+        asked = [p for p in peers.split(",") if p]
+        return label(
+            source,
+            small,
+            large,
+            asked,
+            within,
+            confidence,
+            skip_bad,
+            bounds=_bounds(bounds),
+            columns=_columns(columns),
+            kept=labels,
+            out=out,
+            as_json=as_json,
+        )
     writable(out)
     with telling() as tell:
         done = job(

@@ -76,7 +76,7 @@ def study(
         raise BadInput(f"--confidence is {confidence:g}; it must be at least 0.5 and below 1.", hint="0.95 is usual.")
     tell("reading", 0, 1)
     rows = data if isinstance(data, Dataset) else load(data, skip_bad=skip_bad, bounds=bounds, columns=columns)
-    small, large = _pair(rows, small, large)
+    small, large = pair(rows, small, large)
     asked = Asked(small, large, tuple(peers), promise, round(1 - confidence, 12), max_p95)
     rows.require(asked.models)
     rows = graded(rows, grader, asked)
@@ -88,7 +88,7 @@ def study(
         "prices_date": table.date or None,
         "earlier": ledger.earlier(rows.hash),
     }
-    done = run_study(rows, asked, encoder=encoder, parts=_parts(rows, asked, known), context=context, tell=tell)
+    done = run_study(rows, asked, encoder=encoder, parts=endpoints(rows, asked, known), context=context, tell=tell)
     ledger.remember(done.result.data_hash, done.result.date, command)
     return Study(done.result, done.model, done.certificate)
 
@@ -114,7 +114,8 @@ def _promise(keep: float | None, within: float | None) -> Promise:
     return Promise("keep", 0.98 if keep is None else keep)
 
 
-def _pair(rows: Dataset, small: str | None, large: str | None) -> tuple[str, str]:
+def pair(rows: Dataset, small: str | None, large: str | None) -> tuple[str, str]:
+    """The names of the small and the large model; raises BadInput where that was not said and can't be inferred."""
     if len(rows.models) < 2:
         only = f"only '{rows.models[0]}'" if rows.models else "no model"
         raise BadInput(f"A study compares at least two models; {only} is recorded.",
@@ -147,7 +148,7 @@ def priced_by(rows: Dataset, prices: Any) -> tuple[Dataset, Any]:
     return (priced(rows, table), table) if table.models else (rows, table)
 
 
-def _parts(rows: Dataset, asked: Asked, prices: dict[str, Any]) -> dict[str, Any]:
+def endpoints(rows: Dataset, asked: Asked, prices: dict[str, Any]) -> dict[str, Any]:
     """The endpoints that serve.toml names: the aquarium's own models, else ones whose url is to be filled in."""
     from ..endpoints import openai, tiny
 

@@ -35,7 +35,7 @@ def wealth_path(
     """Log wealth after each row (n, ...), from losses in the order read (n, ...); NaN is a row not read (yet).
 
     `spread` (...) is a guess of the losses' second moment made without them. Wealth stays where it is from a NaN on,
-    and at log(1/delta) once it is there. Raises BadInput for a loss above `top` or more rows than the horizon.
+    and once it has reached log(1/delta). Raises BadInput for a loss above `top` or more rows than the horizon.
     """
     loss = np.asarray(losses, float)
     if len(loss) > horizon:
@@ -54,7 +54,7 @@ def wealth_path(
         patient = np.sqrt(2 * np.maximum(goal - now, 0) / (moment * (horizon - t)))
         bet = np.minimum(np.maximum(patient, keen * -total / (squares + DOUBT)), BIGGEST_BET / top)
         seen = np.where(reading, loss[t], 0.0)
-        now = np.minimum(now + np.log1p(-bet * seen), goal)
+        now = now + np.log1p(-bet * seen)
         total, squares = total + seen, squares + seen**2
         path[t] = now
     return path
