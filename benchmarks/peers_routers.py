@@ -232,7 +232,7 @@ def main() -> None:
     lines += [
         "", f"sw_ranking and similarity_weighted differ by at most {same:.1e} in P(small wins); it is asked "
         f"{ASKED['RouteLLM sw_ranking']} queries a split, the others {OTHERS}, on which both are measured. Peers serve "
-        f"one query at a time; ours is shown both ways. Processor time of one thread; rows already encoded. {about}.", "",
+        f"one query at a time; ours is shown both ways. Processor time, one thread; rows already encoded. {about}.", "",
     ]  # fmt: skip
     (ROOT / "peers_routers.md").write_text("\n".join(lines), encoding="utf-8")
     (ROOT / "peers_routers.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
