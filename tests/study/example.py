@@ -161,7 +161,8 @@ def _verdict(best: Way | None, promise: Promise, priced: bool) -> str:
     unit = "cost" if priced else f"calls to {LARGE}"
     return (
         f"Cascade on agreement by kind gives {words} at 95 % confidence, and saves "
-        f"{100 * best.saving.value:.0f} % of the {unit}; {100 * best.large.value:.0f} % of requests still go to {LARGE}."
+        f"{100 * best.saving.value:.0f} % of the {unit}; {100 * best.large.value:.0f} % of requests still go to "
+        f"{LARGE}."
     )
 
 
@@ -179,8 +180,8 @@ def _ways(rows: Rows, certified: str | None, at: float, priced: bool) -> list[Wa
             for k, n in (("typos", 19), ("case and spacing", 45), ("crafted suffix", 6))
         }
         way = Way(name, kind, f"{kind}('{SMALL}', '{LARGE}')", (at,) if routed else (), status, quality, kept, saving,
-                  paid if priced else None, around(large), slow, 2.6 * slow, 2.1 * slow if status == "certified" else None,
-                  False, robust if routed else {})  # fmt: skip
+                  paid if priced else None, around(large), slow, 2.6 * slow,
+                  2.1 * slow if status == "certified" else None, False, robust if routed else {})  # fmt: skip
         found.append((way, paid.value))
 
     n = len(rows.small)
@@ -260,8 +261,10 @@ def _weak(prompt: str) -> list[Weak]:
         LARGE: "You may send it back within 14 days of delivery, so until 2 April.",
     }
     return [
-        Weak("refunds", 61, Interval(0.52, 0.39, 0.65), Interval(0.93, 0.84, 0.98), Interval(0.41, 0.25, 0.55), (example,) * 2),
+        Weak("refunds", 61, Interval(0.52, 0.39, 0.65), Interval(0.93, 0.84, 0.98), Interval(0.41, 0.25, 0.55),
+             (example,) * 2),
         Weak("prompts with invoice, total, vat", 140, Interval(0.66, 0.58, 0.74), Interval(0.84, 0.77, 0.9),
              Interval(0.18, 0.08, 0.28), (example,)),
-        Weak("prompts with schedule", 88, Interval(0.6, 0.49, 0.7), Interval(0.78, 0.68, 0.86), Interval(0.18, 0.05, 0.31), ()),
+        Weak("prompts with schedule", 88, Interval(0.6, 0.49, 0.7), Interval(0.78, 0.68, 0.86),
+             Interval(0.18, 0.05, 0.31), ()),
     ]  # fmt: skip

@@ -93,7 +93,11 @@ def frontier_chart(result: Result) -> dict[str, Any]:
             size=alt.Size("kind:N", scale=scale["size"]),
         )
     )
-    for (align, weight), own in _labels(result, rows, traced, window, cost).items():
+    lines, feet = _labels(result, rows, traced, window, cost)
+    if feet:
+        foot = table(alt, feet).mark_rule(color=MUTED, strokeWidth=0.8)
+        layers.insert(len(layers) - 1, foot.encode(x=x, y=y, x2="to_cost:Q", y2="to_quality:Q"))
+    for (align, weight), own in lines.items():
         color = BLUE if weight == "bold" else INK
         layers.append(text(alt, own, x, y, align=align, baseline="middle", fontWeight=weight, color=color))
     return finished(alt.layer(*layers).properties(width=WIDTH, height=HEIGHT))
@@ -129,13 +133,18 @@ def _window(rows: list[dict[str, Any]]) -> tuple[float, float, float, float]:
     right = 1.06 * max([row["far"] for row in rows] + [1e-12])
     low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
     room = max(0.6, 0.06 * (high - low))
-    return -0.045 * right, right, max(0.0, low - room) if low > 0 else low - room, high + room
+    return -0.045 * right, right, low - room, high + 2.6 * room
 
 
 def _traced(result: Result, cost: Cost) -> list[dict[str, Any]]:
+    """Each candidate's settings that no cheaper one of its own equals: with two thresholds the rest is a zigzag."""
     rows: list[dict[str, Any]] = []
     for trace in result.traces:
+        best = -float("inf")
         for i, (c, q) in enumerate(zip(trace.cost, trace.quality, strict=True)):
+            if q <= best:
+                continue
+            best = q
             rows.append(
                 {"name": trace.name, "place": i, "cost": float(f"{cost.scale * c:.5g}"), "quality": round(100 * q, 3)}
             )
@@ -144,8 +153,8 @@ def _traced(result: Result, cost: Cost) -> list[dict[str, Any]]:
 
 def _labels(
     result: Result, rows: list[dict[str, Any]], traced: list[dict[str, Any]], window: tuple[float, ...], cost: Cost
-) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """The lines of text of the points worth naming, where they hide least, by alignment and weight."""
+) -> tuple[dict[tuple[str, str], list[dict[str, Any]]], list[dict[str, Any]]]:
+    """The lines of text of the points worth naming, by alignment and weight, and lines to those that stand apart."""
     left, right, bottom, top = window
     wide, high = WIDTH / (right - left), HEIGHT / (top - bottom)
 
@@ -158,20 +167,24 @@ def _labels(
         r = 7.0
         obstacles += [Box(x - r, y - r, x + r, y + r)] * 3
         obstacles += [Box(x - 1, up, x + 1, down), Box(near, y - 1, far, y + 1)]
-    for row in traced[::2]:
+    for row in traced[::4]:
         x, y = at(row)
         obstacles.append(Box(x - 2, y - 2, x + 2, y + 2))
     named = _named(result, rows, cost)
     placed = place([(lines, *at(row)) for lines, row in named], obstacles, WIDTH, HEIGHT)
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    feet: list[dict[str, Any]] = []
     for label, (_, row) in zip(placed, named, strict=True):
+        if label.foot:
+            to = {"to_cost": label.foot[0] / wide + left, "to_quality": top - label.foot[1] / high}
+            feet.append({"cost": row["cost"], "quality": row["quality"], **to})
         weight = "bold" if row["kind"] == "certified" else "normal"
         for i, line in enumerate(label.lines):
             y = top - (label.y + 14 * i) / high
             found.setdefault((label.align, weight), []).append(
                 {"text": line, "cost": label.x / wide + left, "quality": y}
             )
-    return found
+    return found, feet
 
 
 def _named(result: Result, rows: list[dict[str, Any]], cost: Cost) -> list[tuple[tuple[str, ...], dict[str, Any]]]:
@@ -180,9 +193,15 @@ def _named(result: Result, rows: list[dict[str, Any]], cost: Cost) -> list[tuple
     found: list[tuple[tuple[str, ...], dict[str, Any]]] = []
     for row in sorted((r for r in rows if r["kind"] in rank), key=lambda r: rank.index(r["kind"])):
         name = row["name"].removeprefix("route by ") if row["kind"] == "baseline" else row["name"]
-        lines = wrap(name, 30)
+        lines = _wrapped(name)
         if row["kind"] == "certified":
             amount = dollars(row["cost"]) if cost.priced else percent(row["cost"] / 100)
-            lines = [*wrap("certified: " + name, 30), f"{row['quality']:.1f} % for {amount}"]
+            lines = [*_wrapped("certified: " + name), f"{row['quality']:.1f} % for {amount}"]
         found.append((tuple(lines), row))
     return found
+
+
+def _wrapped(name: str) -> list[str]:
+    """A name in lines of about equal length, at most 28 characters."""
+    count = -(-len(name) // 28)
+    return wrap(name, min(28, -(-len(name) // count) + 4))

@@ -10,7 +10,7 @@ LINE, GLYPH = 14.0, 6.2  # pixels: a line's height, and a glyph's mean width at 
 SPOTS = (
     (1, 0), (-1, 0), (1, -1), (-1, -1), (1, 1), (-1, 1), (0, -1), (0, 1),
 )  # fmt: skip
-FAR = (1.0, 1.8, 2.8, 4.0)
+FAR, NEAR = (1.0, 1.8, 2.8, 4.0, 5.5), 20.0
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,23 @@ class Box:
         """How far a point lies from the box; 0 inside."""
         return hypot(max(self.left - x, 0, x - self.right), max(self.top - y, 0, y - self.bottom))
 
+    def nearest(self, x: float, y: float) -> tuple[float, float]:
+        """The box's point nearest to a point."""
+        return min(max(x, self.left), self.right), min(max(y, self.top), self.bottom)
+
 
 @dataclass(frozen=True)
 class Placed:
-    """A label's lines with the point (x, y) in pixels of the first line's middle, and how the text hangs on it."""
+    """A label's lines with the point (x, y) in pixels of the first line's middle, and how the text hangs on it.
+
+    `foot` is the text's point nearest to what it names, for a line between the two; None where it stands beside it.
+    """
 
     lines: tuple[str, ...]
     x: float
     y: float
     align: str
+    foot: tuple[float, float] | None
 
 
 def place(
@@ -55,7 +63,7 @@ def place(
         for far in FAR:
             for dx, dy in SPOTS:
                 placed, box = _option(lines, x, y, dx, dy, far)
-                bad = 40 * far + _badness(box, taken, obstacles, width, height)
+                bad = 90 * far + _badness(box, taken, obstacles, width, height)
                 bad += 2000 * sum(box.distance(*other) < box.distance(x, y) + 3 for other in others)
                 if best is None or bad < best[0]:
                     best = bad, placed, box
@@ -73,7 +81,9 @@ def _option(lines: tuple[str, ...], x: float, y: float, dx: int, dy: int, far: f
     left = at - {1: 0.0, -1: wide, 0: wide / 2}[dx]
     middle = y + dy * (gap * (0.6 if dx else 1) + high / 2)
     top = middle - high / 2
-    return Placed(lines, at, top + LINE / 2, align), Box(left, top, left + wide, top + high)
+    box = Box(left, top, left + wide, top + high)
+    foot = box.nearest(x, y) if box.distance(x, y) > NEAR else None
+    return Placed(lines, at, top + LINE / 2, align, foot), box
 
 
 def _badness(box: Box, taken: Sequence[Box], obstacles: Sequence[Box], width: float, height: float) -> float:

@@ -89,7 +89,7 @@ def seconds(x: float | None) -> str:
 class Cost(NamedTuple):
     """How the report counts cost: `scale` times a way's own figure, per so many requests, in dollars or calls.
 
-    Figures come in dollars per 1,000 requests; where the reference costs less than a cent for that, a million is
+    Figures come in dollars per 1,000 requests; where the reference costs less than ten cents for that, a million is
     counted instead. Without prices the share of calls to the reference stands in, in per cent.
     """
 
@@ -116,6 +116,6 @@ def counted(result: Result) -> Cost:
     if result.unit != "dollars":
         return Cost(100.0, f"share of calls to {result.large} (%)", "calls, %", False)
     reference = next((w.cost for w in result.ways if w.status == "reference"), None)
-    if reference is not None and 0 < reference.value < 0.01:
+    if reference is not None and 0 < reference.value < 0.1:
         return Cost(1000.0, "dollars per 1,000,000 requests", "$ / 1M", True)
     return Cost(1.0, "dollars per 1,000 requests", "$ / 1k", True)

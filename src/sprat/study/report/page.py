@@ -79,9 +79,15 @@ def _missing(result: Result) -> list[tuple[str, str]]:
     return [
         (f"at {100 * (1 - c.delta * c.lists):.4g} % confidence: that {_asked(result)}", "not shown"),
         ("rows to calibrate in this study", f"{c.units:,}"),
-        ("rows to calibrate for an 80 % chance", f"about {rough(needed):,}" if needed else "none found"),
+        ("rows to calibrate for an 80 % chance", _needed(needed, c.units)),
         (f"of the {'cost' if result.unit == 'dollars' else result.unit} could be saved at most", percent(ceiling)),
     ]
+
+
+def _needed(rows: int | None, units: int) -> str:
+    if rows is None:
+        return "none found"
+    return f"about {rough(rows):,}" if rows > units else f"more than {units:,}"
 
 
 def _figure(value: str) -> list[Content]:
@@ -142,8 +148,8 @@ def _frontier(result: Result, drawn: Mapping[str, Drawing]) -> Content:
     missing = f" Not drawn, because their cost is unknown: {', '.join(w.name for w in away)}." if away else ""
     caption = (
         f"Measured on {result.shown_on}. Bars are 95 % intervals, by unit. Thin lines are each candidate's other "
-        "settings. Filled circles are ways that no other beats in both quality and cost; the rest is grey. The oracle "
-        f"knows who will be right, so nobody can serve it.{missing}"
+        "settings, the best at each cost. Filled circles are ways that no other beats in both quality and cost; the "
+        f"rest is grey. The oracle knows who will be right, so nobody can serve it.{missing}"
     )
     return _chart(drawn["frontier"], caption)
 

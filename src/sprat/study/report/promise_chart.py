@@ -47,6 +47,8 @@ def promise_chart(result: Result) -> dict[str, Any]:
         table(alt, asked).mark_bar(color=BAND, width={"band": 0.98}).encode(x=x, y=alt.value(0), y2=alt.value(HEIGHT))
     ]
     layers += [table(alt, run).mark_line(color=MUTED, strokeWidth=1.2).encode(x=x, y=y) for run in _runs(rows)]
+    asked_shown = [row for row in shown if row["asked"]]
+    below = any(_climbs(rows, row) for row in asked_shown)
     if shown:
         base = table(alt, shown)
         layers += [
@@ -58,7 +60,7 @@ def promise_chart(result: Result) -> dict[str, Any]:
             ),
         ]
         layers += _said(alt, [r for r in shown if not r["asked"]], x, "high", fontWeight=500)
-        layers += _said(alt, [r for r in shown if r["asked"]], x, "high", halo=BAND, fontWeight=700, color=BLUE)
+        layers += _said(alt, asked_shown, x, "low" if below else "high", below, halo=BAND, fontWeight=700, color=BLUE)
     if refused:
         mark = {"shape": "cross", "angle": 45, "filled": True, "opacity": 1, "size": 110}
         layers.append(table(alt, refused).mark_point(color=ORANGE, stroke=PAPER, **mark).encode(x=x, y=y))
@@ -73,7 +75,7 @@ def points(result: Result) -> list[dict[str, Any]]:
     """One row per level, strictest first: its saving in per cent with its ends, and what is written beside it."""
     kind, asked = result.certificate.kind, result.certificate.level
     ordered = sorted(result.promises, key=lambda p: -p.level if kind == "keep" else p.level)
-    return [_row(p, kind, abs(p.level - asked) < 1e-9) for p in ordered]
+    return [_row(p, kind, abs(p.level - asked) < 1e-9, result.certificate.units) for p in ordered]
 
 
 def promise_words(result: Result) -> str:
@@ -81,25 +83,27 @@ def promise_words(result: Result) -> str:
     kind = result.certificate.kind
     said: list[str] = []
     for p in sorted(result.promises, key=lambda p: -p.level if kind == "keep" else p.level):
-        what = f"saves {span(p.saving)}" if known(p.saving) else _why(p).replace("\n", " ")
+        what = f"saves {span(p.saving)}" if known(p.saving) else _why(p, result.certificate.units).replace("\n", " ")
         asked = " (asked for)" if abs(p.level - result.certificate.level) < 1e-9 else ""
         said.append(f"{level(kind, p.level)}{asked}: {what}")
     return f"Saving against {result.large} alone at each level of the promise. " + "; ".join(said) + "."
 
 
-def _row(point: PromisePoint, kind: str, asked: bool) -> dict[str, Any]:
+def _row(point: PromisePoint, kind: str, asked: bool, units: int) -> dict[str, Any]:
     saving = known(point.saving)
     low, value, high = (100 * x for x in (saving.low, saving.value, saving.high)) if saving else (0.0, 0.0, 0.0)
-    words = f"{value:.0f} %" if saving else _why(point)
+    words = f"{value:.0f} %" if saving else _why(point, units)
     return {"level": level(kind, point.level), "saving": value, "low": low, "high": high, "certified": bool(saving),
             "asked": asked, "text": f"asked for:\n{words}" if asked else words}  # fmt: skip
 
 
-def _why(point: PromisePoint) -> str:
+def _why(point: PromisePoint, units: int) -> str:
     if point.way is not None:
         return "certified,\nsaving\nunknown"
     if point.rows_needed is None:
         return "not shown:\nmore rows\nwon't help"
+    if point.rows_needed <= units:
+        return f"not shown\nby these\n{units:,} rows"
     return f"not shown:\nneeds about\n{rough(point.rows_needed):,} rows"
 
 
@@ -114,12 +118,19 @@ def _runs(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     return [run for run in runs if len(run) > 1]
 
 
-def _said(alt: Any, rows: list[dict[str, Any]], x: Any, at: str, **how: Any) -> list[Any]:
-    """The words above each point; one layer for each number of lines, since text hangs from its first line."""
+def _climbs(rows: list[dict[str, Any]], row: dict[str, Any]) -> bool:
+    """Whether the line leaves this point so steeply that words above it would be crossed, and there is room below."""
+    following = rows[rows.index(row) + 1 :][:1]
+    return row["low"] > 15 and any(r["certified"] and r["saving"] > row["high"] + 8 for r in following)
+
+
+def _said(alt: Any, rows: list[dict[str, Any]], x: Any, at: str, below: bool = False, **how: Any) -> list[Any]:
+    """The words above (or below) each point; a layer for each number of lines: text hangs from its first."""
     layers: list[Any] = []
     for lines in sorted({row["text"].count("\n") for row in rows}):
         own = [row for row in rows if row["text"].count("\n") == lines]
-        lift = {"dy": -10 - 13 * lines, "lineBreak": "\n", "baseline": "bottom", "lineHeight": 13}
+        rise = {"dy": 18, "baseline": "middle"} if below else {"dy": -10 - 13 * lines, "baseline": "bottom"}
+        lift = {"lineBreak": "\n", "lineHeight": 13, **rise}
         layers.append(text(alt, own, x, alt.Y(f"{at}:Q"), **lift, **how))
     return layers
 

@@ -6,7 +6,21 @@ from ..result import Interval, Metrics, Result, Way
 from .card import p_text, walked
 from .frontier_chart import kind_of
 from .markup import Content, Html, tag
-from .numbers import DASH, Cost, between, counted, decimals, known, level, minus, percent, plus_minus, seconds, span
+from .numbers import (
+    DASH,
+    Cost,
+    between,
+    counted,
+    decimals,
+    known,
+    level,
+    minus,
+    percent,
+    plus_minus,
+    rough,
+    seconds,
+    span,
+)
 
 ROBUST = ("typos", "case and spacing", "crafted suffix")
 
@@ -85,7 +99,7 @@ def promises_table(result: Result) -> Html:
     rows: list[Content] = []
     for p in ordered:
         asked = abs(p.level - result.certificate.level) < 1e-9
-        needs = f"about {p.rows_needed:,}" if p.rows_needed else "no number found" if p.way is None else ""
+        needs = "" if p.way else _needs(p.rows_needed, result.certificate.units)
         rows.append(
             tag(
                 "tr",
@@ -99,6 +113,12 @@ def promises_table(result: Result) -> Html:
         )
     names = ("promise", "certified way", "#saves", "#asks large", "#calibration rows needed")
     return boxed("Promise against saving", head(*names), rows)
+
+
+def _needs(rows: int | None, units: int) -> str:
+    if rows is None:
+        return "no number found"
+    return f"about {rough(rows):,}" if rows > units else f"these {units:,} by the fit rows; they disagreed"
 
 
 def money_table(result: Result) -> Html:

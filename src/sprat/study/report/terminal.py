@@ -116,14 +116,17 @@ def _promises(result: Result) -> Table:
     for p in ordered:
         asked = abs(p.level - result.certificate.level) < 1e-9
         if p.way is None:
-            cells = (
-                "not shown",
-                f"needs about {rough(p.rows_needed):,} rows to calibrate" if p.rows_needed else "more rows won't help",
-            )
+            cells = "not shown", _needs(p.rows_needed, result.certificate.units)
         else:
             cells = span(p.saving), p.way
         table.add_row(level(kind, p.level), *cells, style="bold" if asked else "")
     return table
+
+
+def _needs(rows: int | None, units: int) -> str:
+    if rows is None:
+        return "more rows won't help"
+    return f"needs about {rough(rows):,} rows to calibrate" if rows > units else f"by these {units:,} rows"
 
 
 def _card(result: Result, folder: str) -> Table:
