@@ -138,7 +138,8 @@ def _promise(result: Result, drawn: Mapping[str, Drawing]) -> Content:
     caption = (
         "Each point is a certificate of its own, at the same confidence; they do not all hold at once. Bars are 95 % "
         "intervals of the saving. A cross is a refusal: rows needed are calibration rows, for an 80 % chance of a "
-        "certificate" + (f"; here {total:.1f} rows in all give one calibration row." if total > 1 else ".")
+        "certificate" + (f"; here {total:.1f} rows in all give one calibration row. " if total > 1 else ". ") + "'Not "
+        "shown by these rows': by the fit rows they should have been enough, and were not."
     )
     return [_chart(drawn["promise"], caption), _more("The same as a table", tables.promises_table(result))]
 
