@@ -216,7 +216,11 @@ def test_numbers_have_true_minus_signs_and_no_false_zero():
 
 
 def test_plus_minus_covers_the_longer_side_of_an_interval():
-    assert numbers.plus_minus(Interval(0.9, 0.8, 0.92)) == "90.0 ± 10.0"
+    assert numbers.plus_minus(Interval(0.9, 0.87, 0.92)) == "90.0 ± 3.0"
+
+
+def test_a_skewed_interval_is_written_with_its_ends():
+    assert numbers.plus_minus(Interval(0.061, 0.02, 0.134)) == "6.1 [2.0, 13.4]"
 
 
 def test_amounts_keep_three_digits():

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ..result import Interval, Result, Way
 
 DASH = "–"
+SKEWED = 1.7  # one side of an interval so many times the other: ± would mislead
 
 
 def known(x: Interval | None) -> Interval | None:
@@ -22,11 +23,15 @@ def half(x: Interval) -> float:
 
 
 def plus_minus(x: Interval | None, scale: float = 100, digits: int = 1) -> str:
-    """'90.8 ± 2.3' in units of 1/scale, no ± where it cannot vary; a dash where unknown."""
+    """'90.8 ± 2.3' in units of 1/scale; the ends where the interval is skewed, a dash where the value is unknown."""
     if (x := known(x)) is None:
         return DASH
     value = minus(scale * x.value, digits)
-    return f"{value} ± {scale * half(x):,.{digits}f}" if half(x) > 1e-12 else value
+    if half(x) <= 1e-12:
+        return value
+    if half(x) > SKEWED * min(x.high - x.value, x.value - x.low):
+        return f"{value} [{minus(scale * x.low, digits)}, {minus(scale * x.high, digits)}]"
+    return f"{value} ± {scale * half(x):,.{digits}f}"
 
 
 def between(x: Interval | None, scale: float = 100, digits: int = 1) -> str:

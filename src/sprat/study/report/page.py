@@ -162,7 +162,11 @@ def _ways(result: Result) -> Content:
     at_once = result.chosen.p95_at_once
     quick = f" With asks made at once where they can be, its p95 is {tables.seconds(at_once)}." if at_once else ""
     return [
-        tag("p", listed, f"{result.shown_on}. ± is the longer side of the 95 % interval.{changed}{quick}"),
+        tag(
+            "p",
+            listed,
+            f"{result.shown_on}. ± is the longer side of the 95 % interval; a skewed one is in brackets.{changed}{quick}",
+        ),
         tables.ways_table(result),
         _more("Recipes", tables.recipes_table(result)),
     ]
