@@ -77,7 +77,7 @@ def test_imports_go_to_the_left() -> None:
 
 def test_no_file_is_longer_than_400_lines() -> None:
     lengths = {str(p.relative_to(ROOT)): p.read_text().count("\n") for p in [*FILES, *TESTS]}
-    assert {p: n for p, n in lengths.items() if n > 405} == {}
+    assert {p: n for p, n in lengths.items() if n > 400} == {}
 
 
 def test_every_public_name_says_what_it_is() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from typing import Any
 
 _lock = threading.Lock()
@@ -24,10 +25,33 @@ def _running() -> asyncio.AbstractEventLoop:
 
 
 def blocking(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine on the background loop and wait for its value; Ctrl-C cancels it."""
-    future = asyncio.run_coroutine_threadsafe(coroutine, _running())
+    """Run a coroutine on the background loop and wait for its value; Ctrl-C cancels it, at whatever moment it comes."""
+    loop = _running()
+    outcome: Future[Any] = Future()
+    begun: list[asyncio.Task[Any]] = []
+
+    def begin() -> None:
+        begun.append(loop.create_task(coroutine))
+        begun[0].add_done_callback(settle)
+
+    def settle(task: asyncio.Task[Any]) -> None:
+        if task.cancelled():
+            outcome.cancel()
+        elif error := task.exception():
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(task.result())
+
+    def cancel() -> None:
+        for task in begun:
+            task.cancel()
+        if not begun:
+            coroutine.close()
+
     try:
-        return future.result()
+        # The loop may begin, and the interruption come, before this call returns: so it is inside.
+        loop.call_soon_threadsafe(begin)
+        return outcome.result()
     except BaseException:
-        future.cancel()
+        loop.call_soon_threadsafe(cancel)  # after `begin`, if that was reached
         raise
