@@ -158,14 +158,24 @@ def _frontier(result: Result, drawn: Mapping[str, Drawing]) -> Content:
 def _ways(result: Result) -> Content:
     listed = "Each is measured at one setting, on rows that it was not fitted on: "
     robust = any(w.robust for w in result.ways)
-    changed = " 'Changed by' is the share of choices that flip when the prompt is disturbed." if robust else ""
+    changed = (
+        " The last columns are the share of choices changed by typos, by other case and spacing, by a crafted suffix."
+        if robust
+        else ""
+    )
     at_once = result.chosen.p95_at_once
-    quick = f" With asks made at once where they can be, its p95 is {tables.seconds(at_once)}." if at_once else ""
+    quick = (
+        f" With asks made at once where they can be, the certified way's p95 is {tables.seconds(at_once)}."
+        if at_once
+        else ""
+    )
     return [
         tag(
             "p",
             listed,
-            f"{result.shown_on}. ± is the longer side of the 95 % interval; a skewed one is in brackets.{changed}{quick}",
+            f"{result.shown_on}. ± is the longer side of the 95 % interval; a skewed one is in brackets.",
+            changed,
+            quick,
         ),
         tables.ways_table(result),
         _more("Recipes", tables.recipes_table(result)),

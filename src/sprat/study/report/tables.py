@@ -22,7 +22,7 @@ from .numbers import (
     span,
 )
 
-ROBUST = ("typos", "case and spacing", "crafted suffix")
+ROBUST = {"typos": "typos", "case and spacing": "spacing", "crafted suffix": "suffix"}  # and its column
 
 
 def cell(text: str, sort: float | None = None, title: str | None = None) -> Html:
@@ -55,7 +55,7 @@ def ways_table(result: Result) -> Html:
     robust = [k for k in ROBUST if any(k in w.robust for w in result.ways)]
     names = ["way of working", "status", "#quality, %", "#kept, %", "#saves, %"]
     names += [f"#{cost.head}"] if cost.priced else []
-    names += ["#asks large, %", "#p50", "#p95", *(f"#changed by {k}, %" for k in robust)]
+    names += ["#asks large, %", "#p50", "#p95", *(f"#{ROBUST[k]} change, %" for k in robust)]
     rows: list[Content] = [_way_row(way, cost, robust) for way in result.ways]
     return boxed("Every way of working tried", head(*names), rows, sortable=True)
 
