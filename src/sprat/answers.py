@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 
 from .core import Reply
 
@@ -24,7 +25,11 @@ def final_answer(reply: Reply) -> str:
     """
     if reply.tool_calls:
         return json.dumps([canonical_call(c) for c in reply.tool_calls], sort_keys=True)
-    text = reply.text or ""
+    return _settled(reply.text or "")
+
+
+@lru_cache(maxsize=1 << 16)
+def _settled(text: str) -> str:
     letters = list(_LETTER.finditer(text))
     if letters:
         return next(g for g in letters[-1].groups() if g)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from types import FunctionType
 from typing import Any, cast
 
@@ -72,15 +73,17 @@ def need(model: Any, can: Can, by: str) -> None:
         )
 
 
-def exchanged(thing: Any, old: Any, new: Any) -> Any:
-    """The thing with every part that is `old` exchanged for `new`, through dataclasses and tuples."""
-    if thing is old:
-        return new
+def exchanged(thing: Any, change: Callable[[Any], Any]) -> Any:
+    """The thing with every part, through dataclasses and tuples, put through `change` (which gives back the rest)."""
+    changed = change(thing)
+    if changed is not thing:
+        return changed
     if isinstance(thing, tuple):
-        return tuple(exchanged(part, old, new) for part in cast("tuple[Any, ...]", thing))
+        parts = cast("tuple[Any, ...]", thing)
+        new = tuple(exchanged(part, change) for part in parts)
+        return thing if all(a is b for a, b in zip(new, parts, strict=True)) else new
     if dataclasses.is_dataclass(thing) and not isinstance(thing, (type, Request, Reply)):
-        parts = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing) if f.init}
-        changed = {k: part for k, v in parts.items() if (part := exchanged(v, old, new)) is not v}
-        unequal = {k: v for k, v in changed.items() if not isinstance(v, tuple) or v != parts[k]}
+        old = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing) if f.init}
+        unequal = {name: new for name, value in old.items() if (new := exchanged(value, change)) is not value}
         return dataclasses.replace(thing, **unequal) if unequal else thing
     return thing

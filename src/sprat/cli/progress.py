@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from ..study.tried import Tell
 
 
 @contextmanager
-def telling() -> Iterator[Tell]:
+def telling() -> Generator[Tell]:
     """A function (stage, done, total) that moves a bar on the terminal's error stream."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn

@@ -14,7 +14,7 @@ def replay(
     *,
     model: Path,
     at_once: bool = False,
-    grader: str | None = None,
+    grade: str | None = None,
     prices: Path | None = None,
     skip_bad: bool = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
@@ -31,7 +31,7 @@ def replay(
         The TOML file of a way of working, such as study/serve.toml.
     at_once
         Count time and cancelled calls as if asks made together ran concurrently.
-    grader
+    grade
         How replies are scored, as in `sprat study`.
     prices
         A TOML table of dollars per million tokens.
@@ -44,7 +44,7 @@ def replay(
     from ..study.again import again
     from ..tree import duration
 
-    found: dict[str, Any] = again(source, load(model), at_once, grader, prices, skip_bad)
+    found: dict[str, Any] = again(source, load(model), at_once, grade, prices, skip_bad)
     if as_json:
         print(json.dumps(found, allow_nan=False))
         return

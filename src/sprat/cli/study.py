@@ -25,7 +25,7 @@ def study(
     confidence: float = 0.95,
     max_p95: str | None = None,
     prices: Path | None = None,
-    grader: str | None = None,
+    grade: str | None = None,
     bounds: str | None = None,
     columns: str | None = None,
     skip_bad: bool = False,
@@ -61,8 +61,8 @@ def study(
         The slowest 95th percentile allowed, such as 2s or 800ms.
     prices
         A TOML table of dollars per million tokens, with its date.
-    grader
-        How replies are scored: recorded, exact, choice, number, f1, regex, agreement, or module:function.
+    grade
+        How replies are scored: recorded, exact, choice, number, f1, regex:PATTERN, agreement, or module:function.
     bounds
         The scores' scale where it is not 0 to 1, such as 1,10.
     columns
@@ -117,7 +117,7 @@ def study(
             confidence=confidence,
             max_p95=_seconds(max_p95),
             prices=prices,
-            grader=grader,
+            grade=grade,
             bounds=_bounds(bounds),
             columns=_columns(columns),
             skip_bad=skip_bad,

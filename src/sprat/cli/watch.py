@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -265,6 +264,7 @@ def _save(plan: Plan, at: Standing, found: Certificate, out: Path) -> list[Path]
     from ..study.job import endpoints
     from ..study.report.card import card
     from ..study.tried import Asked
+    from ..study.ways import live
 
     assert at.certified is not None
     way = plan.ways[at.certified]
@@ -272,19 +272,11 @@ def _save(plan: Plan, at: Standing, found: Certificate, out: Path) -> list[Path]
     peers = tuple(m for m in plan.data.models if m not in (plan.small, plan.large))
     asked = Asked(plan.small, plan.large, peers, plan.promise, plan.delta)
     parts = endpoints(plan.data, asked, {})
-    model = way.candidate.model(parts, [live(s, parts) for s in way.signals], way.thresholds, ())
+    model = way.candidate.model(parts, live(tuple(way.signals), parts), way.thresholds, ())
     write_whole(folder / "certificate.json", to_json(found).encode())
     rows = {name.lower(): text for name, text in card(found, f"{folder}/")}
     dump(model, folder / "serve.toml", extra={"certificate": rows})
     return [folder / "certificate.json", folder / "serve.toml"]
-
-
-def live(signal: Any, parts: dict[str, Any]) -> Any:
-    """The signal with the endpoints in place of the recorded models that it asks."""
-    if not is_dataclass(signal) or isinstance(signal, type) or "models" not in {f.name for f in fields(signal)}:
-        return signal
-    changed: dict[str, Any] = {"models": tuple(parts.get(m.name, m) for m in getattr(signal, "models"))}  # noqa: B009
-    return replace(signal, **changed)
 
 
 def _earlier(plan: Plan) -> int:

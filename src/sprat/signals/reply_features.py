@@ -9,6 +9,7 @@ import ast
 import operator
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,18 +56,24 @@ def tokens_of(reply: Reply) -> float:
 
 def features(request: Request, reply: Reply) -> Floats:
     """The features (len(NAMES),) of a reply to a request."""
-    text, asked = reply.text or "", request.text
+    spoken = reply.text or "", tokens_of(reply), reply.finish, reply.logprobs or ()
+    return _features(request.text, *spoken, final_answer(reply), bool(reply.tool_calls))
+
+
+# Folds, candidates and thresholds read the same replies again and again.
+@lru_cache(maxsize=1 << 16)
+def _features(
+    asked: str, text: str, tokens: float, finish: str | None, logprobs: tuple[float, ...], answer: str, called: bool
+) -> Floats:
     lines = [line for line in text.splitlines() if line.strip()]
     numbers, given = numbers_in(text), numbers_in(asked)
     sums = checked_sums(text)
     wrong = sum(not right for right in sums)
-    answer = final_answer(reply)
     value = _number(answer)
     marks, end, words = _MARK.findall(text), text.rstrip(), text.split()
-    logprobs = reply.logprobs or ()
-    return np.array(
+    found = np.array(
         [
-            np.log1p(tokens_of(reply)),
+            np.log1p(tokens),
             np.log1p(len(lines)),
             bool(marks),
             min(len(marks), 4),
@@ -76,7 +83,7 @@ def features(request: Request, reply: Reply) -> Floats:
             min(wrong, 5),
             wrong / max(1, len(sums)),
             min(len(_HEDGE.findall(text)), 5),
-            reply.finish in ("length", "max_tokens"),
+            finish in ("length", "max_tokens"),
             bool(end) and (text.count("<<") != text.count(">>") or end[-1] in "=+-*/(,:<"),
             np.log1p(len(answer)),
             value is not None,
@@ -85,7 +92,7 @@ def features(request: Request, reply: Reply) -> Floats:
             0.0 if value is None else np.log1p(abs(value)),
             value is not None and value in given,
             value is not None and value in numbers[:-1],
-            not text.strip() and not reply.tool_calls,
+            not text.strip() and not called,
             1 - len(set(words)) / len(words) if words else 0.0,
             max(-20.0, float(np.mean(logprobs))) if logprobs else 0.0,
             max(-20.0, min(logprobs)) if logprobs else 0.0,
@@ -97,6 +104,8 @@ def features(request: Request, reply: Reply) -> Floats:
         ],
         dtype=np.float64,
     )
+    found.setflags(write=False)
+    return found
 
 
 def numbers_in(text: str) -> list[float]:

@@ -12,23 +12,21 @@ from ..replay import replay
 from ..shape import leaves, name_of
 from .certify import mean_interval
 from .interval import draws, of_each
-from .job import load, priced_by
+from .job import graded, load, priced_by
 
 
 def again(
     source: str | Path,
     model: Model,
     at_once: bool = False,
-    grader: str | None = None,
+    grade: str | None = None,
     prices: Path | None = None,
     skip_bad: bool = False,
 ) -> dict[str, Any]:
     """Replay the model on every row; numbers are over the rows that the recording answers, whose share is given."""
-    from ..measure.grade import choose, grade
-
     data, _ = priced_by(load(source, skip_bad=skip_bad), prices)
     names = [name_of(leaf) for leaf in leaves(model) if not hasattr(leaf, "encode")]
-    data = grade(data, grader or choose(data, large=names[-1]), large=names[-1])
+    data = graded(data, grade, names[-1])
     replies = replay(model, data, at_once=at_once)
     ok = np.array([r.ok for r in replies], dtype=bool)
     missing: dict[str, int] = {}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..core import Model
 from ..data import Dataset
-from ..errors import BadInput
+from ..errors import BadInput, nearest
 from . import ledger
 from .certificate import Certificate
 from .certify import Promise
@@ -58,7 +58,7 @@ def study(
     confidence: float = 0.95,
     max_p95: float | None = None,
     prices: Any = None,
-    grader: str | None = None,
+    grade: str | None = None,
     encoder: Any = None,
     skip_bad: bool = False,
     bounds: tuple[float, float] | None = None,
@@ -79,7 +79,7 @@ def study(
     small, large = pair(rows, small, large)
     asked = Asked(small, large, tuple(peers), promise, round(1 - confidence, 12), max_p95)
     rows.require(asked.models)
-    rows = graded(rows, grader, asked)
+    rows = graded(rows, grade, large)
     rows, table = priced_by(rows, prices)
     known = {m: p for m in asked.models if (p := table.of(m)) is not None}
     context = {
@@ -94,16 +94,19 @@ def study(
 
 
 def load(source: str | Path, **options: Any) -> Dataset:
-    """A file of calls, or a public outcome set or the aquarium by name."""
-    from .. import public
+    """A file of calls, or the aquarium or a public outcome set by name."""
+    from .. import aquarium, public
     from ..reading import read
 
     name = str(source)
-    if not Path(name).exists() and name in public.NAMES:
-        return public.load(name)
-    if not Path(name).exists() and "." not in name and "/" not in name:
-        raise BadInput(f"There is no file and no public set called '{name}'.", hint=f"Sets: {', '.join(public.NAMES)}.")
-    return read(source, **{k: v for k, v in options.items() if v is not None})
+    if Path(name).exists() or "." in name or "/" in name:
+        return read(source, **{k: v for k, v in options.items() if v is not None})
+    if name == "aquarium":
+        return replace(read(aquarium.recordings()), name=name)
+    if name not in public.NAMES:
+        known = ("aquarium", *public.NAMES)
+        raise BadInput(f"There is no file and no set called '{name}'.", hint=nearest(name, known))
+    return public.load(name)
 
 
 def _promise(keep: float | None, within: float | None) -> Promise:
@@ -130,12 +133,17 @@ def pair(rows: Dataset, small: str | None, large: str | None) -> tuple[str, str]
     raise BadInput("Which model is small and which large was not said.", hint=f"Give --small and --large, of: {named}.")
 
 
-def graded(rows: Dataset, grader: str | None, asked: Asked) -> Dataset:
-    """The rows with a score on every reply asked about: as recorded, by the grader, or by agreement with LARGE."""
-    from ..measure.grade import choose, grade
+def graded(rows: Dataset, by: str | None, large: str) -> Dataset:
+    """The rows with a score on every reply: by this grader, else by what fits the data, which a note says."""
+    from ..measure.grade import choose
+    from ..measure.grade import grade as give
 
-    by = grader or choose(rows, large=asked.large)
-    return grade(rows, by, large=asked.large)
+    if by is not None:
+        return give(rows, f"agreement:{large}" if by == "agreement" else by)
+    fits = choose(rows, large)
+    note = f"graded by {fits.by}: {fits.why}"
+    rows = give(rows, fits.by)
+    return rows if fits.by == "recorded" else replace(rows, notes=(*rows.notes, note))
 
 
 def priced_by(rows: Dataset, prices: Any) -> tuple[Dataset, Any]:

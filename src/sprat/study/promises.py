@@ -46,9 +46,7 @@ def curve(found: Evidence) -> list[PromisePoint]:
                 passed = walk(held, asked.delta, promise.top, seed, listed.spread).certified
                 chosen = None if passed is None else settings[passed]
         if chosen is None:
-            more = _needed(loss, found, promise)
-            # Where the fit rows thought these rows enough, they have no better guess to give.
-            points.append(PromisePoint(level, None, None, None, more if more is not None and more > units else None))
+            points.append(PromisePoint(level, None, None, None, _needed(loss, found, promise)))
         else:
             share = float(found.on_shown([chosen]).large.mean())
             points.append(PromisePoint(level, chosen.name, saved(found, chosen), share, None))

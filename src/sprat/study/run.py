@@ -93,7 +93,11 @@ def study(
         reliability=tuple(measures.reliability(found)),
         drivers=tuple(where.drivers(found)),
     )
-    return Study(result, exchanged(ways.built(found, chosen, endpoints), memo, real), certificate)
+    return Study(
+        result,
+        exchanged(ways.built(found, chosen, endpoints), lambda part: real if part is memo else part),
+        certificate,
+    )
 
 
 def _checked(data: Dataset, asked: Asked) -> tuple[Dataset, int]:

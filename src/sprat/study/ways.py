@@ -10,8 +10,8 @@ import numpy as np
 from ..core import Model
 from ..data import Floats
 from ..drivers import batch
-from ..replay import Recording
-from ..shape import recipe
+from ..replay import Recorded, Recording
+from ..shape import exchanged, recipe
 from .evidence import Evidence
 from .interval import draws, of_each
 from .metrics import frontier
@@ -27,8 +27,17 @@ def built(found: Evidence, setting: Setting | None, endpoints: Mapping[str, Any]
         return endpoints[found.asked.large]
     candidate = found.tried.candidates[setting.candidate]
     prices = found.facts.columns(candidate.models)[3]
-    signals = found.held.signals[setting.candidate]
+    signals = live(found.held.signals[setting.candidate], endpoints)
     return candidate.model(dict(endpoints), signals, setting.thresholds, tuple(float(p) for p in prices))
+
+
+def live(signals: Any, endpoints: Mapping[str, Any]) -> Any:
+    """The signals with the endpoints in place of the recorded models that they ask."""
+
+    def change(part: Any) -> Any:
+        return endpoints.get(part.name, part) if isinstance(part, Recorded) else part
+
+    return exchanged(signals, change)
 
 
 def representative(found: Evidence, candidate: int) -> Setting:
