@@ -27,9 +27,6 @@ def ternary(rng: np.random.Generator, shape: tuple[int, ...], worse: float, bett
     return np.where(u < worse, 1.0, np.where(u < worse + better, -1.0, 0.0)) - margin
 
 
-# The loss
-
-
 def test_keep_loss_is_the_ratio_times_the_reference_minus_the_policy():
     assert KEEP.losses([1, 1, 0, 0], [1, 0, 1, 0]).tolist() == [-0.2, 0.8, -1.0, 0.0]
 

@@ -1,6 +1,6 @@
 """Ask the next model when one fails: an endpoint that is down, slow, or refuses.
 
-A baseline that needs no paper. Checked against its law: while the first model answers, it is that model, streaming included.
+A baseline that needs no paper. Checked against its law: while the first model answers, it is that model.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The mean outcome of the request's group: a prior per category.
 
-Trust is (1 - mean gain) / 2 of the group's fit rows, drawn to the mean of all by `prior` rows: a baseline; a group that was not
-seen, or none given, has trust 0. Checked by hand.
+Trust is (1 - mean gain) / 2 of the group's fit rows, drawn to the mean of all by `prior` rows; a group that was not
+seen, or none given, has trust 0. A baseline. Checked by hand.
 """
 
 from __future__ import annotations
