@@ -165,8 +165,8 @@ def main() -> None:
         "Features are those of a letter, its billed length, the prompt, the group and two peers' letters and lengths.",
         "On gain: what is learned is the small score less the large one, which APGR rewards; on the score, the small",
         "one's alone. That the logistic and the tree head are averaged was chosen on two other halves of the rows of",
-        "the first two pairs (seeds 100 and 101); the third pair had no part in it. Gain became the barred line after a",
-        "first run on these very halves, in which trees on the score missed the bar on the first two pairs.",
+        "the first two pairs (seeds 100 and 101); the third pair had no part in it. Gain became the barred line after",
+        "a first run on these very halves, in which trees on the score missed the bar on the first two pairs.",
         "",
     ]
     text.append(f"Bar for the APGR of '{FEATURES}': {BAR}. Missed: {', '.join(missed) or 'none'}.")
