@@ -39,6 +39,10 @@ class Recording:
                 calls.setdefault((call.model, request.key if said else "any " + request.key), call.reply)
         return calls
 
+    def index(self) -> int:
+        """Index the calls now rather than at the first question; says how many there are."""
+        return len(self._calls)
+
     def reply(self, model: str, request: Request) -> Reply:
         """The recorded reply; raises NotRecorded."""
         found = self._calls.get((model, request.key)) or self._calls.get((model, "any " + _unsampled(request).key))

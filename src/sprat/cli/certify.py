@@ -39,7 +39,7 @@ def check(path: Path, *, as_json: Annotated[bool, Parameter(name="--json", negat
     if as_json:
         print(json.dumps({"verified": not wrong, "wrong": wrong, "sentence": certificate.sentence}))
     else:
-        for label, text in card(certificate):
+        for label, text in card(certificate, f"{file.parent}/"):
             print(f"{label:>14}  {text}")
         print("\nVerified: the counts give these p-values, this walk and this verdict." if not wrong else "")
         for sentence in wrong:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import sys
@@ -80,6 +79,7 @@ def study(
     """
     from ..study.job import study as job
     from ..study.report import terminal
+    from ..study.report.save import as_json as rendered
     from .progress import telling
 
     if watch:
@@ -126,7 +126,7 @@ def study(
         )
         done.save(out)
     if as_json:
-        print(json.dumps(done.result.to_dict(), allow_nan=False, default=str))
+        print(rendered(done.result))
     else:
         terminal.show(done.result, out)
     return None

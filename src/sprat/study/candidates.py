@@ -96,7 +96,7 @@ def propose(data: Dataset, small: str, large: str, peers: Sequence[str], encoder
         for how in ("mean", "min"):
             found.append(Candidate(f"cascade on {how} log-probability", "cascade", pair, (s.logprob(how=how),)))
     if has_text(data, small):
-        found.append(Candidate("cascade on the answer's features", "cascade", pair, (s.answer_features(),)))
+        found.append(Candidate("cascade on the answer's features", "cascade", pair, (s.answer_features(label="gain"),)))
         found.append(Candidate("cascade on a learned scorer", "cascade", pair, (s.frugal(encoder=encoder),)))
     spoken = [p for p in peers if has_text(data, p)]
     if spoken and has_text(data, small):

@@ -37,14 +37,14 @@ class Study:
 
         path = Path(folder)
         save(self.result, path)
-        dump(self.model, path / "serve.toml", extra={"certificate": _card(self)})
+        dump(self.model, path / "serve.toml", extra={"certificate": _card(self, f"{path}/")})
         return path
 
 
-def _card(done: Study) -> dict[str, Any]:
+def _card(done: Study, folder: str) -> dict[str, Any]:
     from .report.card import card
 
-    return {label.lower(): text for label, text in card(done.certificate)}
+    return {label.lower(): text for label, text in card(done.certificate, folder)}
 
 
 def study(

@@ -32,3 +32,8 @@ class Remembered:
         if new:
             self.rows.update(zip(new, self.encoder.encode(new), strict=True))
         return np.stack([self.rows[t] for t in texts]) if texts else np.empty((0, self.dim), np.float32)
+
+
+@dataclass(frozen=True)
+class Forgot:
+    """Stands for the encoder in what a worker sends back."""

@@ -24,11 +24,12 @@ from .candidates import Candidate, propose
 from .certificate import Certificate, issue
 from .certify import by_unit
 from .evidence import Evidence, Held, joined
-from .memo import Remembered
+from .memo import Forgot, Remembered
 from .result import Result
 from .score import Facts, Trusted, complete, fitted, trusted
 from .split import Cut, cut
-from .tried import Asked, Tell, Tried, try_all
+from .tried import Asked, Tell, Tried, progress, try_all
+from .workers import each
 
 FEWEST = 20
 
@@ -67,10 +68,11 @@ def study(
     real = encoder or StaticEncoder()
     memo: Any = Remembered(real)
     whole = Recording(data)
+    warm(data, asked, memo, whole)
     candidates = propose(data, asked.small, asked.large, asked.peers, memo)
     units = len(np.unique(facts.units[rows.calibration]))
     tried = try_all(candidates, whole, facts, rows.fit, units, asked, lambda s, i, n: tell(f"fitting: {s}", i, 2 * n))
-    held = _held(tried, whole, rows, tell)
+    held = _held(tried, whole, rows, memo, tell)
     certificate = _certificate(data, facts.take(rows.calibration), tried, held, asked, around)
     chosen = next((s for s in tried.listed if s.name == certificate.certified), None)
     found = Evidence(data, asked, rows, facts, tried, held, certificate, chosen)
@@ -113,22 +115,32 @@ def _checked(data: Dataset, asked: Asked) -> tuple[Dataset, int]:
     return data, dropped
 
 
-def _held(tried: Tried, whole: Recording, rows: Cut, tell: Tell) -> Held:
-    signals: list[tuple[Any, ...]] = []
-    calibration: list[Trusted] = []
-    shown: list[Trusted] = []
+def warm(data: Dataset, asked: Asked, memo: Remembered, whole: Recording) -> None:
+    """Encode every text and index the calls once, before workers are forked that would each do it again."""
+    memo.encode([e.request.text for e in data])
+    memo.encode([r.text for r in data.replies(asked.small) if r is not None and r.text is not None])
+    whole.index()
+
+
+def _held(tried: Tried, whole: Recording, rows: Cut, memo: Any, tell: Tell) -> Held:
     n, total = len(rows.calibration), len(tried.candidates)
     rest = np.concatenate([rows.calibration, rows.test])
-    for i, candidate in enumerate(tried.candidates):
-        tell(f"measuring: {candidate.name}", total + i, 2 * total)
+
+    def measured(i: int) -> tuple[tuple[Any, ...], Trusted]:
+        candidate = tried.candidates[i]
         learned = fitted(candidate, whole, rows.fit)
         if tried.careful[i]:
             learned = tuple(_careful(s, candidate, whole, rows) for s in learned)
         trust = trusted(candidate, learned, whole, rest)
-        signals.append(learned)
-        calibration.append(trust.take(slice(0, n)))
-        shown.append(trust.take(slice(n, None)) if len(rows.test) else calibration[-1])
-    return Held(tuple(signals), tuple(calibration), tuple(shown))
+        # A worker's copy of the encoder's memory must not travel back with what was fitted.
+        return exchanged(learned, lambda part: Forgot() if part is memo else part), trust
+
+    told = progress(lambda name, i, m: tell(f"measuring: {name}", total + i, 2 * m), tried.candidates)
+    found = each(total, measured, told)
+    signals = tuple(exchanged(s, lambda part: memo if isinstance(part, Forgot) else part) for s, _ in found)
+    calibration = tuple(t.take(slice(0, n)) for _, t in found)
+    shown = tuple(t.take(slice(n, None)) for _, t in found) if len(rows.test) else calibration
+    return Held(signals, calibration, shown)
 
 
 def _careful(signal: Any, candidate: Candidate, whole: Recording, rows: Cut) -> Any:

@@ -19,6 +19,7 @@ from .candidates import Candidate
 from .certify import Promise, by_unit
 from .metrics import apgr, bootstrap
 from .score import Facts, Ints, Outcome, Trusted, by_folds, out_of_fold, outcome, thresholds
+from .workers import each
 
 Tell = Callable[[str, int, int], None]
 
@@ -81,10 +82,8 @@ def try_all(
     """Score every candidate out of fold on the fit rows, and arrange the list for n calibration units."""
     data = whole.data
     parts = by_folds(data, rows, 5)
-    trusts: list[Trusted] = []
-    for i, candidate in enumerate(candidates):
-        tell(candidate.name, i, len(candidates))
-        trusts.append(out_of_fold(candidate, whole, rows, parts))
+    told = progress(tell, candidates)
+    trusts: list[Trusted] = each(len(candidates), lambda i: out_of_fold(candidates[i], whole, rows, parts), told)
     own = facts.take(rows)
     settings: list[Setting] = []
     outcomes: list[Outcome] = []
@@ -161,23 +160,32 @@ def _screened(
     length = next(i for i, c in enumerate(candidates) if c.name == "route by prompt length")
     groups = [data.examples[i].request.group for i in rows]
     apart = leave_groups_out(groups, 5, data.seed) if len({g for g in groups if g is not None}) >= 5 else []
-    away = _away(candidates[length], whole, rows, apart)
-    for i, candidate in enumerate(candidates):
+    away = out_of_fold(candidates[length], whole, rows, apart).values[:, 0] if apart else None
+
+    def judged(i: int) -> tuple[str, bool]:
+        candidate = candidates[i]
         if candidate.kind != "route" or candidate.baseline:
-            continue
-        low = _over(trusts[i].values[:, 0], trusts[length].values[:, 0], small, large, facts.units, data.seed)
-        if low <= 0:
-            refused[i] = "refused: not shown to beat prompt length"
-        elif away is not None:
-            mine = _away(candidate, whole, rows, apart)
-            assert mine is not None
-            careful[i] = _over(mine, away, small, large, facts.units, data.seed) <= 0
-    return refused, careful
+            return "", False
+        if _over(trusts[i].values[:, 0], trusts[length].values[:, 0], small, large, facts.units, data.seed) <= 0:
+            return "refused: not shown to beat prompt length", False
+        if away is None:
+            return "", False
+        mine = out_of_fold(candidate, whole, rows, apart).values[:, 0]
+        return "", _over(mine, away, small, large, facts.units, data.seed) <= 0
+
+    found = each(len(candidates), judged, lambda _: None)
+    return [why for why, _ in found], [yes for _, yes in found]
 
 
-def _away(candidate: Candidate, whole: Recording, rows: Ints, apart: Sequence[Ints]) -> Floats | None:
-    """The router's trust on rows of groups that it has not seen."""
-    return out_of_fold(candidate, whole, rows, apart).values[:, 0] if apart else None
+def progress(tell: Tell, candidates: Sequence[Candidate]) -> Callable[[int], None]:
+    """Tells how many candidates are done, naming the one that has just come in."""
+    done = [0]
+
+    def finished(i: int) -> None:
+        done[0] += 1
+        tell(candidates[i].name, done[0], len(candidates))
+
+    return finished
 
 
 def _over(mine: Floats, length: Floats, small: Floats, large: Floats, units: Ints, seed: int) -> float:

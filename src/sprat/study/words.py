@@ -79,9 +79,9 @@ def _unpriced(found: Evidence) -> str:
 
 def _shown_on(found: Evidence) -> str:
     if len(found.cut.test):
-        return f"{len(found.cut.test)} test rows that played no part in fitting, choosing or certifying"
+        return f"{len(found.cut.test):,} test rows that played no part in fitting, choosing or certifying"
     n = len(found.cut.calibration)
-    return f"the {n} calibration rows: not fitted on, but certified on (too few rows for a test split)"
+    return f"the {n:,} calibration rows: not fitted on, but certified on (too few rows for a test split)"
 
 
 def verdict(found: Evidence, ahead: list[Feasibility]) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def verdict(found: Evidence, ahead: list[Feasibility]) -> dict[str, Any]:
     n = found.certificate.units
     if chosen is None:
         sentence = (
-            f"Not shown: on {n} calibration rows no cheaper way of working could be certified to give "
+            f"Not shown: on {n:,} calibration rows no cheaper way of working could be certified to give "
             f"{promise_words(found)} at {confidence}; serve {asked.large} alone."
         )
         return {"verdict": sentence, "shown": False, "advice": (*_more(found, n), *_ahead(found, ahead, n))}
@@ -110,13 +110,13 @@ def _more(found: Evidence, n: int) -> list[str]:
         return ["On the fit rows no way of working keeps this promise, so more rows alone won't help; ask for less."]
     if more <= n:
         return [
-            f"The fit rows expected {more} calibration rows to be enough; these {n} disagreed. "
+            f"The fit rows expected {more:,} calibration rows to be enough; these {n:,} disagreed. "
             "Collect more, or ask for less."
         ]
     total = round((more - n) / 0.6, -1)
     return [
-        f"Collect about {max(10, int(total))} more rows like these: {more} calibration rows give an 80 % chance of a "
-        "certificate."
+        f"Collect about {max(10, int(total)):,} more rows like these: {more:,} calibration rows give an 80 % chance "
+        "of a certificate."
     ]
 
 
@@ -126,13 +126,13 @@ def _ahead(found: Evidence, ahead: list[Feasibility], n: int) -> list[str]:
         return []
     unit = "the cost" if found.tried.dollars else f"the calls to {found.asked.large}"
     words = [
-        f"With {n} calibration rows about {percent(own.saving)} of {unit} can be expected to be saved, refusals "
+        f"With {n:,} calibration rows about {percent(own.saving)} of {unit} can be expected to be saved, refusals "
         f"counted as nothing; with any number of rows at most about {percent(own.ceiling)}."
     ]
     wanted = own.saving + 0.6 * (own.ceiling - own.saving)
     rows = rows_for_saving(found, wanted) if own.ceiling - own.saving > 0.02 else None
     if rows is not None and rows > n:
         words.append(
-            f"For {percent(wanted)} collect about {round(rows / 0.6, -2):.0f} rows in all ({rows} to calibrate)."
+            f"For {percent(wanted)} collect about {round(rows / 0.6, -2):,.0f} rows in all ({rows:,} to calibrate)."
         )
     return words
