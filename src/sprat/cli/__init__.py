@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -36,6 +37,8 @@ app = make_app()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command: 0 is success, 1 an incomplete job, 2 a mistake (said in a sentence), 130 an interruption."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    # A study forks a worker per core; on top of that, threads for small matrices only stand in each other's way.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         result = make_app(given[0] if given else "")(given, exit_on_error=False, result_action="return_value")
     except SpratError as error:
