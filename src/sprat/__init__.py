@@ -48,6 +48,7 @@ __all__ = [
     "endpoints",
     "fallback",
     "fit",
+    "load",
     "frugal_cascade",
     "methods",
     "openai",
