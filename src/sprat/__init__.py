@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .prices import Price
     from .reading import read, write
     from .replay import record, replay
-    from .study import study
+    from .study.job import load, study
 
 __version__ = "0.1.0"
 
@@ -48,8 +48,8 @@ __all__ = [
     "endpoints",
     "fallback",
     "fit",
-    "load",
     "frugal_cascade",
+    "load",
     "methods",
     "openai",
     "read",
@@ -81,7 +81,7 @@ _WHERE = {
     ),
     "fitting": ("fit",),
     "methods": ("methods",),
-    "study": ("study",),
+    "study.job": ("load", "study"),
 }  # fmt: skip
 _FROM = {name: module for module, names in _WHERE.items() for name in names}
 _ROOMS = ("encoders", "endpoints", "signals")

@@ -134,17 +134,19 @@ def study(
 
 def writable(folder: Path) -> None:
     """Fail before the work where its result could not be written; raises BadInput."""
-    import os
+    import tempfile
 
     parent = next((p for p in (folder, *folder.absolute().parents) if p.exists()), Path("/"))
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise BadInput(f"{folder} can't be written.", hint="Give another folder with --out.")
+    try:  # permissions alone don't tell: a file system may be read-only
+        tempfile.TemporaryFile(dir=parent).close()
+    except OSError as error:
+        raise BadInput(f"{folder} can't be written: {error.strerror}.", hint="Give another folder with --out.") from None
 
 
 def _seconds(text: str | None) -> float | None:
     if text is None:
         return None
-    match = re.fullmatch(r"\s*([\d.]+)\s*(ms|s|)\s*", text)
+    match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*(ms|s|)\s*", text)
     if not match or not float(match[1]) > 0:
         raise BadInput(f"--max-p95 is '{text}'; it needs a time.", hint="Such as 2s or 800ms.")
     return float(match[1]) / (1000 if match[2] == "ms" else 1)

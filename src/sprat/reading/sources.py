@@ -39,7 +39,7 @@ def open_source(path: Path, skip_bad: bool, on_bad: OnBad) -> Source:
     if b"\0" in start.split(b"\n", 1)[0]:
         raise BadInput(
             f"{path} is none of the files that can be read: JSON lines, CSV, Parquet, or another tool's log.",
-            hint="`sprat formats` lists them.",
+            hint="Export one of these.",
         )
     first = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     rows = records(Policy(path, skip_bad, on_bad))

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core import Model
 from ..data import Dataset
-from ..errors import BadInput, nearest
+from ..errors import BadInput, MissingExtra, nearest
 from . import ledger
 from .certificate import Certificate
 from .certify import Promise
@@ -88,9 +88,19 @@ def study(
         "prices_date": table.date or None,
         "earlier": ledger.earlier(rows.hash),
     }
-    done = run_study(rows, asked, encoder=encoder, parts=endpoints(rows, asked, known), context=context, tell=tell)
+    with _one_thread():
+        done = run_study(rows, asked, encoder=encoder, parts=endpoints(rows, asked, known), context=context, tell=tell)
     ledger.remember(done.result.data_hash, done.result.date, command)
     return Study(done.result, done.model, done.certificate)
+
+
+def _one_thread() -> Any:
+    """One thread per process for linear algebra: workers are forked per core, and the matrices are small."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError as missing:
+        raise MissingExtra("study", "sprat study") from missing
+    return threadpool_limits(1)
 
 
 def load(source: str | Path, **options: Any) -> Dataset:

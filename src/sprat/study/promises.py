@@ -12,7 +12,7 @@ from .certify import Promise, by_unit, seed_from, walk
 from .evidence import Evidence
 from .interval import draws, of_each
 from .result import Feasibility, Interval, PromisePoint
-from .tried import Setting, replace_places
+from .tried import Setting, replace_places, savings
 
 KEEP = (0.999, 0.995, 0.99, 0.98, 0.97, 0.95, 0.92, 0.9)
 WITHIN = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1)
@@ -41,9 +41,12 @@ def curve(found: Evidence) -> list[PromisePoint]:
             settings = [tried.settings[i] for i in listed.places]
             chosen = None
             if settings:
-                held = promise.losses(calibration.reference, found.on_calibration(settings).score)
-                held = by_unit(held, calibration.units.tolist())
+                outcome = found.on_calibration(settings)
+                held = by_unit(promise.losses(calibration.reference, outcome.score), calibration.units.tolist())
                 passed = walk(held, asked.delta, promise.top, seed, listed.spread).certified
+                gained = savings(outcome, calibration, tried.dollars)
+                while passed is not None and not gained[passed] > 0:
+                    passed = passed - 1 if passed else None
                 chosen = None if passed is None else settings[passed]
         if chosen is None:
             points.append(PromisePoint(level, None, None, None, _needed(loss, found, promise)))

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..core import Model
-from ..data import Dataset
+from ..data import Call, Dataset
 from ..encoders.static import StaticEncoder
 from ..errors import BadInput
 from ..replay import Recorded, Recording, required
@@ -28,7 +28,7 @@ from .memo import Forgot, Remembered
 from .result import Result
 from .score import Facts, Trusted, complete, fitted, trusted
 from .split import Cut, cut
-from .tried import Asked, Tell, Tried, progress, try_all
+from .tried import Asked, Tell, Tried, progress, savings, try_all
 from .workers import each
 
 FEWEST = 20
@@ -105,6 +105,9 @@ def study(
 def _checked(data: Dataset, asked: Asked) -> tuple[Dataset, int]:
     if len(set(asked.models)) < 2 or asked.small == asked.large:
         raise BadInput("A study compares at least two models.", hint="Give --small and --large, each another model.")
+    twice = next((m for m in asked.models if asked.models.count(m) > 1), None)
+    if twice is not None:
+        raise BadInput(f"'{twice}' is named twice.", hint="--small, --large and each of --peers is another model.")
     required(data, asked.models)
     data, dropped = complete(data.of_models(asked.models), asked.models)
     if len(data) < FEWEST:
@@ -112,7 +115,32 @@ def _checked(data: Dataset, asked: Asked) -> tuple[Dataset, int]:
             f"{len(data)} rows have a score for every model asked about; a study needs at least {FEWEST}.",
             hint="Check the scores and the models' names, or collect more: sprat collect.",
         )
-    return data, dropped
+    units = int(data.units.max()) + 1
+    if units < FEWEST:
+        raise BadInput(
+            f"The {len(data)} rows make only {units} independent units; a study needs at least {FEWEST}.",
+            hint="Rows that share a unit, a user or a thread count together: collect calls of others.",
+        )
+    return _priced_or_not(data, asked.models), dropped
+
+
+def _priced_or_not(data: Dataset, models: tuple[str, ...]) -> Dataset:
+    """The data without the costs of a model that lacks some: a mean over those known would be a guess."""
+    known = np.isfinite(data.costs(models))
+    some = {m for m, column in zip(models, known.T, strict=True) if column.any() and not column.all()}
+    if not some:
+        return data
+    return replace(
+        data,
+        examples=tuple(
+            replace(e, calls=tuple(_unpriced(c) if c.model in some else c for c in e.calls)) for e in data.examples
+        ),
+        notes=(*data.notes, f"Some calls of {', '.join(sorted(some))} have no cost, so theirs counts as unknown."),
+    )
+
+
+def _unpriced(call: Call) -> Call:
+    return replace(call, reply=replace(call.reply, cost=None))
 
 
 def warm(data: Dataset, asked: Asked, memo: Remembered, whole: Recording) -> None:
@@ -153,18 +181,29 @@ def _careful(signal: Any, candidate: Candidate, whole: Recording, rows: Cut) -> 
 def _certificate(
     data: Dataset, facts: Facts, tried: Tried, held: Held, asked: Asked, around: Mapping[str, Any]
 ) -> Certificate:
-    scores = np.empty((len(facts), 0))
-    if tried.listed:
-        scores = joined(tried, held.calibration, tried.listed, facts).score
-    return issue(
-        asked.promise,
-        [s.name for s in tried.listed],
-        by_unit(asked.promise.losses(facts.reference, scores), facts.units.tolist()),
-        tried.list.spread,
-        asked.delta,
-        rows=len(facts),
-        data_hash=data.hash,
-        date=datetime.date.today().isoformat(),
-        prices_date=around.get("prices_date"),
-        earlier_studies=int(around.get("earlier", 0)),
-    )
+    names = [s.name for s in tried.listed]
+    losses, saving = np.empty((len(np.unique(facts.units)), 0)), np.empty(0)
+    if names:
+        found = joined(tried, held.calibration, tried.listed, facts)
+        losses = by_unit(asked.promise.losses(facts.reference, found.score), facts.units.tolist())
+        saving = savings(found, facts, tried.dollars)
+
+    def walked(n: int) -> Certificate:
+        return issue(
+            asked.promise,
+            names[:n],
+            losses[:, :n],
+            tried.list.spread[:n],
+            asked.delta,
+            rows=len(facts),
+            data_hash=data.hash,
+            date=datetime.date.today().isoformat(),
+            prices_date=around.get("prices_date"),
+            earlier_studies=int(around.get("earlier", 0)),
+        )
+
+    certificate = walked(len(names))
+    # All that passed holds at once, so the list may end before what turns out to save nothing on these rows.
+    while certificate.certified is not None and not saving[names.index(certificate.certified)] > 0:
+        certificate = walked(names.index(certificate.certified))
+    return certificate

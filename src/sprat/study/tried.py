@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..data import Floats
+from ..errors import BadInput
 from ..replay import Recording
 from ..splits import leave_groups_out
 from .arrange import Arranged, arrange
@@ -55,7 +56,8 @@ class Tried:
     """Every setting on the fit rows: `loss` (units, settings), `saving` (settings,), and the list to walk.
 
     `refused[i]` says why candidate i may not be shipped ("" where it may); `careful[i]` that it sends unseen groups to
-    the reference. `dollars` says whether savings are of dollars, or of calls to the reference.
+    the reference. `dollars` says whether savings are of dollars, or of calls to the reference. `unfit` are candidates
+    that could not learn from so few rows, with the reason.
     """
 
     candidates: tuple[Candidate, ...]
@@ -69,6 +71,7 @@ class Tried:
     dollars: bool
     allowed: Ints
     list: Arranged
+    unfit: tuple[str, ...] = ()
 
     @property
     def listed(self) -> list[Setting]:
@@ -83,24 +86,38 @@ def try_all(
     data = whole.data
     parts = by_folds(data, rows, 5)
     told = progress(tell, candidates)
-    trusts: list[Trusted] = each(len(candidates), lambda i: out_of_fold(candidates[i], whole, rows, parts), told)
+
+    def learned(i: int) -> Trusted | str:
+        try:
+            return out_of_fold(candidates[i], whole, rows, parts)
+        except BadInput as error:
+            return f"{candidates[i].name} ({str(error.args[0]).rstrip('.')})"
+
+    found_ = each(len(candidates), learned, told)
+    unfit = tuple(f for f in found_ if isinstance(f, str))
+    candidates = [c for c, f in zip(candidates, found_, strict=True) if not isinstance(f, str)]
+    trusts = [f for f in found_ if not isinstance(f, str)]
     own = facts.take(rows)
     settings: list[Setting] = []
     outcomes: list[Outcome] = []
     for i, (candidate, trust) in enumerate(zip(candidates, trusts, strict=True)):
         grid = thresholds(candidate, trust, own.columns(candidate.models)[3])
-        settings += [Setting(i, t, named(candidate, t)) for t in grid]
+        short = [named(candidate, t) for t in grid]
+        settings += [
+            Setting(i, t, name if short.count(name) == 1 else named(candidate, t, ".17g"))
+            for t, name in zip(grid, short, strict=True)
+        ]
         outcomes.append(outcome(candidate, trust, grid, own))
     joined = Outcome.joined(outcomes)
     refused, careful = _screened(candidates, trusts, whole, own, rows)
-    dollars = bool(np.isfinite(own.prices[[0, -1]]).all())
+    dollars = bool(np.isfinite(own.prices[[0, -1]]).all() and own.prices[-1] > 0)
     saving = savings(joined, own, dollars)
     loss = by_unit(asked.promise.losses(own.reference, joined.score), own.units.tolist())
     allowed = _allowed(candidates, settings, joined, refused, saving, asked)
     found = arrange(loss[:, allowed], saving[allowed], n, asked.delta, asked.promise.top, seed=data.seed)
     found = replace_places(found, allowed)
     return Tried(tuple(candidates), tuple(trusts), tuple(settings), joined, loss, saving, tuple(refused),
-                 tuple(careful), dollars, allowed, found)  # fmt: skip
+                 tuple(careful), dollars, allowed, found, unfit)  # fmt: skip
 
 
 def replace_places(found: Arranged, allowed: Ints) -> Arranged:
@@ -108,9 +125,9 @@ def replace_places(found: Arranged, allowed: Ints) -> Arranged:
     return found._replace(places=tuple(int(allowed[i]) for i in found.places))
 
 
-def named(candidate: Candidate, thresholds_: Sequence[float]) -> str:
+def named(candidate: Candidate, thresholds_: Sequence[float], digits: str = ".6g") -> str:
     """A setting's name: the candidate's, with its thresholds."""
-    return f"{candidate.name} at {', '.join(f'{t:.6g}' for t in thresholds_)}" if thresholds_ else candidate.name
+    return f"{candidate.name} at {', '.join(f'{t:{digits}}' for t in thresholds_)}" if thresholds_ else candidate.name
 
 
 def savings(found: Outcome, facts: Facts, dollars: bool) -> Floats:
@@ -170,7 +187,10 @@ def _screened(
             return "refused: not shown to beat prompt length", False
         if away is None:
             return "", False
-        mine = out_of_fold(candidate, whole, rows, apart).values[:, 0]
+        try:
+            mine = out_of_fold(candidate, whole, rows, apart).values[:, 0]
+        except BadInput:  # too little is left to learn from without the largest groups
+            return "", True
         return "", _over(mine, away, small, large, facts.units, data.seed) <= 0
 
     found = each(len(candidates), judged, lambda _: None)

@@ -42,6 +42,10 @@ def heading(found: Evidence, around: Mapping[str, Any], dropped: int) -> dict[st
     unknown = [m for m, p in zip(found.facts.models, found.facts.prices, strict=True) if not np.isfinite(p)]
     if unknown:
         notes.append(f"Price unknown: {', '.join(unknown)}." + _unpriced(found))
+    elif not found.tried.dollars:
+        notes.append(f"{asked.large} costs nothing, so savings are counted in calls to it.")
+    if found.tried.unfit:
+        notes.append(f"Not tried, for want of rows: {'; '.join(found.tried.unfit)}.")
     careful = [c.name for c, yes in zip(found.tried.candidates, found.tried.careful, strict=True) if yes]
     if careful:
         notes.append(
@@ -94,7 +98,8 @@ def verdict(found: Evidence, ahead: list[Feasibility]) -> dict[str, Any]:
             f"Not shown: on {n:,} calibration rows no cheaper way of working could be certified to give "
             f"{promise_words(found)} at {confidence}; serve {asked.large} alone."
         )
-        return {"verdict": sentence, "shown": False, "advice": (*_more(found, n), *_ahead(found, ahead, n))}
+        advice = (*_more(found, n), *_ahead(found, ahead, n), *_slow(found))
+        return {"verdict": sentence, "shown": False, "advice": advice}
     unit = "cost" if found.tried.dollars else f"calls to {asked.large}"
     saving, share = saved(found, chosen), float(found.on_shown([chosen]).large.mean())
     sentence = (
@@ -104,7 +109,34 @@ def verdict(found: Evidence, ahead: list[Feasibility]) -> dict[str, Any]:
     return {"verdict": sentence, "shown": True, "advice": tuple(_ahead(found, ahead, n))}
 
 
+def _slow(found: Evidence) -> list[str]:
+    """What falling back to the reference means for the time that was asked for."""
+    most, seconds = found.asked.max_p95, found.shown.seconds[:, -1]
+    if most is None:
+        return []
+    if not np.isfinite(seconds).all():
+        return [f"Whether {found.asked.large} alone answers within {most:g} s is not known: its seconds are missing."]
+    own = float(np.quantile(seconds, 0.95))
+    return [f"{found.asked.large} alone takes {own:.3g} s at the 95th percentile, not {most:g}."] if own > most else []
+
+
+def _none_fast(found: Evidence) -> str:
+    """Why nothing may be chosen, or "" where something may."""
+    most, tried = found.asked.max_p95, found.tried
+    if most is None or len(tried.allowed):
+        return ""
+    seconds = found.facts.seconds
+    missing = [m for m, column in zip(found.facts.models, seconds.T, strict=True) if not np.isfinite(column).all()]
+    why = f"seconds are missing for {', '.join(missing)}, and an unknown time is not known to be short"
+    return (
+        f"No way of working is known to answer within {most:g} s at the 95th percentile"
+        f"{f': {why}' if missing else ''}; allow more with --max-p95, or leave it out."
+    )
+
+
 def _more(found: Evidence, n: int) -> list[str]:
+    if slow := _none_fast(found):
+        return [slow]
     more = needed(found)
     if more is None:
         return ["On the fit rows no way of working keeps this promise, so more rows alone won't help; ask for less."]
