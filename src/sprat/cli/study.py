@@ -140,7 +140,8 @@ def writable(folder: Path) -> None:
     try:  # permissions alone don't tell: a file system may be read-only
         tempfile.TemporaryFile(dir=parent).close()
     except OSError as error:
-        raise BadInput(f"{folder} can't be written: {error.strerror}.", hint="Give another folder with --out.") from None
+        hint = "Give another folder with --out."
+        raise BadInput(f"{folder} can't be written: {error.strerror}.", hint=hint) from None
 
 
 def _seconds(text: str | None) -> float | None:

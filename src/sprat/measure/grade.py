@@ -46,7 +46,7 @@ class Recorded:
         calls = [c.reply for e in data for c in e.calls]
         missing = sum(r.score is None for r in calls)
         if missing == len(calls):
-            raise BadInput("These data hold no scores.", hint="Grade them: --grade exact, number, choice, f1 or agreement.")
+            raise BadInput("These data hold no scores.", hint="Grade them: --grade exact, number, choice, agreement.")
         return _noted(data, f"{missing:,} of {len(calls):,} replies have no recorded score." if missing else "")
 
 
@@ -65,7 +65,7 @@ class ByText:
         """The dataset with every reply graded; raises BadInput where a model has no text, or no row a target."""
         if self.against and not any(e.target is not None for e in data):
             raise BadInput(f"The grader '{self.name}' compares with targets, but these data have none.",
-                           hint="Name their column with --columns target=COLUMN, or say --grade agreement.")  # fmt: skip
+                           hint="Name their column (--columns target=COLUMN), or --grade agreement.")  # fmt: skip
         for model in data.models:
             if not any(c.reply.text for e in data for c in e.calls if c.model == model):
                 raise BadInput(f"No reply of '{model}' has a text, so it can't be graded by '{self.name}'.",

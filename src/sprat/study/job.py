@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,14 +32,14 @@ class Study:
         return "\n".join([self.result.verdict, *self.result.advice])
 
     def save(self, folder: str | Path) -> Path:
-        """Write the page, the charts, the JSON and serve.toml with its arrays; raises BadInput where it can't."""
+        """Write the page, the charts, the JSON and serve.toml with its arrays, all or none; BadInput where it can't."""
         from ..config import dump
         from .report.save import save
 
         path = Path(folder)
-        save(self.result, path)
-        dump(self.model, path / "serve.toml", extra={"certificate": _card(self, f"{path}/")})
-        return path
+        with tempfile.TemporaryDirectory() as beside:
+            dump(self.model, Path(beside) / "serve.toml", extra={"certificate": _card(self, f"{path}/")})
+            return save(self.result, path, {f.name: f.read_bytes() for f in Path(beside).iterdir()})
 
 
 def _card(done: Study, folder: str) -> dict[str, Any]:
@@ -76,6 +77,7 @@ def study(
         raise BadInput(f"--confidence is {confidence:g}; it must be at least 0.5 and below 1.", hint="0.95 is usual.")
     tell("reading", 0, 1)
     rows = data if isinstance(data, Dataset) else load(data, skip_bad=skip_bad, bounds=bounds, columns=columns)
+    read = rows.hash  # of the rows as they were read: other prices or graders make it no other data
     small, large = pair(rows, small, large)
     asked = Asked(small, large, tuple(peers), promise, round(1 - confidence, 12), max_p95)
     rows.require(asked.models)
@@ -86,11 +88,11 @@ def study(
         "command": command,
         "prices": {m: {"input": p.input, "output": p.output} for m, p in known.items()},
         "prices_date": table.date or None,
-        "earlier": ledger.earlier(rows.hash),
+        "earlier": ledger.earlier(read),
     }
     with _one_thread():
         done = run_study(rows, asked, encoder=encoder, parts=endpoints(rows, asked, known), context=context, tell=tell)
-    ledger.remember(done.result.data_hash, done.result.date, command)
+    ledger.remember(read, done.result.date, command)
     return Study(done.result, done.model, done.certificate)
 
 

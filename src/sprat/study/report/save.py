@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from math import isfinite
 from pathlib import Path
@@ -22,8 +22,8 @@ from .page import page
 CHARTS = ("promise", "frontier", "reliability", "weak")
 
 
-def save(result: Result, folder: str | Path) -> Path:
-    """Write everything that can be drawn from a result, and return the folder's path.
+def save(result: Result, folder: str | Path, beside: Mapping[str, bytes] | None = None) -> Path:
+    """Write everything that can be drawn from a result, and the files `beside` it, and return the folder's path.
 
     All of it is written beside the folder first and moved in at the end, so an interruption leaves the old study or
     the new one; other files in the folder stay. Raises BadInput where the folder cannot be written, MissingExtra
@@ -31,21 +31,22 @@ def save(result: Result, folder: str | Path) -> Path:
     """
     folder = Path(folder)
     made = contents(result, f"{folder.name}/")
+    made |= beside or {}
     try:
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
+        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
         try:
-            (beside / "charts").mkdir()
+            (fresh / "charts").mkdir()
             for name, what in made.items():
-                (beside / name).write_bytes(what)
+                (fresh / name).write_bytes(what)
             with _uninterrupted():
                 (folder / "charts").mkdir(parents=True, exist_ok=True)
                 for name in made:
-                    os.replace(beside / name, folder / name)
+                    os.replace(fresh / name, folder / name)
                 for name in _stale(made):
                     (folder / name).unlink(missing_ok=True)
         finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:
         reason = error.strerror or str(error)
         raise BadInput(f"{folder} can't be written: {reason}.", hint="Give another folder with --out.") from error
@@ -81,9 +82,10 @@ def _plain(value: Any) -> Any:
 
 
 def _stale(made: dict[str, bytes]) -> Iterator[str]:
-    """Charts of an earlier study that this one does not have."""
-    names = (f"charts/{name}.{kind}" for name in CHARTS for kind in ("svg", "png"))
-    return (name for name in names if name not in made)
+    """Charts and arrays of an earlier study that this one does not have."""
+    names = [f"charts/{name}.{kind}" for name in CHARTS for kind in ("svg", "png")]
+    arrays = ["serve.npz"] if "serve.toml" in made else []
+    return (name for name in (*names, *arrays) if name not in made)
 
 
 @contextmanager
