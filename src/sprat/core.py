@@ -351,7 +351,10 @@ class Endpoint(Model):
 
 
 class Signal:
-    """Trust in a reply, or ease of a request when there is none, in [0, 1]; its own asks enter the tree."""
+    """Trust in a reply, or ease of a request when there is none, in [0, 1]; its own asks enter the tree.
+
+    Optional beside `trust`: `async trusts(requests, replies) -> array (n,)`, which is trust() row by row, in one go.
+    """
 
     use: ClassVar[str]
     needs: ClassVar[Can] = Can.TEXT

@@ -6,26 +6,26 @@ seen, or none given, has trust 0. A baseline. Checked by hand.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 
-from ..core import Reply, Request, Signal
+from ..core import Reply, Request
 from ..data import Floats, Lessons
-from .embedded import ease, fitted, pair
+from .embedded import Ahead, ease, fitted, pair
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Category(Signal):
+class Category(Ahead):
     """`gains` (g,), large less small, of the groups in `groups`."""
 
     prior: float = 10.0
     groups: tuple[str, ...] = ()
     gains: Floats | None = None
     use = "category"
-    reads_reply: ClassVar[bool] = False
     learnt: ClassVar[str] = "gains"
 
     @cached_property
@@ -33,11 +33,11 @@ class Category(Signal):
         assert self.gains is not None
         return dict(zip(self.groups, self.gains.tolist(), strict=True))
 
-    async def trust(self, request: Request, reply: Reply | None = None) -> float:
-        """(1 - the group's mean gain) / 2, or 0 for an unknown group; raises BadInput before fit."""
+    async def trusts(self, requests: Sequence[Request], replies: Sequence[Reply | None] = ()) -> Floats:
+        """(1 - the group's mean gain) / 2, or 0 for an unknown group, (n,); raises BadInput before fit."""
         fitted(self)
-        gain = self._gain.get(request.group or "")
-        return 0.0 if gain is None else ease(gain)
+        gains = [self._gain.get(r.group or "") for r in requests]
+        return np.array([0.0 if g is None else ease(g) for g in gains], np.float64)
 
     def fit(self, lessons: Lessons) -> Category:
         """The signal with each group's mean gain; raises BadInput where no row is scored by both models."""

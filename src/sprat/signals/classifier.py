@@ -6,6 +6,7 @@ fine-tuning the encoder itself is left to a library that trains encoders. Checke
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,11 +29,11 @@ class Classifier(Embedded):
     bias: Floats | None = None
     use = "classifier"
 
-    async def judge(self, row: Rows, request: Request) -> float:
-        """P(win) + P(tie)."""
+    async def judge(self, rows: Rows, requests: Sequence[Request]) -> Floats:
+        """P(win) + P(tie), (n,)."""
         assert self.weights is not None
         assert self.bias is not None
-        return 1.0 - float(softmax(row @ self.weights + self.bias)[2])
+        return 1.0 - softmax((rows @ self.weights + self.bias).astype(np.float64))[:, 2]
 
     def fit(self, lessons: Lessons) -> Classifier:
         """The router fitted to the two models' outcomes; raises BadInput where there are none."""

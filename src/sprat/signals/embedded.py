@@ -1,6 +1,7 @@
-"""What the routers share: a row from the encoder, judged; the neighbours of a row; and which lessons can be used.
+"""What the routers share: rows from the encoder, judged together; their neighbours; and which lessons can be used.
 
-Nearest neighbours are an endpoint, so that the drivers ask for many requests at once: one matrix product, not many.
+There is one formula, for many requests; one request is many of one. Nearest neighbours are an endpoint, so that the
+drivers group what is asked one by one, too: one matrix product, not many.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from ..errors import BadInput
 
 Rows = NDArray[np.float32]
 _BLOCK = 256
+_Gain = TypeVar("_Gain", float, Floats)
 
 
 @lru_cache(maxsize=1)
@@ -29,25 +31,48 @@ def default_encoder() -> Any:
     return StaticEncoder()
 
 
-class Embedded(Signal):
-    """A router that reads the encoder's row of the prompt; `learnt` names the field that is None until fit."""
+class Ahead(Signal):
+    """A signal that reads requests before anything is answered, many at once: trust() is trusts() of one."""
 
     reads_reply: ClassVar[bool] = False
-    learnt: ClassVar[str] = "weights"
-    encoder: Any
 
     async def trust(self, request: Request, reply: Reply | None = None) -> float:
         """The ease of the request in [0, 1]; raises BadInput before fit."""
-        return float(min(1.0, max(0.0, await self.judge(await self.row(request), request))))
+        return float((await self.trusts((request,), (reply,)))[0])
 
-    async def row(self, request: Request) -> Rows:
-        """The encoder's row (d,) of the prompt; raises BadInput before fit."""
-        fitted(self)
-        return (await ask(self.encoder, Texts((request.text,))))[0]
-
-    async def judge(self, row: Rows, request: Request) -> float:
-        """The ease, from the encoder's row."""
+    async def trusts(self, requests: Sequence[Request], replies: Sequence[Reply | None] = ()) -> Floats:
+        """The ease (n,) of each request in [0, 1]; raises BadInput before fit."""
         raise NotImplementedError
+
+
+class Embedded(Ahead):
+    """A router that reads the encoder's rows of the prompts; `learnt` names the field that is None until fit."""
+
+    learnt: ClassVar[str] = "weights"
+    encoder: Any
+
+    async def trusts(self, requests: Sequence[Request], replies: Sequence[Reply | None] = ()) -> Floats:
+        """The ease (n,) of each request in [0, 1], from one ask of the encoder; raises BadInput before fit."""
+        fitted(self)
+        if not requests:
+            return np.zeros(0)
+        return np.clip(await self.judge(await self.read(requests), requests), 0.0, 1.0)
+
+    async def read(self, requests: Sequence[Request]) -> Rows:
+        """The encoder's rows (n, d) of the prompts; raises BadInput before fit."""
+        fitted(self)
+        return await ask(self.encoder, Texts(tuple(r.text for r in requests)))
+
+    async def judge(self, rows: Rows, requests: Sequence[Request]) -> Floats:
+        """The ease (n,), from the encoder's rows (n, d) of the requests."""
+        raise NotImplementedError
+
+
+async def trusts_of(signal: Any, requests: Sequence[Request], replies: Sequence[Reply | None]) -> Floats:
+    """A signal's trust (n,) in one go where it has `trusts`, else one after another."""
+    if hasattr(signal, "trusts"):
+        return await signal.trusts(requests, replies)
+    return np.array([await signal.trust(q, r) for q, r in zip(requests, replies, strict=True)], np.float64)
 
 
 def fitted(router: Any) -> None:
@@ -85,13 +110,13 @@ def table(lessons: Lessons, by: str, whole: bool) -> tuple[NDArray[np.int64], li
     return at, [lessons.requests[int(i)].text for i in at], lessons.scores[at]
 
 
-def ease(gain: float) -> float:
+def ease(gain: _Gain) -> _Gain:
     """The trust that stands for a predicted gain, large less small, in [-1, 1]: (1 - gain) / 2."""
-    return 0.5 * (1.0 - float(gain))
+    return 0.5 * (1.0 - gain)
 
 
 class Near(NamedTuple):
-    """The nearest rows' places, nearest first, and their cosines."""
+    """The nearest rows' places (n, k), nearest first, and their cosines (n, k)."""
 
     at: NDArray[np.int64]
     cosine: NDArray[np.float32]
@@ -99,18 +124,19 @@ class Near(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Nearest:
-    """The k nearest of the kept unit rows (n, d); asked with a row (d,), it answers Near."""
+    """The k nearest of the kept unit rows; asked with rows (n, d), it answers Near."""
 
     rows: Rows
     k: int
     name: str = "nearest"
     offline: ClassVar[bool] = True
 
-    def answer_many(self, rows: Sequence[Rows]) -> list[Near]:
-        """The nearest of each row; a tie goes to the earlier."""
-        k, found = min(self.k, len(self.rows)), list[Near]()
+    def answer_many(self, asked: Sequence[Rows]) -> list[Near]:
+        """The nearest of each asker's rows; a tie goes to the earlier."""
+        rows, k = np.concatenate(asked), min(self.k, len(self.rows))
+        places, cosine = np.empty((len(rows), k), np.int64), np.empty((len(rows), k), np.float32)
         for at in range(0, len(rows), _BLOCK):
-            cosines = np.stack(rows[at : at + _BLOCK]) @ self.rows.T
+            cosines = rows[at : at + _BLOCK] @ self.rows.T
             part = (
                 np.argpartition(-cosines, k - 1, axis=1)[:, :k]
                 if k < len(self.rows)
@@ -118,10 +144,16 @@ class Nearest:
             )
             near = np.take_along_axis(cosines, part, axis=1)
             order = np.lexsort((part, -near))
-            part, near = np.take_along_axis(part, order, axis=1), np.take_along_axis(near, order, axis=1)
-            found += [Near(p, c) for p, c in zip(part, near, strict=True)]
-        return found
+            places[at : at + _BLOCK] = np.take_along_axis(part, order, axis=1)
+            cosine[at : at + _BLOCK] = np.take_along_axis(near, order, axis=1)
+        return [Near(places[part], cosine[part]) for part in parts_of(asked)]
 
-    def of(self, row: Rows) -> Ask:
-        """Await the nearest rows of this one."""
-        return ask(self, row)
+    def of(self, rows: Rows) -> Ask:
+        """Await the nearest of these rows (n, d)."""
+        return ask(self, rows)
+
+
+def parts_of(asked: Sequence[Rows]) -> list[slice]:
+    """Where each asker's rows lie among all of them, one asker's after another's."""
+    ends = np.cumsum([len(rows) for rows in asked]).tolist()
+    return [slice(end - len(rows), end) for rows, end in zip(asked, ends, strict=True)]

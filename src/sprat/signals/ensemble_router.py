@@ -6,55 +6,54 @@ logistic of that. Routers with one encoder share its row. It is sprat's own. Che
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import exp
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..core import Reply, Request, Signal, Texts, ask
+from ..core import Reply, Request, Signal
 from ..data import Floats, Lessons
-from ..drivers import drive_many
-from .embedded import Embedded, default_encoder, fitted
+from ..drivers import drive
+from .embedded import Ahead, Embedded, Rows, default_encoder, fitted, trusts_of
+from .fitting import sigmoid
 
 _SAMPLE = 1000
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class EnsembleRouter(Signal):
+class EnsembleRouter(Ahead):
     """`centres` and `spreads` (p,) are each part's mean and standard deviation on the fit rows."""
 
     parts: tuple[Any, ...] = ()
     centres: Floats | None = None
     spreads: Floats | None = None
     use = "ensemble_router"
-    reads_reply: ClassVar[bool] = False
     learnt: ClassVar[str] = "centres"
 
-    async def trust(self, request: Request, reply: Reply | None = None) -> float:
-        """The logistic of the parts' mean standardised trust; raises BadInput before fit."""
+    async def trusts(self, requests: Sequence[Request], replies: Sequence[Reply | None] = ()) -> Floats:
+        """The logistic of the parts' mean standardised trust, (n,); raises BadInput before fit."""
         fitted(self)
         assert self.centres is not None
         assert self.spreads is not None
-        rows: dict[int, Any] = {}
-        total = 0.0
-        for i, part in enumerate(self.parts):
-            if isinstance(part, Embedded):
+        rows: dict[int, Rows] = {}
+        total = np.zeros(len(requests))
+        for part, centre, spread in zip(self.parts, self.centres, self.spreads, strict=True):
+            if isinstance(part, Embedded) and requests:
                 if id(part.encoder) not in rows:
-                    rows[id(part.encoder)] = (await ask(part.encoder, Texts((request.text,))))[0]
-                value = await part.judge(rows[id(part.encoder)], request)
+                    rows[id(part.encoder)] = await part.read(requests)
+                values = await part.judge(rows[id(part.encoder)], requests)
             else:
-                value = await part.trust(request)
-            total += (value - float(self.centres[i])) / float(self.spreads[i])
-        return 1.0 / (1.0 + exp(-max(-30.0, min(30.0, total / len(self.parts)))))
+                values = await trusts_of(part, requests, [None] * len(requests))
+            total += (values - centre) / spread
+        return sigmoid(total / len(self.parts))
 
     def fit(self, lessons: Lessons) -> EnsembleRouter:
         """The ensemble with every part fitted; raises BadInput where a part cannot be."""
         parts = tuple(p.fit(lessons) for p in self.parts)
         drawn = np.random.default_rng([lessons.seed, 4]).permutation(len(lessons))[:_SAMPLE]
         some = [lessons.requests[int(i)] for i in drawn]
-        seen = [drive_many([p.trust(r) for r in some]) for p in parts]
-        values = np.array(seen, np.float64)
+        values = np.array([drive(trusts_of(p, some, [None] * len(some))) for p in parts], np.float64)
         return replace(self, parts=parts, centres=values.mean(axis=1), spreads=np.maximum(values.std(axis=1), 1e-9))
 
 

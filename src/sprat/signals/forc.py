@@ -7,6 +7,7 @@ scores leans on the others. `assign` makes the cost-aware choice. Checked agains
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -31,19 +32,19 @@ class Forc(Embedded):
     use = "forc"
     learnt: ClassVar[str] = "weights"
 
-    def _scores(self, row: Rows) -> Floats:
+    def _scores(self, rows: Rows) -> Floats:
         assert self.weights is not None
         assert self.bias is not None
-        return (row @ self.weights + self.bias).astype(np.float64)
+        return (rows @ self.weights + self.bias).astype(np.float64)
 
     async def predict(self, request: Request) -> Floats:
         """The predicted score (m,) of each model."""
-        return self._scores(await self.row(request))
+        return self._scores(await self.read((request,)))[0]
 
-    async def judge(self, row: Rows, request: Request) -> float:
-        """(1 - gain) / 2 of the predicted gain, last model less first."""
-        scores = self._scores(row)
-        return ease(scores[-1] - scores[0])
+    async def judge(self, rows: Rows, requests: Sequence[Request]) -> Floats:
+        """(1 - gain) / 2 of the predicted gains (n,), last model less first."""
+        scores = self._scores(rows)
+        return ease(scores[:, -1] - scores[:, 0])
 
     def fit(self, lessons: Lessons) -> Forc:
         """The router fitted to all scores there are; raises BadInput where a model has none."""

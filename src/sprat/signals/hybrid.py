@@ -7,6 +7,7 @@ spreads the labels most, the mean |y_i - y_j| over pairs of rows. Checked agains
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -36,10 +37,10 @@ class Hybrid(Embedded):
     use = "hybrid"
     learnt: ClassVar[str] = "weights"
 
-    async def judge(self, row: Rows, request: Request) -> float:
-        """Pr[q(small) >= q(large) - t]."""
+    async def judge(self, rows: Rows, requests: Sequence[Request]) -> Floats:
+        """Pr[q(small) >= q(large) - t], (n,)."""
         assert self.weights is not None
-        return float(sigmoid(float(row @ self.weights) + self.bias))
+        return sigmoid((rows @ self.weights).astype(np.float64) + self.bias)
 
     def fit(self, lessons: Lessons) -> Hybrid:
         """The router fitted to the two models' scores, of every recorded draw where the lessons have a recording."""

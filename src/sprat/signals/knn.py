@@ -6,6 +6,7 @@ against neighbours found by hand.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -35,23 +36,26 @@ class Knn(Embedded):
 
     async def predict(self, request: Request) -> Floats:
         """The predicted score (m,) of each model."""
-        return await self._means(await self.row(request))
+        return (await self._means(await self.read((request,))))[0]
 
-    async def _means(self, row: Rows) -> Floats:
+    async def _means(self, rows: Rows) -> Floats:
         assert self.scores is not None
-        near = await self._nearest.of(row)
-        found = self.scores[near.at]
-        known = np.isfinite(found)
-        # A model that no neighbour was scored by is predicted at its mean over all rows.
-        everywhere = np.nanmean(self.scores, axis=0) if not known.all() else np.zeros(found.shape[1])
-        counts = known.sum(axis=0)
-        sums = np.where(known, found, 0.0).sum(axis=0)
-        return np.where(counts > 0, sums / np.maximum(counts, 1), everywhere)
+        near = await self._nearest.of(rows)
+        means = list[Floats]()
+        for scores in self.scores.T:  # a model at a time: (n, k, m) at once could be large
+            found = scores[near.at]
+            known = np.isfinite(found)
+            counts = known.sum(axis=1)
+            # A model that no neighbour was scored by is predicted at its mean over all rows.
+            everywhere = np.nanmean(scores) if not known.all() else 0.0
+            sums = np.where(known, found, 0.0).sum(axis=1)
+            means.append(np.where(counts > 0, sums / np.maximum(counts, 1), everywhere))
+        return np.stack(means, axis=1)
 
-    async def judge(self, row: Rows, request: Request) -> float:
-        """(1 - gain) / 2 of the neighbours' mean gain."""
-        means = await self._means(row)
-        return ease(means[-1] - means[0])
+    async def judge(self, rows: Rows, requests: Sequence[Request]) -> Floats:
+        """(1 - gain) / 2 of the neighbours' mean gain, (n,)."""
+        means = await self._means(rows)
+        return ease(means[:, -1] - means[:, 0])
 
     def fit(self, lessons: Lessons) -> Knn:
         """The router that remembers these rows; raises BadInput where a model has no score."""

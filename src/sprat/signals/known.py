@@ -6,6 +6,7 @@ as all but 5 % of the fit prompts are to another. It is sprat's own. Checked by 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -13,15 +14,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..core import Reply, Request, Signal, Texts, ask
-from ..data import Lessons
+from ..data import Floats, Lessons
 from ..errors import BadInput
-from .embedded import Nearest, Rows, default_encoder, fitted
+from .embedded import Ahead, Nearest, Rows, default_encoder, fitted, trusts_of
 
 _SAMPLE = 2000
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Known(Signal):
+class Known(Ahead):
     """`signal` where the request is known, else 0; `floor` is the least cosine to the nearest fit prompt (n, d)."""
 
     signal: Any
@@ -31,7 +32,6 @@ class Known(Signal):
     rows: Rows | None = None
     floor: float = 0.0
     use = "known_groups"
-    reads_reply: ClassVar[bool] = False
     learnt: ClassVar[str] = "rows"
 
     @cached_property
@@ -43,17 +43,20 @@ class Known(Signal):
     def _known(self) -> frozenset[str]:
         return frozenset(self.groups)
 
-    async def trust(self, request: Request, reply: Reply | None = None) -> float:
-        """The inner trust, or 0 for a request unlike the fit rows; raises BadInput before fit."""
+    async def trusts(self, requests: Sequence[Request], replies: Sequence[Reply | None] = ()) -> Floats:
+        """The inner trust, or 0 for a request unlike the fit rows, (n,); raises BadInput before fit."""
         fitted(self)
-        if request.group is not None:
-            if request.group not in self._known:
-                return 0.0
-        else:
-            row = (await ask(self.encoder, Texts((request.text,))))[0]
-            if float((await self._nearest.of(row)).cosine[0]) < self.floor:
-                return 0.0
-        return await self.signal.trust(request, reply)
+        known = np.array([r.group in self._known for r in requests], bool)
+        loose = [i for i, r in enumerate(requests) if r.group is None]
+        if loose:
+            rows = await ask(self.encoder, Texts(tuple(requests[i].text for i in loose)))
+            known[loose] = (await self._nearest.of(rows)).cosine[:, 0].astype(np.float64) >= self.floor
+        found = np.zeros(len(requests))
+        if known.any():
+            some = np.flatnonzero(known).tolist()
+            said = [replies[i] if replies else None for i in some]
+            found[known] = await trusts_of(self.signal, [requests[i] for i in some], said)
+        return found
 
     def fit(self, lessons: Lessons) -> Known:
         """The wrapper with its signal fitted (where it can be), and what the fit rows look like."""
@@ -61,8 +64,8 @@ class Known(Signal):
             raise BadInput("known_groups needs rows to know; there are none.")
         rows = self.encoder.encode(lessons.texts)
         drawn = np.random.default_rng([lessons.seed, 3]).permutation(len(rows))[:_SAMPLE]
-        near = Nearest(rows, 2).answer_many(list(rows[drawn]))
-        floor = float(np.quantile([n.cosine[-1] for n in near], self.outside))
+        (near,) = Nearest(rows, 2).answer_many([rows[drawn]])
+        floor = float(np.quantile(near.cosine[:, -1], self.outside))
         groups = tuple(sorted({g for g in lessons.groups if g is not None}))
         inner = self.signal.fit(lessons) if hasattr(self.signal, "fit") else self.signal
         return replace(self, signal=inner, groups=groups, rows=rows, floor=floor)

@@ -5,35 +5,35 @@ Trust is the share of fit prompts that were longer (or shorter, where the large 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
-from ..core import Reply, Request, Signal
+from ..core import Reply, Request
 from ..data import Floats, Lessons
-from .embedded import fitted, pair
+from .embedded import Ahead, fitted, pair
 
 _POINTS = 201
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Length(Signal):
+class Length(Ahead):
     """`lengths` (characters, rising) at evenly spaced `shares` of the fit prompts; `longer_is_harder` from the fit."""
 
     lengths: Floats | None = None
     shares: Floats | None = None
     longer_is_harder: bool = True
     use = "length"
-    reads_reply: ClassVar[bool] = False
     learnt: ClassVar[str] = "lengths"
 
-    async def trust(self, request: Request, reply: Reply | None = None) -> float:
-        """The share of fit prompts that look harder; raises BadInput before fit."""
+    async def trusts(self, requests: Sequence[Request], replies: Sequence[Reply | None] = ()) -> Floats:
+        """The share of fit prompts that look harder, (n,); raises BadInput before fit."""
         fitted(self)
         assert self.lengths is not None
         assert self.shares is not None
-        below = float(np.interp(len(request.text), self.lengths, self.shares))
+        below = np.interp([len(r.text) for r in requests], self.lengths, self.shares)
         return 1.0 - below if self.longer_is_harder else below
 
     def fit(self, lessons: Lessons) -> Length:

@@ -7,6 +7,7 @@ battles; with `ties`, an equal outcome counts as half a win (RouteLLM drops it).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, ClassVar
@@ -38,20 +39,20 @@ class MatrixFactorization(Embedded):
     use = "matrix_factorization"
     learnt: ClassVar[str] = "heads"
 
-    def _deltas(self, row: Rows) -> Floats:
+    def _deltas(self, rows: Rows) -> Floats:
         assert self.heads is not None
         assert self.bias is not None
-        return (row @ self.heads + self.bias).astype(np.float64)
+        return (rows @ self.heads + self.bias).astype(np.float64)
 
     async def predict(self, request: Request) -> Floats:
         """Each model's delta, centred, through a sigmoid (m,): which is likelier to win, not by how much."""
-        deltas = self._deltas(await self.row(request))
+        deltas = self._deltas(await self.read((request,)))[0]
         return sigmoid(deltas - deltas.mean())
 
-    async def judge(self, row: Rows, request: Request) -> float:
-        """P(the first model beats the last)."""
-        deltas = self._deltas(row)
-        return float(sigmoid(deltas[0] - deltas[-1]))
+    async def judge(self, rows: Rows, requests: Sequence[Request]) -> Floats:
+        """P(the first model beats the last), (n,)."""
+        deltas = self._deltas(rows)
+        return sigmoid(deltas[:, 0] - deltas[:, -1])
 
     def fit(self, lessons: Lessons) -> MatrixFactorization:
         """The router fitted to the battles of all pairs of models; raises BadInput where there are none."""

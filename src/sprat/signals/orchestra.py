@@ -7,6 +7,7 @@ Checked by hand.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core import Request
-from ..data import Lessons
+from ..data import Floats, Lessons
 from ..errors import BadInput
 from .embedded import Embedded, Nearest, Rows, default_encoder, pair
 
@@ -37,10 +38,10 @@ class Orchestra(Embedded):
         assert self.pool is not None
         return Nearest(self.pool, self.k, self.use)
 
-    async def judge(self, row: Rows, request: Request) -> float:
-        """The small pool's share of the votes; one half or more sends the request to the small model."""
+    async def judge(self, rows: Rows, requests: Sequence[Request]) -> Floats:
+        """The small pool's share (n,) of the votes; one half or more sends the request to the small model."""
         assert self.small is not None
-        return float(self.small[(await self._nearest.of(row)).at].mean())
+        return self.small[(await self._nearest.of(rows)).at].mean(axis=1)
 
     def fit(self, lessons: Lessons) -> Orchestra:
         """The router with its pools; raises BadInput where both are empty."""

@@ -6,25 +6,27 @@ The baseline of chance: what a router must beat.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
-from ..core import Reply, Request, Signal
-from ..data import Lessons
+import numpy as np
+
+from ..core import Reply, Request
+from ..data import Floats, Lessons
+from .embedded import Ahead
 
 
 @dataclass(frozen=True, repr=False)
-class Random(Signal):
+class Random(Ahead):
     """Trust is uniform in [0, 1), a function of `seed` and the request."""
 
     seed: int = 0
     use = "random"
-    reads_reply: ClassVar[bool] = False
 
-    async def trust(self, request: Request, reply: Reply | None = None) -> float:
-        """53 bits of SHA-256 over seed and request."""
-        digest = hashlib.sha256(f"{self.seed} {request.key}".encode()).digest()
-        return (int.from_bytes(digest[:8], "big") >> 11) / 2.0**53
+    async def trusts(self, requests: Sequence[Request], replies: Sequence[Reply | None] = ()) -> Floats:
+        """53 bits of SHA-256 over seed and request, (n,)."""
+        digests = [hashlib.sha256(f"{self.seed} {r.key}".encode()).digest() for r in requests]
+        return np.array([(int.from_bytes(d[:8], "big") >> 11) / 2.0**53 for d in digests], np.float64)
 
     def fit(self, lessons: Lessons) -> Random:
         """The coin with the lessons' seed."""

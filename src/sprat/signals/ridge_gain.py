@@ -6,6 +6,7 @@ against the normal equations and against refitting without each row.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ from ..core import Request
 from ..data import Lessons
 from .embedded import Embedded, Rows, default_encoder, ease, pair
 from .fitting import Floats, scaled
-from .surface import surface, surfaces
+from .surface import surfaces
 
 _STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
 
@@ -34,12 +35,12 @@ class RidgeGain(Embedded):
     use = "ridge_gain"
     learnt: ClassVar[str] = "weights"
 
-    async def judge(self, row: Rows, request: Request) -> float:
-        """(1 - gain) / 2 of the gain that the line predicts."""
+    async def judge(self, rows: Rows, requests: Sequence[Request]) -> Floats:
+        """(1 - gain) / 2 of the gains (n,) that the line predicts."""
         assert self.weights is not None
-        gain = float(row @ self.weights) + self.bias
+        gain = (rows @ self.weights).astype(np.float64) + self.bias
         if self.seen is not None:
-            gain += float(surface(request.text) @ self.seen)
+            gain += surfaces([r.text for r in requests]) @ self.seen
         return ease(gain)
 
     def fit(self, lessons: Lessons) -> RidgeGain:

@@ -8,6 +8,7 @@ checked numerically.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -43,21 +44,22 @@ class RouterDC(Embedded):
     use = "routerdc"
     learnt: ClassVar[str] = "project"
 
-    def _chances(self, row: Rows) -> Floats:
+    def _chances(self, rows: Rows) -> Floats:
         assert self.project is not None
         assert self.shift is not None
         assert self.models is not None
-        placed = self.project @ row + self.shift
-        return softmax((self.models @ placed / (np.linalg.norm(placed) * self.temperature)).astype(np.float64))
+        placed = (rows @ self.project.T + self.shift).astype(np.float64)
+        unit = placed / np.linalg.norm(placed, axis=1, keepdims=True)
+        return softmax(unit @ self.models.T / self.temperature)
 
     async def predict(self, request: Request) -> Floats:
         """The softmax (m,) of the prompt's cosines with the models."""
-        return self._chances(await self.row(request))
+        return self._chances(await self.read((request,)))[0]
 
-    async def judge(self, row: Rows, request: Request) -> float:
-        """P(first) / (P(first) + P(last))."""
-        chances = self._chances(row)
-        return float(chances[0] / (chances[0] + chances[-1]))
+    async def judge(self, rows: Rows, requests: Sequence[Request]) -> Floats:
+        """P(first) / (P(first) + P(last)), (n,)."""
+        chances = self._chances(rows)
+        return chances[:, 0] / (chances[:, 0] + chances[:, -1])
 
     def fit(self, lessons: Lessons) -> RouterDC:
         """The router trained on rows on which every model was scored; raises BadInput where there are none."""

@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core import Request, ask
-from ..data import Lessons
-from .embedded import Embedded, Rows, default_encoder, pair
+from ..data import Floats, Lessons
+from .embedded import Embedded, Rows, default_encoder, pair, parts_of
 
 _BLOCK = 128
 
 
 @dataclass(frozen=True, eq=False)
 class Battles:
-    """The logged battles: asked with a row (d,), it answers the probability that the small model wins."""
+    """The logged battles: asked with rows (n, d), it answers the probabilities that the small model wins."""
 
     rows: Rows
     wins: NDArray[np.float32]
@@ -32,17 +32,18 @@ class Battles:
     name: str = "similarity_weighted"
     offline: ClassVar[bool] = True
 
-    def answer_many(self, rows: Sequence[Rows]) -> list[float]:
-        """The weighted win rate for each row; the factor gamma that all weights share cancels."""
-        found = list[float]()
+    def answer_many(self, asked: Sequence[Rows]) -> list[Floats]:
+        """The weighted win rates (n,) for each asker's rows; the factor gamma that all weights share cancels."""
+        rows = np.concatenate(asked)
+        found = np.empty(len(rows))
         for at in range(0, len(rows), _BLOCK):
-            weights = np.stack(rows[at : at + _BLOCK]) @ self.rows.T
+            weights = rows[at : at + _BLOCK] @ self.rows.T
             # Where nothing is similar the rule would turn around; all battles then count alike.
             top = weights.max(axis=1, keepdims=True)
             weights *= np.where(top > 1e-6, np.float32(np.log(self.gamma)) / np.maximum(top, 1e-6), 0.0)
             np.exp(weights, out=weights)
-            found += (weights @ self.wins / weights.sum(axis=1)).tolist()
-        return found
+            found[at : at + _BLOCK] = weights @ self.wins / weights.sum(axis=1)
+        return [found[part] for part in parts_of(asked)]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -62,9 +63,9 @@ class SimilarityWeighted(Embedded):
         assert self.wins is not None
         return Battles(self.rows, self.wins, self.gamma)
 
-    async def judge(self, row: Rows, request: Request) -> float:
-        """The weighted win rate of the small model."""
-        return await ask(self._battles, row)
+    async def judge(self, rows: Rows, requests: Sequence[Request]) -> Floats:
+        """The weighted win rates (n,) of the small model."""
+        return await ask(self._battles, rows)
 
     def fit(self, lessons: Lessons) -> SimilarityWeighted:
         """The router that remembers these battles; raises BadInput where there are none."""

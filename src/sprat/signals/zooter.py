@@ -6,6 +6,7 @@ itself plus (1 - beta) times its group's mean, which takes noise out of rewards.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -31,19 +32,19 @@ class Zooter(Embedded):
     use = "zooter"
     learnt: ClassVar[str] = "weights"
 
-    def _chances(self, row: Rows) -> Floats:
+    def _chances(self, rows: Rows) -> Floats:
         assert self.weights is not None
         assert self.bias is not None
-        return softmax((row @ self.weights + self.bias).astype(np.float64))
+        return softmax((rows @ self.weights + self.bias).astype(np.float64))
 
     async def predict(self, request: Request) -> Floats:
         """The predicted distribution (m,) over models."""
-        return self._chances(await self.row(request))
+        return self._chances(await self.read((request,)))[0]
 
-    async def judge(self, row: Rows, request: Request) -> float:
-        """P(first) / (P(first) + P(last))."""
-        chances = self._chances(row)
-        return float(chances[0] / (chances[0] + chances[-1]))
+    async def judge(self, rows: Rows, requests: Sequence[Request]) -> Floats:
+        """P(first) / (P(first) + P(last)), (n,)."""
+        chances = self._chances(rows)
+        return chances[:, 0] / (chances[:, 0] + chances[:, -1])
 
     def fit(self, lessons: Lessons) -> Zooter:
         """The router fitted to rows on which every model was scored; raises BadInput where there are none."""
