@@ -51,13 +51,14 @@ def replay(
     print(found["model"])
     print(f"answered from the recording: {found['answered']} of {found['rows']} rows")
     for name, count in found["missing"].items():
-        print(
-            f"  {count} rows need a live call of '{name}' (cost of one: {found['missing_cost'].get(name) or 'unknown'})"
-        )
+        each = found["missing_cost"].get(name)
+        price = "at an unknown price" if each is None else f"about ${count * each:.4g} in all by its recorded calls"
+        print(f"  {count} rows need at least one live call, of '{name}' first: {price}; see sprat collect")
+    where = f" on the {found['answered']} rows answered" if found["missing"] else ""
     for label in ("quality", "cost per 1,000 ($)"):
         if found[label]:
             value, low, high = found[label]
-            print(f"{label}: {value:.4g} [{low:.4g}, {high:.4g}]")
+            print(f"{label}{where}: {value:.4g} [{low:.4g}, {high:.4g}]")
         else:
             print(f"{label}: unknown")
     print(f"p50 {duration(found['p50'])}, p95 {duration(found['p95'])}")

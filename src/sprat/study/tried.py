@@ -209,9 +209,12 @@ def progress(tell: Tell, candidates: Sequence[Candidate]) -> Callable[[int], Non
 
 
 def _over(mine: Floats, length: Floats, small: Floats, large: Floats, units: Ints, seed: int) -> float:
-    """The lower end of the paired interval of APGR(mine) - APGR(length)."""
+    """The lower end of the paired interval of APGR(mine) - APGR(length); -inf where the rows are too few for one."""
 
     def difference(a: Any, b: Any, s: Any, r: Any) -> float:
         return apgr(a, s, r) - apgr(b, s, r)
 
-    return bootstrap(difference, mine, length, small, large, units=units.tolist(), times=200, seed=seed).low
+    try:
+        return bootstrap(difference, mine, length, small, large, units=units.tolist(), times=200, seed=seed).low
+    except BadInput:  # so few rows that on many resamples the models don't differ: nothing is shown
+        return -np.inf
