@@ -21,7 +21,7 @@ import numpy as np
 import tomli_w
 
 from .config_values import Reader, Writer, build, plain
-from .core import Endpoint
+from .core import Endpoint, Model
 from .errors import BadInput, nearest
 from .registry import find
 
@@ -177,3 +177,21 @@ def _line(lines: list[str], name: str) -> int:
         if re.match(r"\s*url\s*=", lines[i]):
             return i + 1
     return start + 1
+
+
+def model_of(name: str, key_env: str | None = None) -> Model:
+    """The model that a command line names: PATH.toml, tiny:NAME, or URL#model; BadInput for anything else."""
+    if name.startswith("tiny:"):
+        from .endpoints import tiny
+
+        return tiny(name.removeprefix("tiny:"))
+    if name.startswith(("http://", "https://")):
+        from .endpoints import openai
+
+        url, mark, model = name.partition("#")
+        if not mark or not model:
+            raise BadInput(f"{name} names no model.", hint="Write URL#model, such as http://localhost:8000/v1#qwen.")
+        return openai(model, url, model, key_env=key_env)
+    if name.endswith(".toml"):
+        return load(name)
+    raise BadInput(f"'{name}' names no model.", hint="Give PATH.toml, tiny:mackerel, or URL#model.")

@@ -23,7 +23,8 @@ class Price:
     """Dollars per million tokens read and written, and per call.
 
     `cached` is for tokens read from the server's cache (as `input` where not given), `cache_write` for tokens written
-    to it (their cost is unknown where not given). `date` says when the price was looked up.
+    to it (their cost is unknown where not given). `watts` is the power drawn while the model works, for the energy
+    column. `date` says when the price was looked up.
     """
 
     input: float
@@ -31,12 +32,13 @@ class Price:
     cached: float | None = None
     cache_write: float | None = None
     per_call: float = 0.0
+    watts: float | None = None
     date: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("input", "output", "cached", "cache_write", "per_call"):
+        for name in ("input", "output", "cached", "cache_write", "per_call", "watts"):
             value: Any = getattr(self, name)
-            if value is None and name.startswith("cache"):
+            if value is None and name not in ("input", "output", "per_call"):
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
                 raise BadInput(

@@ -181,7 +181,7 @@ def _ways(rows: Rows, certified: str | None, at: float, priced: bool) -> list[Wa
         }
         way = Way(name, kind, f"{kind}('{SMALL}', '{LARGE}')", (at,) if routed else (), status, quality, kept, saving,
                   paid if priced else None, around(large), slow, 2.6 * slow,
-                  2.1 * slow if status == "certified" else None, False, robust if routed else {})  # fmt: skip
+                  2.1 * slow if status == "certified" else None, None, False, robust if routed else {})  # fmt: skip
         found.append((way, paid.value))
 
     n = len(rows.small)
@@ -246,9 +246,9 @@ def _metrics(priced: bool) -> list[Metrics]:
     paid = near(0.21) if priced else None
     return [
         Metrics("cascade on agreement by kind", near(0.78), near(0.21), near(0.12), near(0.25), near(0.44), paid,
-                near(0.88) if priced else None, 132.0 if priced else None, 0.61 if priced else None),
+                near(0.88) if priced else None, near(132.0) if priced else None, near(0.61) if priced else None),
         Metrics("route by mean of routers", near(0.61), near(0.04), near(0.36), near(0.66), near(0.88), paid,
-                near(0.8) if priced else None, 21.0 if priced else None, None),
+                near(0.8) if priced else None, near(21.0) if priced else None, None),
         Metrics("route by prompt length", near(0.57), None, near(0.41), near(0.71), near(0.93), paid, None, None, None),
     ]  # fmt: skip
 

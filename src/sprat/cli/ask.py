@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cyclopts import Parameter
 
-from ..errors import BadInput
-
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
@@ -50,6 +48,8 @@ def ask(
     as_json
         Print the reply, its tree, tokens and costs as JSON.
     """
+    from ..config import model_of
+
     asked = model_of(model, key_env)
     text = sys.stdin.read() if prompt == "-" else prompt
     given = {"max_tokens": max_tokens, "temperature": temperature}
@@ -63,26 +63,6 @@ def ask(
         print(reply.text if reply.text is not None else json.dumps(list(reply.tool_calls)))
     print(reply.tree(), file=sys.stderr)
     return 0
-
-
-def model_of(name: str, key_env: str | None = None) -> Model:
-    """The model that a command line names: PATH.toml, tiny:NAME, or URL#model; BadInput for anything else."""
-    if name.startswith("tiny:"):
-        from ..endpoints import tiny
-
-        return tiny(name.removeprefix("tiny:"))
-    if name.startswith(("http://", "https://")):
-        from ..endpoints import openai
-
-        url, mark, model = name.partition("#")
-        if not mark or not model:
-            raise BadInput(f"{name} names no model.", hint="Write URL#model, such as http://localhost:8000/v1#qwen.")
-        return openai(model, url, model, key_env=key_env)
-    if name.endswith(".toml"):
-        from ..config import load
-
-        return load(name)
-    raise BadInput(f"'{name}' names no model.", hint="Give PATH.toml, tiny:mackerel, or URL#model.")
 
 
 async def _streamed(model: Model, text: str, options: dict[str, Any]) -> Reply:

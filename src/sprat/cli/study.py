@@ -25,6 +25,7 @@ def study(
     max_p95: str | None = None,
     prices: Path | None = None,
     grade: str | None = None,
+    encoder: str = "static",
     bounds: str | None = None,
     columns: str | None = None,
     skip_bad: bool = False,
@@ -61,7 +62,10 @@ def study(
     prices
         A TOML table of dollars per million tokens, with its date.
     grade
-        How replies are scored: recorded, exact, choice, number, f1, regex:PATTERN, agreement, or module:function.
+        How replies are scored: recorded, exact, choice, number, f1, regex:PATTERN, agreement,
+        judge:MODEL (as in sprat ask --model), or module:function.
+    encoder
+        What turns prompts into vectors: static (embedded), tfidf, or a sentence-transformers model.
     bounds
         The scores' scale where it is not 0 to 1, such as 1,10.
     columns
@@ -118,6 +122,7 @@ def study(
             max_p95=_seconds(max_p95),
             prices=prices,
             grade=grade,
+            encoder=encoder,
             bounds=_bounds(bounds),
             columns=_columns(columns),
             skip_bad=skip_bad,

@@ -17,6 +17,7 @@ from .certify import Promise
 from .result import Result
 from .run import silent
 from .run import study as run_study
+from .score import complete
 from .tried import Asked, Tell
 
 
@@ -70,7 +71,8 @@ def study(
     """Find the cheapest way of working that keeps the quality asked for, from recorded calls.
 
     `data` is a Dataset, a file, or a public set's name; `keep` is a ratio (.98; the default), `within` a loss in
-    points of 100; `max_p95` is in seconds; `prices` a price table or its path. Raises BadInput for unusable data.
+    points of 100; `max_p95` is in seconds; `prices` a price table or its path; `encoder` one of sprat.encoders, or as
+    in --encoder. Raises BadInput for unusable data.
     """
     promise = _promise(keep, within)
     if not 0.5 <= confidence < 1:
@@ -88,12 +90,28 @@ def study(
         "command": command,
         "prices": {m: {"input": p.input, "output": p.output} for m, p in known.items()},
         "prices_date": table.date or None,
+        "watts": {m: p.watts for m, p in known.items() if p.watts is not None},
         "earlier": ledger.earlier(read),
     }
+    if isinstance(encoder, str):
+        encoder = named_encoder(encoder, complete(rows.of_models(asked.models), asked.models)[0])
     with _one_thread():
         done = run_study(rows, asked, encoder=encoder, parts=endpoints(rows, asked, known), context=context, tell=tell)
     ledger.remember(read, done.result.date, command)
     return Study(done.result, done.model, done.certificate)
+
+
+def named_encoder(name: str, rows: Dataset) -> Any:
+    """static (embedded), tfidf (learnt from the fit rows' prompts), or a sentence-transformers model."""
+    from .. import encoders
+    from .split import cut
+
+    if name == "static":
+        return encoders.StaticEncoder()
+    if name == "tfidf":
+        fit = cut(rows).fit
+        return encoders.fit(encoders.TfidfEncoder(), [rows.examples[int(i)].request.text for i in fit])
+    return encoders.SentenceEncoder(name)
 
 
 def _one_thread() -> Any:
@@ -150,6 +168,11 @@ def graded(rows: Dataset, by: str | None, large: str) -> Dataset:
     from ..measure.grade import choose
     from ..measure.grade import grade as give
 
+    if by is not None and by.startswith("judge:"):
+        from ..config import model_of
+        from ..measure.judge import Judge
+
+        return give(rows, Judge(model_of(by.removeprefix("judge:"))))
     if by is not None:
         return give(rows, f"agreement:{large}" if by == "agreement" else by)
     fits = choose(rows, large)

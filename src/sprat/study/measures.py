@@ -12,7 +12,7 @@ from .evidence import Evidence
 from .interval import draws, of_each
 from .metrics import aiq, apgr, cost_save, cpt, dollar_cpt, frontier, ibc_lift
 from .result import Bin, Interval, Metrics, Trace
-from .score import Ints, Outcome
+from .score import Facts, Ints, Outcome
 from .tried import Setting
 from .ways import representative
 
@@ -41,31 +41,24 @@ def _measured(found: Evidence, i: int, base: Floats, resamples: list[Ints]) -> M
     candidate, facts, trust = found.tried.candidates[i], found.shown, found.held.shown[i]
     keep, small, large = trust.values[:, 0], facts.scores[:, 0], facts.reference
     settings = _settings(found, i)
-    outcome = found.on_shown(settings)
+    outcome, at = found.on_shown(settings), found.on_shown([representative(found, i)])
     dollars = found.tried.dollars and bool(np.isfinite(trust.cost).all())
 
     def all_of(rows: Any) -> Any:
         k, s, b = keep[rows], small[rows], large[rows]
         if b.mean() - s.mean() <= 1e-9:
-            return [np.nan] * 7
+            return [np.nan] * 9
         mine = apgr(k, s, b)
-        paid, average = np.nan, np.nan
+        paid = average = lift = saved = np.nan
         if dollars:
             paid = dollar_cpt(k, s, b, 0.5, small_cost=facts.costs[rows, 0], large_cost=facts.costs[rows, -1],
                               always=trust.cost[rows, 0], cascade=candidate.kind == "cascade")  # fmt: skip
             average = _aiq(outcome, facts.costs, facts.scores, rows)
+            lift, saved = _lift(at, facts, rows), _saved(outcome, facts, rows)
         crossings = [cpt(k, s, b, level) for level in (0.5, 0.8, 0.95)]
-        return [mine, mine - apgr(base[rows], s, b), *crossings, paid, average]
+        return [mine, mine - apgr(base[rows], s, b), *crossings, paid, average, lift, saved]
 
     intervals = of_each(all_of, slice(None), resamples)
-    at = found.on_shown([representative(found, i)])
-    quality, cost = float(at.score.mean()), float(at.cost.mean())
-    ends = [(float(facts.scores[:, j].mean()), float(facts.costs[:, j].mean())) for j in (0, -1)]
-    lift = saved = None
-    if dollars:
-        if cost > ends[0][1] and ends[1][1] > ends[0][1]:
-            lift = ibc_lift(quality, cost, ends[0], ends[1])
-        saved = cost_save(outcome.score.mean(axis=0), outcome.cost.mean(axis=0), ends[1])
     return Metrics(
         name=candidate.name,
         apgr=intervals[0],
@@ -73,11 +66,31 @@ def _measured(found: Evidence, i: int, base: Floats, resamples: list[Ints]) -> M
         cpt50=intervals[2],
         cpt80=intervals[3],
         cpt95=intervals[4],
-        dollar_cpt50=intervals[5] if dollars else None,
-        aiq=intervals[6] if dollars else None,
-        ibc_lift=lift,
-        cost_save=saved,
+        dollar_cpt50=_known(intervals[5]),
+        aiq=_known(intervals[6]),
+        ibc_lift=_known(intervals[7]),
+        cost_save=_known(intervals[8]),
     )
+
+
+def _known(interval: Interval) -> Interval | None:
+    return interval if np.isfinite(interval.value) else None
+
+
+def _lift(at: Outcome, facts: Facts, rows: Any) -> float:
+    """AutoMix's lift of the setting shown, in per cent; NaN where it costs no more than the small model."""
+    quality, cost = float(at.score[rows].mean()), float(at.cost[rows].mean())
+    small, large = ((float(facts.scores[rows, j].mean()), float(facts.costs[rows, j].mean())) for j in (0, -1))
+    if not cost > small[1] or not large[1] > small[1]:
+        return float("nan")
+    return ibc_lift(quality, cost, small, large)
+
+
+def _saved(outcome: Outcome, facts: Facts, rows: Any) -> float:
+    """The largest cut of the reference's cost at no less than its quality; NaN where no setting reaches that."""
+    best = float(facts.scores[rows, -1].mean()), float(facts.costs[rows, -1].mean())
+    found = cost_save(outcome.score[rows].mean(axis=0), outcome.cost[rows].mean(axis=0), best)
+    return float("nan") if found is None else found
 
 
 def _aiq(outcome: Outcome, costs: Floats, scores: Floats, rows: Any) -> float:

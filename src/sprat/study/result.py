@@ -24,7 +24,8 @@ class Way:
 
     `cost` is dollars per 1,000 requests, `saving` a fraction of what the reference costs (of its calls, where prices
     are unknown), `kept` the ratio of qualities, `large` the share of rows that ask the reference; p50 and p95 are
-    seconds. `status` is certified, listed, tried, baseline, or says why it was refused.
+    seconds; `energy` is watt-hours per 1,000 requests, estimated as watts times seconds. `status` is certified,
+    listed, tried, baseline, or says why it was refused.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Way:
     p50: float | None
     p95: float | None
     p95_at_once: float | None
+    energy: Interval | None
     on_front: bool
     robust: dict[str, Interval]
 
@@ -56,8 +58,8 @@ class Metrics:
     cpt95: Interval
     dollar_cpt50: Interval | None
     aiq: Interval | None
-    ibc_lift: float | None
-    cost_save: float | None
+    ibc_lift: Interval | None
+    cost_save: Interval | None
 
 
 @dataclass(frozen=True)

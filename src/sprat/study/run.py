@@ -15,7 +15,9 @@ import numpy as np
 
 from ..core import Model
 from ..data import Call, Dataset
+from ..encoders.cache import cached
 from ..encoders.static import StaticEncoder
+from ..encoders.tfidf import TfidfEncoder
 from ..errors import BadInput
 from ..replay import Recorded, Recording, required
 from ..shape import exchanged
@@ -64,9 +66,10 @@ def study(
     around = dict(context or {})
     data, dropped = _checked(data, asked)
     rows = cut(data)
-    facts = Facts.of(data, asked.models, rows.fit)
+    facts = Facts.of(data, asked.models, rows.fit, around.get("watts"))
     real = encoder or StaticEncoder()
-    memo: Any = Remembered(real)
+    # An encoder that is slow is worth keeping between studies.
+    memo: Any = Remembered(real if isinstance(real, (StaticEncoder, TfidfEncoder)) else cached(real))
     whole = Recording(data)
     warm(data, asked, memo, whole)
     candidates = propose(data, asked.small, asked.large, asked.peers, memo)

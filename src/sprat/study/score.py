@@ -5,13 +5,14 @@ Fitted signals are scored on rows they were not fitted on: out of fold on the fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core import Reply
 from ..data import Dataset, Floats, Lessons
 from ..drivers import batch, drive_costed
 from ..replay import Recorded, Recording
@@ -40,18 +41,22 @@ class Trusted:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Settings on some rows: score, cost (dollars), seconds, and whether the large model answered, (n, settings)."""
+    """Settings on some rows: score, dollars, seconds, joules, and whether the large model answered, (n, settings)."""
 
     score: Floats
     cost: Floats
     seconds: Floats
+    joules: Floats
     large: NDArray[np.bool_]
 
     @classmethod
     def joined(cls, parts: Sequence[Outcome]) -> Outcome:
         """The settings of several outcomes on the same rows, side by side."""
         return cls(
-            *(np.concatenate([getattr(p, f) for p in parts], axis=1) for f in ("score", "cost", "seconds", "large"))
+            *(
+                np.concatenate([getattr(p, f) for p in parts], axis=1)
+                for f in ("score", "cost", "seconds", "joules", "large")
+            )
         )
 
 
@@ -59,7 +64,8 @@ class Outcome:
 class Facts:
     """What is recorded of each model, cheap to dear and the reference last: scores, dollars, seconds (n, models).
 
-    `prices` (models,) are the mean dollars per call on the fit rows; `units` (n,) tie rows that are not independent.
+    `prices` (models,) are the mean dollars per call on the fit rows, `watts` (models,) what each draws at work;
+    `units` (n,) tie rows that are not independent.
     """
 
     models: tuple[str, ...]
@@ -68,11 +74,14 @@ class Facts:
     seconds: Floats
     prices: Floats
     units: Ints
+    watts: Floats
 
     @classmethod
-    def of(cls, data: Dataset, models: tuple[str, ...], fit: Ints) -> Facts:
-        costs = data.costs(models)
-        return cls(models, data.scores(models), costs, data.seconds(models), costs[fit].mean(axis=0), data.units)
+    def of(cls, data: Dataset, models: tuple[str, ...], fit: Ints, watts: Mapping[str, float] | None = None) -> Facts:
+        """The facts of a dataset; `watts` by model, where known."""
+        costs, drawn = data.costs(models), np.array([(watts or {}).get(m, np.nan) for m in models])
+        means = costs[fit].mean(axis=0)
+        return cls(models, data.scores(models), costs, data.seconds(models), means, data.units, drawn)
 
     def take(self, rows: Ints) -> Facts:
         """The facts of these rows; the prices stay."""
@@ -120,18 +129,36 @@ def trusted(candidate: Candidate, signals: Sequence[Any], whole: Recording, rows
         return Trusted((table[:, :, 0] - low) / (high - low), table[:, :, 1], table[:, :, 2])
     if candidate.kind == "assign":
         found = drive_costed([signals[0].predict(r) for r in requests], swap)
-        return _columns([found], np.array([v for v, _ in found], dtype=np.float64).reshape(n, -1))
-    levels: list[list[Any]] = []
+        return _columns([_stacked(found)])
+    levels: list[Trusted] = []
     for level, signal in enumerate(signals):
         replies = data.replies(candidate.models[level]) if signal.reads_reply else [None] * n
-        levels.append(drive_costed([signal.trust(r, reply) for r, reply in zip(requests, replies, strict=True)], swap))
-    return _columns(levels, np.array([[v for v, _ in level] for level in levels], dtype=np.float64).reshape(-1, n).T)
+        if hasattr(signal, "trusts"):
+            ((values, node),) = drive_costed([signal.trusts(requests, replies)], swap)
+            levels.append(_shared(values, node))
+        else:
+            asked = zip(requests, replies, strict=True)
+            levels.append(_stacked(drive_costed([signal.trust(q, r) for q, r in asked], swap)))
+    return _columns(levels)
 
 
-def _columns(levels: list[list[Any]], values: Floats) -> Trusted:
-    cost = [[np.nan if node.cost is None else node.cost for _, node in level] for level in levels]
-    seconds = [[np.nan if node.seconds is None else node.seconds for _, node in level] for level in levels]
-    return Trusted(values, np.array(cost, dtype=np.float64).T, np.array(seconds, dtype=np.float64).T)
+def _stacked(found: Sequence[tuple[Any, Reply]]) -> Trusted:
+    """One signal, row by row: each row has its own value (or values), dollars and seconds."""
+    values = np.array([v for v, _ in found], dtype=np.float64).reshape(len(found), -1)
+    spent = [[np.nan if s is None else s for s in (node.cost, node.seconds)] for _, node in found]
+    table = np.array(spent, dtype=np.float64).reshape(-1, 2)
+    return Trusted(values, table[:, :1], table[:, 1:])
+
+
+def _shared(values: Floats, node: Reply) -> Trusted:
+    """One signal, all rows in one go: each row is charged its part of the dollars and seconds."""
+    n = len(values)
+    cost, seconds = (np.full((n, 1), np.nan if s is None else s / max(1, n)) for s in (node.cost, node.seconds))
+    return Trusted(np.asarray(values, dtype=np.float64)[:, None], cost, seconds)
+
+
+def _columns(levels: Sequence[Trusted]) -> Trusted:
+    return Trusted(*(np.concatenate([getattr(t, f) for t in levels], axis=1) for f in ("values", "cost", "seconds")))
 
 
 def out_of_fold(candidate: Candidate, whole: Recording, rows: Ints, parts: Sequence[Ints]) -> Trusted:
@@ -180,34 +207,43 @@ def thresholds(candidate: Candidate, trust: Trusted, prices: Floats, grid: int =
 
 
 def outcome(candidate: Candidate, trust: Trusted, settings: Sequence[tuple[float, ...]], facts: Facts) -> Outcome:
-    """What each setting of the candidate would have scored, cost and taken on these rows."""
+    """What each setting of the candidate would have scored, cost and taken on these rows.
+
+    The joules of what signals ask are not known, so a setting whose signal asks models has none.
+    """
     scores, costs, seconds, prices = facts.columns(candidate.models)
     n, m = scores.shape
     if candidate.kind == "fixed":
-        return Outcome(trust.values[:, :1], trust.cost, trust.seconds, np.zeros((n, 1), dtype=bool))
+        unknown = np.full((n, 1), np.nan)
+        return Outcome(trust.values[:, :1], trust.cost, trust.seconds, unknown, np.zeros((n, 1), dtype=bool))
+    joules = seconds * facts.watts[[facts.models.index(name) for name in candidate.models]]
     if candidate.kind == "alone":
         last = candidate.models[0] == facts.models[-1]
-        return Outcome(scores, costs, seconds, np.full((n, 1), last))
+        return Outcome(scores, costs, seconds, joules, np.full((n, 1), last))
+    if (trust.cost != 0).any():
+        joules = np.full_like(joules, np.nan)
     picks: list[Ints] = []
-    paid: list[Floats] = []
-    took: list[Floats] = []
-    at = np.arange(n)
+    sums: list[list[Floats]] = []
     for setting in settings:
         if candidate.kind == "assign":
             picked = np.argmax(trust.values - setting[0] * prices, axis=1).astype(np.int64)
         else:
             picked = _first_passing(trust.values, setting)
         picks.append(picked)
+        asked = np.arange(m)[None, :] == picked[:, None]
+        judged = np.ones_like(trust.cost, dtype=bool)
         if candidate.kind == "cascade":
             asked = np.arange(m)[None, :] <= picked[:, None]
             judged = asked[:, :-1]
-            paid.append(np.where(asked, costs, 0).sum(axis=1) + np.where(judged, trust.cost, 0).sum(axis=1))
-            took.append(np.where(asked, seconds, 0).sum(axis=1) + np.where(judged, trust.seconds, 0).sum(axis=1))
-        else:
-            paid.append(costs[at, picked] + trust.cost[:, 0])
-            took.append(seconds[at, picked] + trust.seconds[:, 0])
+        if candidate.kind != "assign":
+            # A threshold of 0 is passed without asking the signal.
+            judged = judged & (np.asarray(setting) > 0)
+        paid = np.where(asked, costs, 0).sum(axis=1) + np.where(judged, trust.cost, 0).sum(axis=1)
+        took = np.where(asked, seconds, 0).sum(axis=1) + np.where(judged, trust.seconds, 0).sum(axis=1)
+        sums.append([paid, took, np.where(asked, joules, 0).sum(axis=1)])
     picked = np.stack(picks, axis=1)
-    return Outcome(scores[at[:, None], picked], np.stack(paid, axis=1), np.stack(took, axis=1), picked == m - 1)
+    paid, took, used = (np.stack([one[i] for one in sums], axis=1) for i in range(3))
+    return Outcome(scores[np.arange(n)[:, None], picked], paid, took, used, picked == m - 1)
 
 
 def _first_passing(values: Floats, setting: tuple[float, ...]) -> Ints:

@@ -114,6 +114,7 @@ def _oracle(found: Evidence) -> Outcome:
         facts.scores[at, pick][:, None],
         facts.costs[at, pick][:, None],
         facts.seconds[at, pick][:, None],
+        (facts.seconds * facts.watts)[at, pick][:, None],
         ~stay[:, None],
     )
 
@@ -121,20 +122,22 @@ def _oracle(found: Evidence) -> Outcome:
 def _intervals(found: Evidence, table: Outcome, j: int, resamples: list[Any]) -> dict[str, Any]:
     facts, dollars = found.shown, found.tried.dollars
     score, cost, large = table.score[:, j], table.cost[:, j], table.large[:, j].astype(np.float64)
-    reference, paid = facts.reference, facts.costs[:, -1]
+    reference, paid, joules = facts.reference, facts.costs[:, -1], table.joules[:, j]
 
     def all_of(rows: Any) -> Any:
         quality, best = score[rows].mean(), reference[rows].mean()
         saving = 1 - cost[rows].mean() / paid[rows].mean() if dollars else 1 - large[rows].mean()
-        return [quality, quality / best if best > 0 else np.nan, saving, 1000 * cost[rows].mean(), large[rows].mean()]
+        kept = quality / best if best > 0 else np.nan
+        return [quality, kept, saving, 1000 * cost[rows].mean(), large[rows].mean(), joules[rows].mean() / 3.6]
 
-    quality, kept, saving, per_thousand, share = of_each(all_of, slice(None), resamples)
+    quality, kept, saving, per_thousand, share, energy = of_each(all_of, slice(None), resamples)
     return {
         "quality": quality,
         "kept": kept,
         "saving": _known(saving),
         "cost": _known(per_thousand),
         "large": share,
+        "energy": _known(energy),
     }
 
 

@@ -14,7 +14,6 @@ from .numbers import (
     decimals,
     known,
     level,
-    minus,
     percent,
     plus_minus,
     rough,
@@ -55,12 +54,14 @@ def ways_table(result: Result) -> Html:
     robust = [k for k in ROBUST if any(k in w.robust for w in result.ways)]
     names = ["way of working", "status", "#quality, %", "#kept, %", "#saves, %"]
     names += [f"#{cost.head}"] if cost.priced else []
-    names += ["#asks large, %", "#p50", "#p95", *(f"#{ROBUST[k]} change, %" for k in robust)]
-    rows: list[Content] = [_way_row(way, cost, robust) for way in result.ways]
+    power = any(w.energy for w in result.ways)
+    names += ["#asks large, %", "#p50", "#p95", *(["#Wh / 1k"] if power else [])]
+    names += [f"#{ROBUST[k]} change, %" for k in robust]
+    rows: list[Content] = [_way_row(way, cost, robust, power) for way in result.ways]
     return boxed("Every way of working tried", head(*names), rows, sortable=True)
 
 
-def _way_row(way: Way, cost: Cost, robust: list[str]) -> Html:
+def _way_row(way: Way, cost: Cost, robust: list[str], power: bool) -> Html:
     cells: list[Content] = [
         tag("th", way.name, scope="row"),
         tag("td", _status(way), class_="status"),
@@ -72,6 +73,7 @@ def _way_row(way: Way, cost: Cost, robust: list[str]) -> Html:
         own = cost.of(way)
         cells.append(cell(cost.text(way), own.value if own else None, between(own, 1, 4)))
     cells += [figure_cell(way.large, digits=0), cell(seconds(way.p50), way.p50), cell(seconds(way.p95), way.p95)]
+    cells += [figure_cell(way.energy, 1, 3)] if power else []
     cells += [figure_cell(way.robust.get(k), digits=0) for k in robust]
     kind = kind_of(way)
     return tag("tr", cells, class_=kind if kind in ("certified", "dominated", "baseline") else None)
@@ -179,8 +181,7 @@ def _metrics_row(m: Metrics, money: bool) -> Html:
     cells += [figure_cell(x, digits=0) for x in (m.cpt50, m.cpt80, m.cpt95)]
     if money:
         cells += [figure_cell(m.dollar_cpt50, digits=0), figure_cell(m.aiq)]
-        cells.append(cell(DASH if m.ibc_lift is None else minus(m.ibc_lift, 0), m.ibc_lift))
-        cells.append(cell(percent(m.cost_save).removesuffix(" %"), m.cost_save))
+        cells += [figure_cell(m.ibc_lift, 1, 0), figure_cell(m.cost_save, digits=0)]
     return tag("tr", tag("th", m.name, scope="row"), cells)
 
 
