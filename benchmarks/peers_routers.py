@@ -240,11 +240,11 @@ def main() -> None:
         "", f"sw_ranking and similarity_weighted differ by at most {same:.1e} in P(small wins); slow "
         f"peers are asked fewer queries ({ASKED}; else all), on which both are measured. Peers serve "
         f"one query at a time; ours is shown in bulk (trusts(), one call), stepped (a coroutine per query, together) "
-        f"and alone (a query at a time, as the peers). 'Times faster' is ours in bulk against theirs one at a time, the "
-        "only way that they serve; asked a query at a time, our matrix factorization takes about as long as theirs. "
+        f"and alone (a query at a time, as the peers). 'Times faster' is ours in bulk against theirs one at a time, "
+        "the only way that they serve; asked a query at a time, our matrix factorization takes about as long. "
         f"Processor time, one thread; rows already encoded. {about}.",
-        "The defaults of ours were settled with splits 0 to 2 in view, those of the peers are as shipped: tuned, the peers "
-        "could do better. LLMRouter's training loop for mf is written again here after its trainer.", "",
+        "The defaults of ours were settled with splits 0 to 2 in view, those of the peers are as shipped: tuned, the "
+        "peers could do better. LLMRouter's training loop for mf is written again here after its trainer.", "",
     ]  # fmt: skip
     (ROOT / "peers_routers.md").write_text("\n".join(lines), encoding="utf-8")
     (ROOT / "peers_routers.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
