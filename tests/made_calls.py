@@ -10,8 +10,10 @@ from typing import Any
 
 Row = dict[str, Any]
 
-PRICES = {"small": 0.0001, "peer": 0.0003, "large": 0.004}
-RIGHT = {"small": (0.97, 0.35), "peer": (0.97, 0.55), "large": (0.98, 0.93)}
+PRICES = {"small": 0.0001, "peer": 0.0003, "third": 0.0002, "large": 0.004}
+SECONDS = {"small": 0.2, "peer": 0.3, "third": 0.25, "large": 1.5}
+# How often an easy and a hard prompt are answered rightly.
+RIGHT = {"small": (0.97, 0.35), "peer": (0.97, 0.55), "third": (0.96, 0.45), "large": (0.98, 0.93)}
 WORDS = ["river", "stone", "lamp", "orchid", "violet", "copper", "meadow", "falcon", "ember", "cedar", "harbor"]
 
 
@@ -35,7 +37,7 @@ def rows(n: int, models: Iterable[str] = ("small", "large"), seed: int = 0, **fi
                 "target": target,
                 "score": float(right),
                 "cost": PRICES[model] * chance.uniform(0.8, 1.2),
-                "seconds": {"small": 0.2, "peer": 0.3, "large": 1.5}[model] * chance.uniform(0.8, 1.2),
+                "seconds": SECONDS[model] * chance.uniform(0.8, 1.2),
             }
             made.append({k: v for k, v in {**row, **fixed}.items() if v is not None})
     return made
