@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,37 +20,17 @@ from typing import Any
 import pytest
 
 from made_calls import Row, rows, write
-from mock_server import MockServer
-from sprat.cli import COMMANDS, main
+from quick_study import PAIR, QUICK, quicken
+from sprat.cli import main
 from sprat.config import load
-from sprat.study import promises, run
-from sprat.study.report import save
+from sprat.study import run
 
-QUICK = ("alone", "by chance", "by prompt length", "ridge on the gain", "answer's features")
-PAIR = ["--small", "small", "--large", "large"]
 Study = Callable[..., dict[str, Any]]
-
-
-class Blank:
-    """Stands for a chart."""
-
-    svg = inline = "<svg></svg>"
-    png = b""
-    words = ""
 
 
 @pytest.fixture(autouse=True)
 def light(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quicken(monkeypatch, tmp_path)
-
-
-def quicken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    every = run.propose
-    monkeypatch.setattr(run, "propose", lambda *a: [c for c in every(*a) if any(q in c.name for q in QUICK)])
-    monkeypatch.setattr(save, "drawings", lambda _: dict.fromkeys(save.CHARTS, Blank))
-    monkeypatch.setattr(promises, "rows_needed", lambda *_, **__: 250)
-    monkeypatch.setenv("SPRAT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -303,16 +282,25 @@ def test_replies_that_are_tool_calls_are_compared_by_name_and_arguments(studied:
     assert any("cascade on the answer's features" in way["name"] for way in found["ways"])
 
 
-def test_threads_of_several_turns_are_one_unit_each(studied: Study):
-    def turn(row: Row) -> Row:
-        before = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "yes?"}]
-        plain = {k: v for k, v in row.items() if k != "prompt"}
-        asked = [*before, {"role": "user", "content": row["prompt"]}]
-        return {**plain, "thread": f"t{int(row['id']) // 2}", "messages": asked}
+def later(row: Row) -> Row:
+    """The row as the second turn of a conversation."""
+    before = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "yes?"}]
+    plain = {k: v for k, v in row.items() if k != "prompt"}
+    return {**plain, "messages": [*before, {"role": "user", "content": row["prompt"]}]}
 
-    found = studied([turn(r) for r in rows(120)])
+
+def test_rows_of_one_thread_are_one_unit(studied: Study):
+    found = studied([{**r, "thread": f"t{int(r['id']) // 2}"} for r in rows(120)])
     assert (found["rows"], found["units"]) == (120, 60)
     assert found["certificate"]["units"] < found["certificate"]["rows"]
+
+
+def test_later_turns_are_left_out_and_counted(tmp_path: Path, refused: Callable[..., str], studied: Study):
+    found = studied([later(r) if int(r["id"]) % 4 == 0 else r for r in rows(100)])
+    assert found["rows"] == 75
+    assert any("25 later turns of conversations left out" in note for note in found["notes"])
+    every = write(tmp_path / "later.jsonl", map(later, rows(40)))
+    assert "Every row is a later turn of a conversation" in refused(*study(every))
 
 
 def test_an_id_that_stands_for_two_prompts_is_named_by_its_line(tmp_path: Path, refused: Callable[..., str]):
@@ -360,86 +348,3 @@ sys.exit(main({["study", "calls.jsonl", *PAIR]!r}))
     assert (process.returncode, err.decode()) == (130, "sprat: interrupted\n")
     assert [(p.name, p.read_text()) for p in (tmp_path / "study").iterdir()] == [("serve.toml", "old")]
     assert sorted(p.name for p in tmp_path.iterdir() if p.name != "cache") == ["begun", "calls.jsonl", "study"]
-
-
-@pytest.fixture(scope="module")
-def certified(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a study with something certified."""
-    place = tmp_path_factory.mktemp("certified")
-    with pytest.MonkeyPatch.context() as patch:
-        quicken(patch, place)
-        calls = write(place / "calls.jsonl", rows(200))
-        assert main(["study", str(calls), *PAIR, "--keep", "0.9", "--out", str(place / "study")]) == 0
-    return place / "study"
-
-
-@pytest.fixture
-def folder(certified: Path) -> Path:
-    """A copy of it, as `study`."""
-    shutil.copytree(certified, "study")
-    return Path("study")
-
-
-def test_a_served_model_without_a_url_names_the_line_to_fill_in(folder: Path, refused: Callable[..., str]):
-    lines = (folder / "serve.toml").read_text().splitlines()
-    said = refused("ask", "Name the colour", "--model", folder / "serve.toml")
-    assert "has no url, so it can't be asked. Fill in its url in serve.toml, line " in said
-    assert lines[int(said.rstrip(".\n").rpartition(" ")[2]) - 1] == 'url = ""'
-
-
-def test_a_certificate_that_was_tampered_with(folder: Path, capsys: pytest.CaptureFixture[str]):
-    assert main(["certify", "check", str(folder), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["verified"] is True
-    path = folder / "certificate.json"
-    path.write_text(path.read_text().replace('"level": 0.9,', '"level": 0.95,'))
-    assert main(["certify", "check", str(folder)]) == 1
-    assert "Does not add up: " in capsys.readouterr().out
-    path.write_text("{}")
-    assert main(["certify", "check", str(folder)]) == 2
-
-
-def test_a_replay_of_rows_that_lack_calls_says_what_they_take(folder: Path, capsys: pytest.CaptureFixture[str]):
-    lacking = [r for r in rows(60, seed=5) if r["model"] == "small" or int(r["id"]) % 2]
-    path = write(Path("more.jsonl"), lacking)
-    arguments = ["replay", str(path), "--model", str(folder / "serve.toml")]
-    assert main([*arguments, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["answered"] + found["missing"]["large"] == found["rows"] == 60
-    assert found["missing_cost"]["large"] == pytest.approx(0.004, rel=0.1)
-    assert main(arguments) == 0
-    said = capsys.readouterr().out
-    assert f"{found['missing']['large']} rows need at least one live call, of 'large' first: about $" in said
-
-
-def test_an_earlier_study_s_arrays_go_when_the_new_one_has_none(folder: Path, studied: Study):
-    assert (folder / "serve.npz").exists()
-    assert studied(rows(40))["shown"] is False
-    assert not (folder / "serve.npz").exists()
-    assert repr(load(folder / "serve.toml")) == "openai('large')"
-
-
-def test_what_every_command_prints_as_json_is_json(
-    folder: Path, server: MockServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    prompts = write(tmp_path / "prompts.jsonl", [{"id": "1", "prompt": "x"}])
-    (tmp_path / "models.toml").write_text(f'[models.mock]\nurl = "{server.url}"\nmodel = "mock"\n')
-    write(tmp_path / "calls.jsonl", rows(60))
-    commands = {
-        "study": ["study", "calls.jsonl", *PAIR, "--out", "other"],
-        "replay": ["replay", "calls.jsonl", "--model", str(folder / "serve.toml")],
-        "certify": ["certify", "check", str(folder)],
-        "collect": ["collect", str(prompts), "--models", "models.toml", "--out", "made.jsonl", "--dry-run"],
-        "ask": ["ask", "sort 3 1:", "--model", "tiny:fry"],
-        "doctor": ["doctor", server.url, "--model", "mock"],
-        "methods": ["methods"],
-    }
-    assert commands.keys() == COMMANDS.keys()
-    for name, arguments in commands.items():
-        assert main([*arguments, "--json"]) == 0, name
-        assert json.loads(capsys.readouterr().out), name
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_help_of_every_command_has_an_example(name: str, capsys: pytest.CaptureFixture[str]):
-    assert main([name, *(["check"] if name == "certify" else []), "--help"]) == 0
-    assert f"Example: sprat {name} " in capsys.readouterr().out
