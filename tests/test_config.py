@@ -263,3 +263,11 @@ def test_a_file_without_models_is_said(tmp_path: Path) -> None:
     path.write_text("[model.a]\n")
     with pytest.raises(BadInput, match="names no models"):
         load_models(path)
+
+
+def test_a_dotted_path_to_what_is_no_model_is_not_called(tmp_path: Path) -> None:
+    path = tmp_path / "serve.toml"
+    path.write_text(f'[way]\nuse = "subprocess:run"\nargs = ["touch", "{tmp_path}/owned"]\n')
+    with pytest.raises(BadInput, match="no model"):
+        load(path)
+    assert not (tmp_path / "owned").exists()

@@ -16,7 +16,7 @@ UNITS = st.lists(st.integers(0, 30), min_size=1, max_size=200)
 
 
 def data(units: list[int]) -> Dataset:
-    return Dataset(tuple(Example(str(i), Request.of("x"), unit=str(u)) for i, u in enumerate(units)))
+    return Dataset(tuple(Example(str(i), Request.of(f"x{i}"), unit=str(u)) for i, u in enumerate(units)))
 
 
 def partition(parts: list, n: int) -> bool:

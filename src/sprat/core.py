@@ -71,7 +71,12 @@ class Request:
 
     @property
     def opening(self) -> Request:
-        """The request up to its first user turn: what every turn of a thread has in common."""
+        """The request up to its first user turn: what every turn of a thread has in common.
+
+        A request that stands alone (thread "") is its own opening: its earlier turns are worked examples.
+        """
+        if self.thread == "":
+            return self
         for i, message in enumerate(self.messages):
             if message.get("role") == "user":
                 return self if i == len(self.messages) - 1 else replace(self, messages=self.messages[: i + 1])

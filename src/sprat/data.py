@@ -56,6 +56,7 @@ class Dataset:
     bounds: tuple[float, float] = (0.0, 1.0)
     quality: str = "score"
     notes: tuple[str, ...] = ()
+    part_of: str = ""
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -74,12 +75,21 @@ class Dataset:
 
     @cached_property
     def hash(self) -> str:
-        """A sha256 over ids, requests, targets and recorded calls: what a certificate is about."""
-        digest = hashlib.sha256()
+        """A sha256 over ids, requests, targets and recorded replies: what a certificate is about.
+
+        Neither the order of rows and calls nor the prices are in it, so that they can't be turned to get another seed.
+        A part that says whose part it is (`part_of`) has the whole's.
+        """
+        if self.part_of:
+            return self.part_of
+        rows: list[bytes] = []
         for e in self.examples:
             row = [e.id, e.request.key, e.target, e.unit, e.request.group]
-            row += [[c.model, c.sample, c.reply.text, c.reply.score, c.reply.cost] for c in e.calls]
-            digest.update(json.dumps(row, ensure_ascii=False, default=str).encode())
+            calls = sorted([c.model, c.sample, str(c.options), c.reply.text, c.reply.score] for c in e.calls)
+            rows.append(json.dumps([row, calls], ensure_ascii=False, default=str).encode())
+        digest = hashlib.sha256()
+        for row in sorted(hashlib.sha256(r).digest() for r in rows):
+            digest.update(row)
         return digest.hexdigest()
 
     @property
@@ -89,10 +99,12 @@ class Dataset:
 
     @cached_property
     def units(self) -> NDArray[np.int64]:
-        """The unit of each row (n,): rows that share one are split, resampled and bounded together."""
-        names = [e.unit or e.request.thread or f"row {i}" for i, e in enumerate(self.examples)]
-        _, numbers = np.unique(np.array(names, dtype=object).astype(str), return_inverse=True)
-        return numbers.astype(np.int64)
+        """The unit of each row (n,): rows that share one are split, resampled and bounded together.
+
+        Rows are tied by a given unit, by their thread, and by one opening (messages up to the first user turn), so
+        that the turns of a conversation and repeats of a prompt are never counted as independent.
+        """
+        return tied([_ties(e) for e in self.examples])
 
     def take(self, rows: Iterable[int] | NDArray[Any]) -> Dataset:
         """The dataset of these rows, in this order."""
@@ -131,6 +143,34 @@ class Dataset:
         """Seconds per call (n, m); NaN where unknown."""
         raw = [[_or_nan(r.seconds if r else None) for m in models for r in [e.reply(m)]] for e in self.examples]
         return np.array(raw, dtype=np.float64).reshape(len(self), len(models))
+
+
+def _ties(example: Example) -> list[str]:
+    """What ties a row to others; the empty thread stands alone, so only the very same messages tie it."""
+    request = example.request
+    opening = replace(request, thread=None, options={}, sample=0) if request.thread == "" else request.opening
+    ties = ["opening " + replace(opening, thread=None, options={}, sample=0).key]
+    ties += [f"thread {request.thread}"] if request.thread else []
+    return ties + ([f"unit {example.unit}"] if example.unit else [])
+
+
+def tied(rows: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+    """Numbers (n,) such that rows with a word in common, directly or through others, have the same."""
+    parent = list(range(len(rows)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    first: dict[str, int] = {}
+    for i, words in enumerate(rows):
+        for word in words:
+            a, b = root(first.setdefault(word, i)), root(i)
+            parent[max(a, b)] = min(a, b)
+    _, numbers = np.unique([root(i) for i in range(len(rows))], return_inverse=True)
+    return numbers.astype(np.int64)
 
 
 def _score(reply: Reply | None) -> float:

@@ -6,6 +6,7 @@ group `sprat`; anything else is a dotted path, `mypkg.mod:Thing`. Checked by rou
 
 from __future__ import annotations
 
+from dataclasses import is_dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -13,6 +14,7 @@ from importlib.util import find_spec
 from types import FunctionType, ModuleType
 from typing import Any
 
+from .core import Model, Signal
 from .errors import BadInput, nearest
 
 FOLDERS = ("combine", "signals", "endpoints", "encoders", "retrieve", "decoding")
@@ -64,9 +66,14 @@ def path_of(thing: Any) -> str:
 
 
 def find(word: str, where: str) -> Any:
-    """The class (or factory) that a word or a dotted path means; BadInput names the nearest word."""
+    """The class that a word or a dotted path means; BadInput names the nearest word, or says that it is no model."""
     if ":" in word:
-        return at_path(word, where)
+        thing = at_path(word, where)
+        known_kind = isinstance(thing, type) and (issubclass(thing, (Model, Signal)) or hasattr(thing, "encode"))
+        # A file must not get to call whatever a module happens to hold; making a dataclass only stores its fields.
+        if not known_kind and not (isinstance(thing, type) and is_dataclass(thing)):
+            raise BadInput(f"{where}: '{word}' is no model, signal, encoder or dataclass.", hint="Name such a class.")
+        return thing
     if word not in known():
         raise BadInput(f"{where}: there is no '{word}' to use.", hint=nearest(word, known()))
     return known()[word]

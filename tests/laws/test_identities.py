@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import assume, given
 from test_drivers_agree import outcome, tried
 from trees import REQUESTS, Hunch, models, toys
 
@@ -59,6 +59,7 @@ def test_a_failed_combination_keeps_what_it_paid(model: Any, request: Request) -
 
 @given(models(), REQUESTS)
 def test_affinity_is_a_function_of_the_opening(model: Any, request: Request) -> None:
+    assume(request.thread != "")  # what stands alone has no turns
     turn = {"role": "assistant", "content": "41"}, {"role": "user", "content": "and now?"}
     later = Request((*request.messages, *turn), {"temperature": 1}, thread=request.thread)
     assert later.affinity == request.affinity == later.opening.affinity
@@ -66,6 +67,7 @@ def test_affinity_is_a_function_of_the_opening(model: Any, request: Request) -> 
 
 @given(toys(failing=False), toys(failing=False), REQUESTS)
 def test_a_route_sends_a_later_turn_where_the_opening_went(a: Any, b: Any, request: Request) -> None:
+    assume(request.thread != "")
     model = route(a, b, trust=Hunch(3), at_least=0.5)
     turn = {"role": "assistant", "content": "41"}, {"role": "user", "content": "and now?"}
     later = Request((*request.messages, *turn), thread=request.thread)

@@ -25,9 +25,9 @@ def checker(share: dict[str, int]):
     return toy("small", answer, cost=0.1)
 
 
-def test_the_share_counts_only_checks_that_decide():
+def test_the_share_counts_every_check():
     checks = [Reply(SAID[True]), Reply(SAID[False]), Reply("I can't say."), Reply(SAID[True])]
-    assert share_correct(checks) == pytest.approx(2 / 3)
+    assert share_correct(checks) == pytest.approx(2 / 4)
 
 
 def test_no_decision_is_no_trust():

@@ -25,7 +25,7 @@ from sprat.study.sequential import fewest_rows, wealth_path
 
 @pytest.fixture(scope="module")
 def pool() -> Pool:
-    return Pool(600, differ=0.3, worse=0.25, better=0.2)
+    return Pool(600, differ=0.3, worse=0.25, better=0.2, seed=2)
 
 
 @pytest.fixture(scope="module")

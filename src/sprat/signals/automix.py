@@ -58,9 +58,9 @@ def check_prompt(context: str, question: str, answer: str) -> str:
 
 
 def share_correct(checks: list[Reply]) -> float:
-    """The share of "correct" among the checks that decide; 0 where none does."""
+    """The share of "correct" among all checks; one that does not decide says nothing for the reply."""
     found = [marks[-1] for r in checks if r.ok and (marks := _DECISION.findall(r.text or ""))]
-    return sum(not wrong for wrong in found) / len(found) if found else 0.0
+    return sum(not wrong for wrong in found) / max(1, len(checks))
 
 
 @dataclass(frozen=True, repr=False, eq=False)

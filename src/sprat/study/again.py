@@ -11,7 +11,7 @@ from ..core import Model
 from ..replay import replay
 from ..shape import leaves, name_of
 from .certify import mean_interval
-from .interval import draws, of_each
+from .interval import draws, of_each, per_unit
 from .job import graded, load, priced_by
 
 
@@ -45,7 +45,9 @@ def again(
         "answered": int(ok.sum()),
         "missing": missing,
         "missing_cost": {name: _mean_cost(data, name) for name in missing},
-        "quality": [float(score.mean()), *mean_interval(score)] if len(score) and np.isfinite(score).all() else None,
+        "quality": [float(per_unit(score, units).mean()), *mean_interval(per_unit(score, units))]
+        if len(score) and np.isfinite(score).all()
+        else None,
         "cost per 1,000 ($)": _bootstrapped(1000 * cost, units, data.seed),
         "p50": _quantile(seconds, 0.5),
         "p95": _quantile(seconds, 0.95),

@@ -89,6 +89,13 @@ class Certificate:
         return next((t for t in self.tried if t.name == self.certified), None)
 
     @property
+    def traffic(self) -> str:
+        """What the promise is about: all traffic, or units where rows come in such, each then counted once."""
+        if self.units == self.rows:
+            return "all traffic like these rows"
+        return "all units (users, threads or repeated prompts) like these, each counted once,"
+
+    @property
     def sentence(self) -> str:
         """What is promised, in words, the traffic that it covers and the confidence."""
         best = (
@@ -96,7 +103,7 @@ class Certificate:
             if self.kind == "keep"
             else f"at most {100 * self.level:.4g} points below"
         )
-        what = f"mean quality over all traffic like these rows is {best} the reference's"
+        what = f"mean quality over {self.traffic} is {best} the reference's"
         confidence = 100 * (1 - self.delta * self.lists)
         if self.certified is None:
             short = f"{what}, at confidence {confidence:.4g} %, n = {self.units}"

@@ -27,6 +27,17 @@ def draws(units: Ints, seed: int, times: int = TIMES) -> list[Ints]:
     return [np.concatenate([rows[int(u)] for u in rng.integers(0, n, n)]).astype(np.int64) for _ in range(times)]
 
 
+def per_unit(values: Any, units: Ints) -> Floats:
+    """The mean over each unit's rows, (units,) or (units, ...): what a certificate counts, each unit once."""
+    found = np.asarray(values, dtype=np.float64)
+    _, of_row, sizes = np.unique(units, return_inverse=True, return_counts=True)
+    if len(sizes) == len(units):
+        return found
+    sums = np.zeros((len(sizes), *found.shape[1:]))
+    np.add.at(sums, of_row, found)
+    return sums / sizes.reshape(-1, *(1,) * (found.ndim - 1))
+
+
 def of_each(statistic: Callable[[Any], NDArray[Any]], everything: Any, resamples: list[Ints]) -> list[Interval]:
     """Percentile intervals of a vector of statistics of row indices; NaN where a resample has no value."""
     value = np.asarray(statistic(everything), dtype=np.float64)

@@ -10,7 +10,7 @@ from ..data import Floats
 from .arrange import arrange, feasible, rows_for, rows_needed
 from .certify import Promise, by_unit, seed_from, walk
 from .evidence import Evidence
-from .interval import draws, of_each
+from .interval import draws, of_each, per_unit
 from .result import Feasibility, Interval, PromisePoint
 from .tried import Setting, replace_places, savings
 
@@ -58,13 +58,14 @@ def curve(found: Evidence) -> list[PromisePoint]:
 
 def saved(found: Evidence, setting: Setting) -> Interval:
     """What a setting saves on the rows shown, with its interval."""
-    outcome, paid = found.on_shown([setting]), found.shown.costs[:, -1]
-    cost, large = outcome.cost[:, 0], outcome.large[:, 0]
+    outcome, units = found.on_shown([setting]), found.shown.units
+    cost, large = per_unit(outcome.cost[:, 0], units), per_unit(outcome.large[:, 0], units)
+    paid = per_unit(found.shown.costs[:, -1], units)
 
     def share(rows: Any) -> Any:
         return [1 - cost[rows].mean() / paid[rows].mean() if found.tried.dollars else 1 - large[rows].mean()]
 
-    return of_each(share, slice(None), draws(found.shown.units, found.data.seed))[0]
+    return of_each(share, slice(None), draws(np.unique(units), found.data.seed))[0]
 
 
 def _needed(loss: Floats, found: Evidence, promise: Promise) -> int | None:

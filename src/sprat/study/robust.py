@@ -43,7 +43,8 @@ def robustness(found: Evidence, setting: Setting) -> dict[str, Interval]:
     if candidate.kind != "route" or candidate.baseline:
         return {}
     signals = found.held.signals[setting.candidate]
-    shown = found.data.take(found.cut.shown[:ROWS])
+    places = np.random.default_rng(found.data.seed).permutation(len(found.cut.shown))[:ROWS]
+    shown = found.data.take(found.cut.shown[places])
     try:
         plain = _kept(setting, signals, shown, None)
         changed = {
@@ -53,7 +54,7 @@ def robustness(found: Evidence, setting: Setting) -> dict[str, Interval]:
         }
     except SpratError:
         return {}
-    resamples = draws(found.shown.units[: len(shown)], found.data.seed)
+    resamples = draws(found.shown.units[places], found.data.seed)
     return {k: of_each(lambda r, v=v: np.array([v[r].mean()]), slice(None), resamples)[0] for k, v in changed.items()}
 
 
@@ -67,7 +68,7 @@ def _kept(setting: Setting, signals: Sequence[Any], data: Dataset, disturb: Call
 
 def _worst(found: Evidence, setting: Setting, signals: Sequence[Any]) -> Callable[[str], str]:
     """The suffix, or pair of suffixes, that sends most fit rows on to the dearer model."""
-    fit = found.data.take(found.cut.fit[:60])
+    fit = found.data.take(np.random.default_rng(found.data.seed).permutation(found.cut.fit)[:60])
 
     def kept(suffix: str) -> float:
         return float(_kept(setting, signals, fit, lambda text: text + suffix).mean())

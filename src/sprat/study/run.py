@@ -72,7 +72,7 @@ def study(
     memo: Any = Remembered(real if isinstance(real, (StaticEncoder, TfidfEncoder)) else cached(real))
     whole = Recording(data)
     warm(data, asked, memo, whole)
-    candidates = propose(data, asked.small, asked.large, asked.peers, memo)
+    candidates = propose(data.take(rows.fit), asked.small, asked.large, asked.peers, memo)
     units = len(np.unique(facts.units[rows.calibration]))
     tried = try_all(candidates, whole, facts, rows.fit, units, asked, lambda s, i, n: tell(f"fitting: {s}", i, 2 * n))
     held = _held(tried, whole, rows, memo, tell)
@@ -112,7 +112,7 @@ def _checked(data: Dataset, asked: Asked) -> tuple[Dataset, int]:
     if twice is not None:
         raise BadInput(f"'{twice}' is named twice.", hint="--small, --large and each of --peers is another model.")
     required(data, asked.models)
-    data, dropped = complete(data.of_models(asked.models), asked.models)
+    data, dropped = complete(_openings(data).of_models(asked.models), asked.models)
     if len(data) < FEWEST:
         raise BadInput(
             f"{len(data)} rows have a score for every model asked about; a study needs at least {FEWEST}.",
@@ -179,6 +179,24 @@ def _careful(signal: Any, candidate: Candidate, whole: Recording, rows: Cut) -> 
     from ..signals import known_groups
 
     return known_groups(signal).fit(Lessons.of(whole.data.take(rows.fit), candidate.models, whole, whole.data.seed))
+
+
+def _openings(data: Dataset) -> Dataset:
+    """The rows without later turns of conversations: a certificate is about first turns.
+
+    What is left is still a part of these data: its hash, hence its seed, is theirs, whichever models are studied.
+    """
+    whole = replace(data, part_of=data.hash)
+    first = [i for i, e in enumerate(data) if not e.request.continues]
+    if len(first) == len(data):
+        return whole
+    if not first:
+        raise BadInput(
+            "Every row is a later turn of a conversation, and a study is about first turns.",
+            hint='If the earlier turns are worked examples, say that rows stand alone: give each "thread": "".',
+        )
+    said = f"{len(data) - len(first):,} later turns of conversations left out: the certificate is about first turns"
+    return replace(whole.take(first), notes=(*data.notes, said))
 
 
 def _certificate(

@@ -113,7 +113,7 @@ def try_all(
     dollars = bool(np.isfinite(own.prices[[0, -1]]).all() and own.prices[-1] > 0)
     saving = savings(joined, own, dollars)
     loss = by_unit(asked.promise.losses(own.reference, joined.score), own.units.tolist())
-    allowed = _allowed(candidates, settings, joined, refused, saving, asked)
+    allowed = _allowed(candidates, settings, joined, refused, careful, saving, asked)
     found = arrange(loss[:, allowed], saving[allowed], n, asked.delta, asked.promise.top, seed=data.seed)
     found = replace_places(found, allowed)
     return Tried(tuple(candidates), tuple(trusts), tuple(settings), joined, loss, saving, tuple(refused),
@@ -142,6 +142,7 @@ def _allowed(
     settings: Sequence[Setting],
     found: Outcome,
     refused: Sequence[str],
+    careful: Sequence[bool],
     saving: Floats,
     asked: Asked,
 ) -> Ints:
@@ -158,6 +159,8 @@ def _allowed(
         and not refused[s.candidate]
         and not candidates[s.candidate].baseline
         and candidates[s.candidate].models != (asked.large,)
+        # At a threshold of 0 every request stays small, the unseen groups' too.
+        and not (careful[s.candidate] and s.thresholds[0] <= 0)
     ]
     return np.array(keep, dtype=np.int64)
 

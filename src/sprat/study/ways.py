@@ -13,7 +13,7 @@ from ..drivers import batch
 from ..replay import Recorded, Recording
 from ..shape import exchanged, recipe
 from .evidence import Evidence
-from .interval import draws, of_each
+from .interval import draws, of_each, per_unit
 from .metrics import frontier
 from .result import Interval, Way
 from .robust import robustness
@@ -54,7 +54,7 @@ def representative(found: Evidence, candidate: int) -> Setting:
 
 def ways(found: Evidence, endpoints: Mapping[str, Any]) -> list[Way]:
     """One row per candidate, and the oracle; certified first, then by cost."""
-    resamples = draws(found.shown.units, found.data.seed)
+    resamples = draws(np.unique(found.shown.units), found.data.seed)
     settings = [representative(found, i) for i in range(len(found.tried.candidates))]
     outcome = found.on_shown(settings)
     oracle = _oracle(found)
@@ -121,8 +121,9 @@ def _oracle(found: Evidence) -> Outcome:
 
 def _intervals(found: Evidence, table: Outcome, j: int, resamples: list[Any]) -> dict[str, Any]:
     facts, dollars = found.shown, found.tried.dollars
-    score, cost, large = table.score[:, j], table.cost[:, j], table.large[:, j].astype(np.float64)
-    reference, paid, joules = facts.reference, facts.costs[:, -1], table.joules[:, j]
+    columns = table.score[:, j], table.cost[:, j], table.large[:, j], table.joules[:, j]
+    score, cost, large, joules = (per_unit(c, facts.units) for c in columns)
+    reference, paid = per_unit(facts.reference, facts.units), per_unit(facts.costs[:, -1], facts.units)
 
     def all_of(rows: Any) -> Any:
         quality, best = score[rows].mean(), reference[rows].mean()

@@ -14,7 +14,7 @@ import numpy as np
 from ..data import Dataset
 from .certify import mean_interval
 from .evidence import Evidence
-from .interval import rank_correlation
+from .interval import per_unit, rank_correlation
 from .result import Driver, Interval, Weak
 from .score import Ints
 
@@ -33,7 +33,9 @@ def weak(found: Evidence, encoder: Any) -> list[Weak]:
         at = np.flatnonzero(np.array([label == part for label in labels]))
         if len(at) < 10:
             continue
-        gap = facts.reference[at] - facts.scores[at, 0]
+        units = facts.units[at]
+        small, large = per_unit(facts.scores[at, 0], units), per_unit(facts.reference[at], units)
+        gap = large - small
         low, high = mean_interval(gap, 1 - 0.05 / len(parts), -1.0, 1.0)
         if low <= 0:
             continue
@@ -41,10 +43,12 @@ def weak(found: Evidence, encoder: Any) -> list[Weak]:
             Weak(
                 name=part,
                 rows=len(at),
-                small=_interval(facts.scores[at, 0]),
-                large=_interval(facts.reference[at]),
+                small=_interval(small),
+                large=_interval(large),
                 gap=Interval(float(gap.mean()), low, high),
-                examples=_examples(found, data, at[gap > 0][:EXAMPLES].astype(np.int64)),
+                examples=_examples(
+                    found, data, at[facts.reference[at] > facts.scores[at, 0]][:EXAMPLES].astype(np.int64)
+                ),
             )
         )
     return sorted(rows_found, key=lambda w: -w.rows * w.gap.value)[:MOST]

@@ -11,6 +11,7 @@ import numpy as np
 from .evidence import Evidence
 from .promises import needed, rows_for_saving, saved
 from .result import Feasibility, Interval
+from .tried import Setting
 
 
 def percent(x: float) -> str:
@@ -106,7 +107,17 @@ def verdict(found: Evidence, ahead: list[Feasibility]) -> dict[str, Any]:
         f"Certified: {chosen.name} gives {promise_words(found)} at {confidence}, "
         f"and saves {span(saving)} of the {unit}; {percent(share)} of requests still go to {asked.large}."
     )
-    return {"verdict": sentence, "shown": True, "advice": tuple(_ahead(found, ahead, n))}
+    return {"verdict": sentence, "shown": True, "advice": (*_timed(found, chosen), *_ahead(found, ahead, n))}
+
+
+def _timed(found: Evidence, chosen: Setting) -> list[str]:
+    """Whether the chosen way was as fast on the rows shown as the fit rows said; no certificate covers that."""
+    most = found.asked.max_p95
+    if most is None:
+        return []
+    own = float(np.quantile(found.on_shown([chosen]).seconds[:, 0], 0.95))
+    kept = f"within the {most:g} s asked for" if own <= most else f"above the {most:g} s that the fit rows kept to"
+    return [f"Its 95th percentile on these rows is {own:.3g} s, {kept}; that is measured, not certified."]
 
 
 def _slow(found: Evidence) -> list[str]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any
 
 _work: Callable[[int], Any] | None = None
+_one = threading.Lock()  # studies in several threads share this module, and fork what it holds
 
 
 def each(n: int, work: Callable[[int], Any], finished: Callable[[int], None], workers: int | None = None) -> list[Any]:
@@ -21,8 +23,9 @@ def each(n: int, work: Callable[[int], Any], finished: Callable[[int], None], wo
     many = min(workers or _cores(), n)
     if many < 2 or sys.platform != "linux":
         return [_told(work(i), i, finished) for i in range(n)]
-    _work = work
     found: list[Any] = [None] * n
+    _one.acquire()
+    _work = work
     try:
         with ProcessPoolExecutor(many, multiprocessing.get_context("fork"), initializer=_quiet) as pool:
             waiting = {pool.submit(_do, i): i for i in range(n)}
@@ -35,6 +38,7 @@ def each(n: int, work: Callable[[int], Any], finished: Callable[[int], None], wo
                 raise
     finally:
         _work = None
+        _one.release()
     return found
 
 

@@ -25,7 +25,7 @@ def card(certificate: Certificate, folder: str = "study/") -> list[tuple[str, st
         (
             "Claim",
             ("" if c.certified else "none; asked for was: ")
-            + f"mean quality over all traffic like these rows is {best} the reference's",
+            + f"mean quality over {c.traffic} is {best} the reference's",
         ),
         ("Way of working", c.certified or "the reference alone"),
         ("Confidence", _confidence(c)),
