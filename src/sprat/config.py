@@ -7,6 +7,7 @@ only files that you would run. Keys are never written. How values are written is
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import tempfile
@@ -195,3 +196,14 @@ def model_of(name: str, key_env: str | None = None) -> Model:
     if name.endswith(".toml"):
         return load(name)
     raise BadInput(f"'{name}' names no model.", hint="Give PATH.toml, tiny:mackerel, or URL#model.")
+
+
+def fingerprint(path: Path | str) -> str:
+    """A sha256 over what answers in a file: the way, its parts and arrays, and the models' kinds, not their urls."""
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} can't be read as TOML: {error}.") from error
+    kinds = {name: entry.get("use") for name, entry in table.get("models", {}).items()}
+    answering = [table.get("way"), table.get("parts"), table.get("arrays"), kinds]
+    return hashlib.sha256(json.dumps(answering, sort_keys=True, default=str).encode()).hexdigest()

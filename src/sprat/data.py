@@ -47,7 +47,7 @@ class Example:
         return next((c.reply for c in self.calls if c.model == model and c.sample == 0 and not c.options), None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """Examples with the declared bounds of their scores, and what was understood while reading them."""
 
@@ -60,6 +60,9 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r}, {len(self):,} rows, {len(self.models)} models)"
 
     def __iter__(self) -> Iterator[Example]:
         return iter(self.examples)
@@ -109,6 +112,11 @@ class Dataset:
     def take(self, rows: Iterable[int] | NDArray[Any]) -> Dataset:
         """The dataset of these rows, in this order."""
         return replace(self, examples=tuple(self.examples[int(i)] for i in rows))
+
+    @cached_property
+    def unlabelled(self) -> Dataset:
+        """The dataset without the rows' groups, as live requests come."""
+        return replace(self, examples=tuple(replace(e, request=replace(e.request, group=None)) for e in self.examples))
 
     def of_models(self, models: Sequence[str]) -> Dataset:
         """The dataset with the calls of these models alone."""

@@ -45,7 +45,8 @@ def collect(
     prompts
         A file with a prompt (or messages) per row, JSON lines, CSV or Parquet; calls that it holds are kept.
     models
-        A TOML file with a table [models.NAME] each: url, model, key_env, price.input, price.output, max_tokens.
+        A TOML file with a table [models.NAME] each: url, model, key_env, price.input, price.output,
+        defaults.max_tokens.
     out
         The file of calls to write; its journal stands beside it.
     budget

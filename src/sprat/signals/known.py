@@ -1,7 +1,7 @@
 """A router that is trusted only where it has been: trust 0 for a request unlike those it was fitted on.
 
-A request whose group is given must be of a fitted group; one without a group must be at least as near to a fit prompt
-as all but 5 % of the fit prompts are to another. It is sprat's own. Checked by hand.
+A request whose group is given must be of a fitted group; one without a group, or where none was fitted, must be at
+least as near to a fit prompt as all but 5 % of the fit prompts are to another. It is sprat's own. Checked by hand.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Known(Ahead):
         """The inner trust, or 0 for a request unlike the fit rows, (n,); raises BadInput before fit."""
         fitted(self)
         known = np.array([r.group in self._known for r in requests], bool)
-        loose = [i for i, r in enumerate(requests) if r.group is None]
+        loose = [i for i, r in enumerate(requests) if r.group is None or not self.groups]
         if loose:
             rows = await ask(self.encoder, Texts(tuple(requests[i].text for i in loose)))
             known[loose] = (await self._nearest.of(rows)).cosine[:, 0].astype(np.float64) >= self.floor

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Model
+from ..prices import Prices, priced
 from ..replay import replay
 from ..shape import leaves, name_of
 from .certify import mean_interval
@@ -25,6 +26,8 @@ def again(
 ) -> dict[str, Any]:
     """Replay the model on every row; numbers are over the rows that the recording answers, whose share is given."""
     data, _ = priced_by(load(source, skip_bad=skip_bad), prices)
+    own = {name_of(leaf): price for leaf in leaves(model) if (price := getattr(leaf, "price", None)) is not None}
+    data = priced(data, Prices(own)) if own and prices is None else data
     names = [name_of(leaf) for leaf in leaves(model) if not hasattr(leaf, "encode")]
     data = graded(data, grade, names[-1])
     replies = replay(model, data, at_once=at_once)

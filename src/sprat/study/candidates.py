@@ -21,7 +21,8 @@ class Candidate:
     """One way of working over `models` (names, cheap to dear).
 
     `signals` judge each model but the last (route: one signal; assign: one predictor); `build` makes the technique of
-    a fixed candidate from the models. A `baseline` is shown, never shipped.
+    a fixed candidate from the models. A `baseline` is shown, never shipped; one that is `labelled` may read the rows'
+    groups, which live requests don't carry, so it is a baseline too.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Candidate:
     signals: tuple[Any, ...] = ()
     build: Callable[..., Any] | None = None
     baseline: bool = False
+    labelled: bool = False
 
     def model(self, parts: dict[str, Any], signals: Sequence[Any], thresholds: Sequence[float], prices: Any) -> Model:
         """The technique with these fitted signals and thresholds, over the models in `parts`."""
@@ -90,7 +92,7 @@ def propose(data: Dataset, small: str, large: str, peers: Sequence[str], encoder
         "mean of routers": s.ensemble_router(encoder=encoder),
     }
     if any(e.request.group is not None for e in data):
-        routers["category"] = s.category()
+        found.append(Candidate("route by category", "route", pair, (s.category(),), baseline=True, labelled=True))
     found += [Candidate(f"route by {name}", "route", pair, (signal,)) for name, signal in routers.items()]
     if has_logprobs(data, small):
         for how in ("mean", "min"):

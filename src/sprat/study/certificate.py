@@ -76,6 +76,7 @@ class Certificate:
     date: str
     prices_date: str | None = None
     earlier_studies: int = 0
+    served: str = ""
     biggest_bet: float = BIGGEST_BET
     caution: float = CAUTION
 

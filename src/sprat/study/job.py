@@ -34,13 +34,15 @@ class Study:
 
     def save(self, folder: str | Path) -> Path:
         """Write the page, the charts, the JSON and serve.toml with its arrays, all or none; BadInput where it can't."""
-        from ..config import dump
+        from ..config import dump, fingerprint
         from .report.save import save
 
         path = Path(folder)
         with tempfile.TemporaryDirectory() as beside:
             dump(self.model, Path(beside) / "serve.toml", extra={"certificate": _card(self, f"{path}/")})
-            return save(self.result, path, {f.name: f.read_bytes() for f in Path(beside).iterdir()})
+            served = fingerprint(Path(beside) / "serve.toml")
+            result = replace(self.result, certificate=replace(self.result.certificate, served=served))
+            return save(result, path, {f.name: f.read_bytes() for f in Path(beside).iterdir()})
 
 
 def _card(done: Study, folder: str) -> dict[str, Any]:
@@ -90,6 +92,7 @@ def study(
         "command": command,
         "prices": {m: {"input": p.input, "output": p.output} for m, p in known.items()},
         "prices_date": table.date or None,
+        "prices_note": table.note,
         "watts": {m: p.watts for m, p in known.items() if p.watts is not None},
         "earlier": ledger.earlier(read),
     }

@@ -44,7 +44,7 @@ def robustness(found: Evidence, setting: Setting) -> dict[str, Interval]:
         return {}
     signals = found.held.signals[setting.candidate]
     places = np.random.default_rng(found.data.seed).permutation(len(found.cut.shown))[:ROWS]
-    shown = found.data.take(found.cut.shown[places])
+    shown = found.data.unlabelled.take(found.cut.shown[places])
     try:
         plain = _kept(setting, signals, shown, None)
         changed = {
@@ -68,7 +68,7 @@ def _kept(setting: Setting, signals: Sequence[Any], data: Dataset, disturb: Call
 
 def _worst(found: Evidence, setting: Setting, signals: Sequence[Any]) -> Callable[[str], str]:
     """The suffix, or pair of suffixes, that sends most fit rows on to the dearer model."""
-    fit = found.data.take(np.random.default_rng(found.data.seed).permutation(found.cut.fit)[:60])
+    fit = found.data.unlabelled.take(np.random.default_rng(found.data.seed).permutation(found.cut.fit)[:60])
 
     def kept(suffix: str) -> float:
         return float(_kept(setting, signals, fit, lambda text: text + suffix).mean())

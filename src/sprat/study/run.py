@@ -148,7 +148,7 @@ def _unpriced(call: Call) -> Call:
 
 def warm(data: Dataset, asked: Asked, memo: Remembered, whole: Recording) -> None:
     """Encode every text and index the calls once, before workers are forked that would each do it again."""
-    memo.encode([e.request.text for e in data])
+    memo.encode([e.request.text for e in data.unlabelled])
     memo.encode([r.text for r in data.replies(asked.small) if r is not None and r.text is not None])
     whole.index()
 
@@ -178,7 +178,9 @@ def _careful(signal: Any, candidate: Candidate, whole: Recording, rows: Cut) -> 
     from ..data import Lessons
     from ..signals import known_groups
 
-    return known_groups(signal).fit(Lessons.of(whole.data.take(rows.fit), candidate.models, whole, whole.data.seed))
+    return known_groups(signal).fit(
+        Lessons.of(whole.data.unlabelled.take(rows.fit), candidate.models, whole, whole.data.seed)
+    )
 
 
 def _openings(data: Dataset) -> Dataset:

@@ -102,9 +102,14 @@ class Facts:
         return len(self.scores)
 
 
+def _seen(candidate: Candidate, whole: Recording) -> Dataset:
+    """The data as the candidate may see them: without the rows' groups, which live requests don't carry."""
+    return whole.data if candidate.labelled else whole.data.unlabelled
+
+
 def fitted(candidate: Candidate, whole: Recording, rows: Ints) -> tuple[Any, ...]:
     """The candidate's signals fitted on these rows; one that learns nothing is returned as it is."""
-    taken = whole.data.take(rows)
+    taken = _seen(candidate, whole).take(rows)
     signals: list[Any] = []
     for level, signal in enumerate(candidate.signals):
         if not hasattr(signal, "fit"):
@@ -117,7 +122,7 @@ def fitted(candidate: Candidate, whole: Recording, rows: Ints) -> tuple[Any, ...
 
 def trusted(candidate: Candidate, signals: Sequence[Any], whole: Recording, rows: Ints) -> Trusted:
     """The signals' values on these rows, what they asked answered from the recorded calls."""
-    n, data, swap = len(rows), whole.data.take(rows), whole.swap
+    n, data, swap = len(rows), _seen(candidate, whole).take(rows), whole.swap
     requests = [e.request for e in data]
     if candidate.kind == "alone":
         return Trusted(np.zeros((n, 0)), np.zeros((n, 0)), np.zeros((n, 0)))

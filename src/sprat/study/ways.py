@@ -155,7 +155,7 @@ def _times(table: Outcome, j: int) -> dict[str, Any]:
 
 def _at_once(found: Evidence, model: Model) -> float | None:
     """The 95th percentile of seconds where asks made together run at once, replayed on the rows shown."""
-    shown = found.data.take(found.cut.shown)
+    shown = found.data.unlabelled.take(found.cut.shown)
     replies = batch(model, [e.request for e in shown], Recording(shown).swap, at_once=True)
     seconds = [r.seconds for r in replies]
     if any(s is None for s in seconds):

@@ -133,5 +133,6 @@ def drivers(found: Evidence) -> list[Driver]:
     groups = Counter(e.request.group for e in shown if e.request.group is not None)
     for group, _ in groups.most_common(12):
         features[f"group: {group}"] = [float(e.request.group == group) for e in shown]
-    rows = [Driver(k, rank_correlation(trust, np.asarray(v, dtype=np.float64))) for k, v in features.items()]
+    varying = {k: np.asarray(v, dtype=np.float64) for k, v in features.items() if len(set(v)) > 1}
+    rows = [Driver(k, rank_correlation(trust, v)) for k, v in varying.items()]
     return sorted(rows, key=lambda d: -abs(d.correlation.value))

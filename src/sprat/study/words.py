@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..shape import leaves, name_of
 from .evidence import Evidence
 from .promises import needed, rows_for_saving, saved
 from .result import Feasibility, Interval
@@ -40,6 +41,8 @@ def heading(found: Evidence, around: Mapping[str, Any], dropped: int) -> dict[st
     notes = list(data.notes)
     if dropped:
         notes.append(f"{dropped} rows left out: no score for every model.")
+    if around.get("prices_note"):
+        notes.append(f"Prices: {around['prices_note']}")
     unknown = [m for m, p in zip(found.facts.models, found.facts.prices, strict=True) if not np.isfinite(p)]
     if unknown:
         notes.append(f"Price unknown: {', '.join(unknown)}." + _unpriced(found))
@@ -105,9 +108,29 @@ def verdict(found: Evidence, ahead: list[Feasibility]) -> dict[str, Any]:
     saving, share = saved(found, chosen), float(found.on_shown([chosen]).large.mean())
     sentence = (
         f"Certified: {chosen.name} gives {promise_words(found)} at {confidence}, "
-        f"and saves {span(saving)} of the {unit}; {percent(share)} of requests still go to {asked.large}."
+        f"and {'saves' if found.tried.dollars else 'spares'} {span(saving)} of the {unit}; "
+        f"{percent(share)} of requests still go to {asked.large}."
     )
-    return {"verdict": sentence, "shown": True, "advice": (*_timed(found, chosen), *_ahead(found, ahead, n))}
+    return {
+        "verdict": sentence,
+        "shown": True,
+        "advice": (*_pays(found, chosen, saving), *_timed(found, chosen), *_ahead(found, ahead, n)),
+    }
+
+
+def _pays(found: Evidence, chosen: Setting, saving: Interval) -> list[str]:
+    """Where prices are unknown: what else is asked, and how cheap that must be for the way to pay at all."""
+    candidate = found.tried.candidates[chosen.candidate]
+    signals = found.held.signals[chosen.candidate]
+    others = [m for m in candidate.models if m != found.asked.large]
+    others += [name for leaf in leaves(signals) if (name := name_of(leaf)) in found.asked.models]
+    if found.tried.dollars or not others:
+        return []
+    named = " and ".join(dict.fromkeys(others))
+    return [
+        f"Prices are unknown, and this also asks {named}: it pays where these together cost less than "
+        f"{percent(saving.value)} of what {found.asked.large} costs for the same requests."
+    ]
 
 
 def _timed(found: Evidence, chosen: Setting) -> list[str]:
@@ -150,7 +173,8 @@ def _more(found: Evidence, n: int) -> list[str]:
         return [slow]
     more = needed(found)
     if more is None:
-        return ["On the fit rows no way of working keeps this promise, so more rows alone won't help; ask for less."]
+        fit = len(found.cut.fit)
+        return [f"On the {fit:,} fit rows no way of working kept this promise; ask for less, or collect more to tell."]
     if more <= n:
         return [
             f"The fit rows expected {more:,} calibration rows to be enough; these {n:,} disagreed. "

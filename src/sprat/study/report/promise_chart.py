@@ -101,7 +101,7 @@ def _why(point: PromisePoint, units: int) -> str:
     if point.way is not None:
         return "certified,\nsaving\nunknown"
     if point.rows_needed is None:
-        return "not shown:\nmore rows\nwon't help"
+        return "not shown:\nno way kept it\non the fit rows"
     if point.rows_needed <= units:
         return f"not shown\nby these\n{units:,} rows"
     return f"not shown:\nneeds about\n{rough(point.rows_needed):,} rows"

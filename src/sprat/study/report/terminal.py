@@ -125,7 +125,7 @@ def _promises(result: Result) -> Table:
 
 def _needs(rows: int | None, units: int) -> str:
     if rows is None:
-        return "more rows won't help"
+        return "no way kept it on the fit rows"
     return f"needs about {rough(rows):,} rows to calibrate" if rows > units else f"by these {units:,} rows"
 
 
