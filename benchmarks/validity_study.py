@@ -46,7 +46,7 @@ PRICED = "Notional prices, nobody's: $0.1 per million tokens of the small models
 NOTE = f"""All in per cent; ± is one standard error, at least that of a rate of delta; a refusal saves 0. Listed:
 how many settings, how many of them break the promise on the pool: where none does, nothing listed can be wrong. Naive:
 the violations, on 300 draws, of the cheapest allowed setting whose mean loss on the draw is at most 0. Issued by
-`sprat.study.run` itself: {ISSUED} draws of each cell; they verified, and named the same setting.""".splitlines()
+`sprat.study.run`: {ISSUED} draws of each cell; they verified, and named the same setting (or one that saves 1e-16).""".splitlines()
 
 
 class Studied(NamedTuple):
@@ -126,8 +126,8 @@ def _compare(of: Studied, promise: Promise, tried: Tried, rows: np.ndarray, data
     """Issue the product's certificate on these rows, check it, and stop where it names another setting."""
     facts = replace(of.pool.take(rows), units=np.arange(len(rows)))
     held = replace(of.held, calibration=tuple(t.take(rows) for t in of.held.calibration))
-    asked, data = Asked(SMALL, LARGE, PEERS, promise, DELTA), replace(of.data, part_of=data_hash)
-    made = _certificate(data, facts, tried, held, asked, {})
+    asked = Asked(SMALL, LARGE, PEERS, promise, DELTA)
+    made = _certificate(replace(of.data, part_of=data_hash), facts, tried, held, asked, {})
     gained = savings(joined(tried, held.calibration, tried.listed, facts), facts, tried.dollars)
     worth = [s.name for s, gain in zip(tried.listed, gained, strict=True) if gain > 1e-9]  # more than rounding
     assert ((made.certified if made.certified in worth else None), check(made)) == (end, []), (made.certified, end)
@@ -161,8 +161,8 @@ def page(record: dict[str, Any]) -> list[str]:
     """The record as Markdown, by line."""
     lines = ["# Does the promise hold, as the product makes it?", *(__doc__ or "").split("\n\n")[1].splitlines(), ""]
     for saving, about in record["variants"].items():
-        rows = [shown(c) for c in record["cells"] if c["saving"] == saving]
-        lines += [f"## Saving {saving}", "", about["what"], "", *table(rows)]
+        lines += [f"## Saving {saving}", "", about["what"], ""]
+        lines += table([shown(c) for c in record["cells"] if c["saving"] == saving])
     return [*lines, *NOTE, "", f"Bars missed: {'; '.join(record['bars missed']) or 'none'}."]
 
 
@@ -189,10 +189,10 @@ def main() -> None:
             print(f"{time.perf_counter() - began:5.0f} s ", shown(record["cells"][-1]), flush=True)
     record["bars missed"] = [bar for c in record["cells"] for bar in missed(c)]
     command = " ".join(["SPRAT_DATA=... OMP_NUM_THREADS=1 python benchmarks/validity_study.py", *sys.argv[1:]])
-    record["about"] = header(command, args.seed, time.perf_counter() - began)
-    print("\n".join(page(record)))
+    record["about"], lines = header(command, args.seed, time.perf_counter() - began), page(record)
+    print("\n".join(lines))
     if args.write:
-        write("validity_study", record, page(record))
+        write("validity_study", record, lines)
     sys.exit(1 if record["bars missed"] else 0)
 
 
