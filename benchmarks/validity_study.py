@@ -46,7 +46,7 @@ PRICED = "Notional prices, nobody's: $0.1 per million tokens of the small models
 NOTE = f"""All in per cent; ± is one standard error, at least that of a rate of delta; a refusal saves 0. Listed:
 how many settings, how many of them break the promise on the pool: where none does, nothing listed can be wrong. Naive:
 the violations, on 300 draws, of the cheapest allowed setting whose mean loss on the draw is at most 0. Issued by
-`sprat.study.run`: {ISSUED} draws of each cell; they verified, and named the same setting (or one that saves 1e-16).""".splitlines()
+`sprat.study.run`: {ISSUED} draws of each cell; verified, same setting (or one that saves 1e-16).""".splitlines()
 
 
 class Studied(NamedTuple):
