@@ -118,6 +118,8 @@ def by_unit(losses: ArrayLike, units: Sequence[object], most: int | None = None)
         raise BadInput(f"{len(loss)} rows have {len(units)} unit ids.", hint="Give one unit id per row.")
     place: dict[object, int] = {}
     ids = np.array([place.setdefault(unit, len(place)) for unit in units], dtype=np.int64)
+    if len(place) == len(loss) and most in (None, 1):
+        return loss
     sizes = np.bincount(ids, minlength=len(place)).astype(float)
     if most is not None and len(sizes) and sizes.max() > most:
         raise BadInput(f"A unit has {int(sizes.max())} rows, above the declared {most}.", hint="Declare a larger most.")

@@ -85,7 +85,8 @@ def study(
     small, large = pair(rows, small, large)
     asked = Asked(small, large, tuple(peers), promise, round(1 - confidence, 12), max_p95)
     rows.require(asked.models)
-    rows = graded(rows, grade, large)
+    # A part of the whole from here on, under its hash; the other models' calls need not be kept in memory.
+    rows = graded(replace(rows, part_of=read).of_models(asked.models), grade, large)
     rows, table = priced_by(rows, prices)
     known = {m: p for m in asked.models if (p := table.of(m)) is not None}
     context = {
@@ -97,7 +98,7 @@ def study(
         "earlier": ledger.earlier(read),
     }
     if isinstance(encoder, str):
-        encoder = named_encoder(encoder, complete(rows.of_models(asked.models), asked.models)[0])
+        encoder = named_encoder(encoder, complete(rows, asked.models)[0])
     with _one_thread():
         done = run_study(rows, asked, encoder=encoder, parts=endpoints(rows, asked, known), context=context, tell=tell)
     ledger.remember(read, done.result.date, command)

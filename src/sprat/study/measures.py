@@ -15,6 +15,7 @@ from .result import Bin, Interval, Metrics, Trace
 from .score import Facts, Ints, Outcome
 from .tried import Setting
 from .ways import representative
+from .workers import each
 
 TIMES = 150
 
@@ -29,11 +30,8 @@ def metrics(found: Evidence) -> list[Metrics]:
     candidates = found.tried.candidates
     length = next(i for i, c in enumerate(candidates) if c.name == "route by prompt length")
     base = found.held.shown[length].values[:, 0]
-    rows: list[Metrics] = []
-    for i, candidate in enumerate(candidates):
-        if candidate.kind not in ("route", "cascade") or len(candidate.models) != 2:
-            continue
-        rows.append(_measured(found, i, base, resamples))
+    two = [i for i, c in enumerate(candidates) if c.kind in ("route", "cascade") and len(c.models) == 2]
+    rows: list[Metrics] = each(len(two), lambda i: _measured(found, two[i], base, resamples), lambda _: None)
     return sorted(rows, key=lambda m: -m.apgr.value)
 
 

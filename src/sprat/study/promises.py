@@ -12,7 +12,7 @@ from .certify import Promise, by_unit, seed_from, walk
 from .evidence import Evidence
 from .interval import draws, of_each, per_unit
 from .result import Feasibility, Interval, PromisePoint
-from .tried import Setting, replace_places, savings
+from .tried import LEAST, Setting, replace_places, savings
 
 KEEP = (0.999, 0.995, 0.99, 0.98, 0.97, 0.95, 0.92, 0.9)
 WITHIN = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1)
@@ -45,7 +45,7 @@ def curve(found: Evidence) -> list[PromisePoint]:
                 held = by_unit(promise.losses(calibration.reference, outcome.score), calibration.units.tolist())
                 passed = walk(held, asked.delta, promise.top, seed, listed.spread).certified
                 gained = savings(outcome, calibration, tried.dollars)
-                while passed is not None and not gained[passed] > 0:
+                while passed is not None and not gained[passed] > LEAST:
                     passed = passed - 1 if passed else None
                 chosen = None if passed is None else settings[passed]
         if chosen is None:
@@ -73,7 +73,7 @@ def _needed(loss: Floats, found: Evidence, promise: Promise) -> int | None:
     if not loss.shape[1]:
         return None
     ease = loss.mean(axis=0) / np.maximum(loss.std(axis=0), 1e-9)
-    best = np.argsort(ease, kind="stable")[:3]
+    best = np.argsort(ease, kind="stable")[:2]
     seed = found.data.seed
     needs = [rows_needed(loss[:, i], found.asked.delta, promise.top, 0.8, most=200_000, seed=seed) for i in best]
     return min((n for n in needs if n is not None), default=None)

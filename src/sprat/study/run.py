@@ -30,10 +30,11 @@ from .memo import Forgot, Remembered
 from .result import Result
 from .score import Facts, Trusted, complete, fitted, trusted
 from .split import Cut, cut
-from .tried import Asked, Tell, Tried, progress, savings, try_all
+from .tried import LEAST, Asked, Tell, Tried, progress, savings, try_all
 from .workers import each
 
 FEWEST = 20
+AT_ONCE = 2000  # texts to encode in one piece of work
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -148,8 +149,13 @@ def _unpriced(call: Call) -> Call:
 
 def warm(data: Dataset, asked: Asked, memo: Remembered, whole: Recording) -> None:
     """Encode every text and index the calls once, before workers are forked that would each do it again."""
-    memo.encode([e.request.text for e in data.unlabelled])
-    memo.encode([r.text for r in data.replies(asked.small) if r is not None and r.text is not None])
+    texts = [e.request.text for e in data.unlabelled]
+    texts += [r.text for r in data.replies(asked.small) if r is not None and r.text is not None]
+    new = list(dict.fromkeys(texts))
+    parts = [new[at : at + AT_ONCE] for at in range(0, len(new), AT_ONCE)]
+    found = each(len(parts), lambda i: memo.encoder.encode(parts[i]), lambda _: None)
+    for part, rows in zip(parts, found, strict=True):
+        memo.rows.update(zip(part, rows, strict=True))
     whole.index()
 
 
@@ -159,9 +165,10 @@ def _held(tried: Tried, whole: Recording, rows: Cut, memo: Any, tell: Tell) -> H
 
     def measured(i: int) -> tuple[tuple[Any, ...], Trusted]:
         candidate = tried.candidates[i]
-        learned = fitted(candidate, whole, rows.fit)
         if tried.careful[i]:
-            learned = tuple(_careful(s, candidate, whole, rows) for s in learned)
+            learned = tuple(_careful(s, candidate, whole, rows) for s in candidate.signals)
+        else:
+            learned = fitted(candidate, whole, rows.fit)
         trust = trusted(candidate, learned, whole, rest)
         # A worker's copy of the encoder's memory must not travel back with what was fitted.
         return exchanged(learned, lambda part: Forgot() if part is memo else part), trust
@@ -227,6 +234,6 @@ def _certificate(
 
     certificate = walked(len(names))
     # All that passed holds at once, so the list may end before what turns out to save nothing on these rows.
-    while certificate.certified is not None and not saving[names.index(certificate.certified)] > 0:
+    while certificate.certified is not None and not saving[names.index(certificate.certified)] > LEAST:
         certificate = walked(names.index(certificate.certified))
     return certificate

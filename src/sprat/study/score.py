@@ -51,13 +51,17 @@ class Outcome:
 
     @classmethod
     def joined(cls, parts: Sequence[Outcome]) -> Outcome:
-        """The settings of several outcomes on the same rows, side by side."""
-        return cls(
-            *(
-                np.concatenate([getattr(p, f) for p in parts], axis=1)
-                for f in ("score", "cost", "seconds", "joules", "large")
-            )
+        """The settings of several outcomes on the same rows, side by side; what is unknown throughout takes no room."""
+        score, cost, seconds, joules = (
+            _beside([getattr(p, name) for p in parts]) for name in ("score", "cost", "seconds", "joules")
         )
+        return cls(score, cost, seconds, joules, np.concatenate([p.large for p in parts], axis=1))
+
+
+def _beside(parts: Sequence[Floats]) -> Floats:
+    if not any(np.isfinite(p).any() for p in parts):
+        return np.broadcast_to(np.nan, (len(parts[0]), sum(p.shape[1] for p in parts)))
+    return np.concatenate(parts, axis=1)
 
 
 @dataclass(frozen=True)
@@ -199,7 +203,9 @@ def thresholds(candidate: Candidate, trust: Trusted, prices: Floats, grid: int =
         return [()]
     if candidate.kind == "assign":
         spread = float(np.nanmax(prices) - np.nanmin(prices)) if np.isfinite(prices).all() else 0.0
-        return [(w / spread if spread else w,) for w in (0.0, *np.geomspace(0.01, 3, grid - 1).tolist())]
+        if not spread:  # prices unknown, or all the same: the best predicted answers
+            return [(0.0,)]
+        return [(w / spread,) for w in (0.0, *np.geomspace(0.01, 3, grid - 1).tolist())]
     levels = trust.values.shape[1]
     per_level = grid if levels == 1 else max(4, round((4 * grid) ** (1 / levels)))
     cuts: list[list[float]] = []
@@ -231,7 +237,7 @@ def outcome(candidate: Candidate, trust: Trusted, settings: Sequence[tuple[float
     sums: list[list[Floats]] = []
     for setting in settings:
         if candidate.kind == "assign":
-            picked = np.argmax(trust.values - setting[0] * prices, axis=1).astype(np.int64)
+            picked = np.argmax(trust.values - setting[0] * np.nan_to_num(prices), axis=1).astype(np.int64)
         else:
             picked = _first_passing(trust.values, setting)
         picks.append(picked)

@@ -23,6 +23,7 @@ from .score import Facts, Ints, Outcome, Trusted, by_folds, out_of_fold, outcome
 from .workers import each
 
 Tell = Callable[[str, int, int], None]
+LEAST = 1e-9  # a saving below this is rounding
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def try_all(
         ]
         outcomes.append(outcome(candidate, trust, grid, own))
     joined = Outcome.joined(outcomes)
+    outcomes.clear()
     refused, careful = _screened(candidates, trusts, whole, own, rows)
     dollars = bool(np.isfinite(own.prices[[0, -1]]).all() and own.prices[-1] > 0)
     saving = savings(joined, own, dollars)
@@ -155,7 +157,7 @@ def _allowed(
         i
         for i, s in enumerate(settings)
         if fast[i]
-        and np.isfinite(saving[i])
+        and saving[i] > LEAST
         and not refused[s.candidate]
         and not candidates[s.candidate].baseline
         and candidates[s.candidate].models != (asked.large,)
@@ -179,7 +181,7 @@ def _screened(
         return refused, careful
     length = next(i for i, c in enumerate(candidates) if c.name == "route by prompt length")
     groups = [data.examples[i].request.group for i in rows]
-    apart = leave_groups_out(groups, 5, data.seed) if len({g for g in groups if g is not None}) >= 5 else []
+    apart = leave_groups_out(groups, 3, data.seed) if len({g for g in groups if g is not None}) >= 5 else []
     away = out_of_fold(candidates[length], whole, rows, apart).values[:, 0] if apart else None
 
     def judged(i: int) -> tuple[str, bool]:

@@ -19,6 +19,7 @@ from .result import Interval, Way
 from .robust import robustness
 from .score import Outcome
 from .tried import Setting
+from .workers import each
 
 
 def built(found: Evidence, setting: Setting | None, endpoints: Mapping[str, Any]) -> Model:
@@ -28,7 +29,7 @@ def built(found: Evidence, setting: Setting | None, endpoints: Mapping[str, Any]
     candidate = found.tried.candidates[setting.candidate]
     prices = found.facts.columns(candidate.models)[3]
     signals = live(found.held.signals[setting.candidate], endpoints)
-    return candidate.model(dict(endpoints), signals, setting.thresholds, tuple(float(p) for p in prices))
+    return candidate.model(dict(endpoints), signals, setting.thresholds, tuple(float(p) for p in np.nan_to_num(prices)))
 
 
 def live(signals: Any, endpoints: Mapping[str, Any]) -> Any:
@@ -62,6 +63,7 @@ def ways(found: Evidence, endpoints: Mapping[str, Any]) -> list[Way]:
     quality, cost = table.score.mean(axis=0), _cost(found, table)
     placed = np.flatnonzero(np.isfinite(cost[:-1]))
     front = {int(placed[i]) for i in frontier(quality[placed], cost[placed])}
+    robust = each(len(settings), lambda i: robustness(found, settings[i]), lambda _: None)
     intervals = [_intervals(found, table, j, resamples) for j in range(len(settings) + 1)]
     rows: list[Way] = []
     for j, setting in enumerate(settings):
@@ -76,7 +78,7 @@ def ways(found: Evidence, endpoints: Mapping[str, Any]) -> list[Way]:
                 status=_status(found, setting),
                 p95_at_once=_at_once(found, model) if found.chosen is setting else None,
                 on_front=j in front,
-                robust=robustness(found, setting),
+                robust=robust[j],
                 **intervals[j],
                 **_times(table, j),
             )

@@ -111,11 +111,8 @@ def verdict(found: Evidence, ahead: list[Feasibility]) -> dict[str, Any]:
         f"and {'saves' if found.tried.dollars else 'spares'} {span(saving)} of the {unit}; "
         f"{percent(share)} of requests still go to {asked.large}."
     )
-    return {
-        "verdict": sentence,
-        "shown": True,
-        "advice": (*_pays(found, chosen, saving), *_timed(found, chosen), *_ahead(found, ahead, n)),
-    }
+    advice = (*_pays(found, chosen, saving), *_timed(found, chosen), *_ahead(found, ahead, n))
+    return {"verdict": sentence, "shown": True, "advice": advice}
 
 
 def _pays(found: Evidence, chosen: Setting, saving: Interval) -> list[str]:

@@ -5,6 +5,7 @@ Forked workers share the data as they stand, so nothing large travels: a piece i
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -26,6 +27,7 @@ def each(n: int, work: Callable[[int], Any], finished: Callable[[int], None], wo
     found: list[Any] = [None] * n
     _one.acquire()
     _work = work
+    gc.freeze()  # collecting in a worker what was here before would only copy the pages that are shared
     try:
         with ProcessPoolExecutor(many, multiprocessing.get_context("fork"), initializer=_quiet) as pool:
             waiting = {pool.submit(_do, i): i for i in range(n)}
@@ -38,6 +40,7 @@ def each(n: int, work: Callable[[int], Any], finished: Callable[[int], None], wo
                 raise
     finally:
         _work = None
+        gc.unfreeze()
         _one.release()
     return found
 
