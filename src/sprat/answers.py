@@ -28,7 +28,7 @@ def final_answer(reply: Reply) -> str:
     return _settled(reply.text or "")
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def _settled(text: str) -> str:
     letters = list(_LETTER.finditer(text))
     if letters:

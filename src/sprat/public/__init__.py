@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -24,10 +26,13 @@ def load(name: str, models: Sequence[str] | None = None, *, base: str | None = N
     """
     found = source(name)
     if name not in _ROUTELLM:
-        return mmlu_pro(found, models, base)
-    data = _ROUTELLM[name](found, base)
-    if models is None:
-        return data
-    data.require(models)
-    kept = (replace(e, calls=tuple(c for c in e.calls if c.model in models)) for e in data)
-    return replace(data, examples=tuple(kept))
+        data = mmlu_pro(found, models, base)
+    else:
+        data = _ROUTELLM[name](found, base)
+        if models is not None:
+            data.require(models)
+            data = data.of_models(models)
+    # Whichever models are read, these are parts of one set: its hash is that of the set and of its questions.
+    rows = sorted([e.id, e.request.key, e.target] for e in data)
+    published = json.dumps([name, found.repository, found.commit, rows])
+    return replace(data, part_of=hashlib.sha256(published.encode()).hexdigest())

@@ -113,12 +113,13 @@ def fit_linear(
     the features are scaled but not centred, so that the score of -x is minus that of x.
     """
     centre = x.mean(axis=0) if intercept else np.zeros(x.shape[1])
-    variance = ((x - centre) ** 2).mean(axis=0)
+    variance = x.var(axis=0) if intercept else np.einsum("ij,ij->j", x, x) / len(x)
     for block in blocks:
         variance[block] = variance[block].sum() / BLOCK
     spread = np.sqrt(variance)
     scale = np.where(spread > 1e-9, spread, 1.0)
-    z = (x - centre) / scale
+    z = x - centre
+    z /= scale
     best = _newton(z, y, _penalty(z, y, seed, logistic, intercept), logistic, intercept)
     return Linear(best[:-1], float(best[-1]), centre, scale, logistic)
 

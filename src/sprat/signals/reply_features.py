@@ -61,7 +61,7 @@ def features(request: Request, reply: Reply) -> Floats:
 
 
 # Folds, candidates and thresholds read the same replies again and again.
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def _features(
     asked: str, text: str, tokens: float, finish: str | None, logprobs: tuple[float, ...], answer: str, called: bool
 ) -> Floats:

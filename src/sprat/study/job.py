@@ -80,7 +80,8 @@ def study(
     if not 0.5 <= confidence < 1:
         raise BadInput(f"--confidence is {confidence:g}; it must be at least 0.5 and below 1.", hint="0.95 is usual.")
     tell("reading", 0, 1)
-    rows = data if isinstance(data, Dataset) else load(data, skip_bad=skip_bad, bounds=bounds, columns=columns)
+    wanted = (small, *peers, large) if small and large else None
+    rows = data if isinstance(data, Dataset) else load(data, wanted, skip_bad=skip_bad, bounds=bounds, columns=columns)
     read = rows.hash  # of the rows as they were read: other prices or graders make it no other data
     small, large = pair(rows, small, large)
     asked = Asked(small, large, tuple(peers), promise, round(1 - confidence, 12), max_p95)
@@ -127,8 +128,8 @@ def _one_thread() -> Any:
     return threadpool_limits(1)
 
 
-def load(source: str | Path, **options: Any) -> Dataset:
-    """A file of calls, or the aquarium or a public outcome set by name."""
+def load(source: str | Path, wanted: Sequence[str] | None = None, **options: Any) -> Dataset:
+    """A file of calls, or the aquarium or a public outcome set by name; of a public set, the `wanted` models' calls."""
     from .. import aquarium, public
     from ..reading import read
 
@@ -140,7 +141,7 @@ def load(source: str | Path, **options: Any) -> Dataset:
     if name not in public.NAMES:
         known = ("aquarium", *public.NAMES)
         raise BadInput(f"There is no file and no set called '{name}'.", hint=nearest(name, known))
-    return public.load(name)
+    return public.load(name, wanted)
 
 
 def _promise(keep: float | None, within: float | None) -> Promise:

@@ -197,7 +197,7 @@ def by_folds(data: Dataset, rows: Ints, k: int) -> list[Ints]:
     return folds(data.units[rows], k, data.seed)
 
 
-def thresholds(candidate: Candidate, trust: Trusted, prices: Floats, grid: int = 40) -> list[tuple[float, ...]]:
+def thresholds(candidate: Candidate, trust: Trusted, prices: Floats, grid: int = 30) -> list[tuple[float, ...]]:
     """The settings to try: each level's threshold at quantiles of its trust, weights for `assign`."""
     if candidate.kind in ("alone", "fixed"):
         return [()]
