@@ -29,8 +29,13 @@ def promise_words(found: Evidence) -> str:
     """The promise that was asked for."""
     promise, large = found.asked.promise, found.asked.large
     if promise.kind == "keep":
-        return f"at least {promise.level * 100:.4g} % of {large}'s quality"
-    return f"at most {promise.level * 100:.4g} points below {large}"
+        return f"give at least {promise.level * 100:.4g} % of {large}'s quality"
+    return f"stay within {promise.level * 100:.4g} points of {large}"
+
+
+def _says(words: str) -> str:
+    verb, _, rest = words.partition(" ")
+    return f"{verb}s {rest}"
 
 
 def heading(found: Evidence, around: Mapping[str, Any], dropped: int) -> dict[str, Any]:
@@ -99,7 +104,7 @@ def verdict(found: Evidence, ahead: list[Feasibility]) -> dict[str, Any]:
     n = found.certificate.units
     if chosen is None:
         sentence = (
-            f"Not shown: on {n:,} calibration rows no cheaper way of working could be certified to give "
+            f"Not shown: on {n:,} calibration rows no cheaper way of working could be certified to "
             f"{promise_words(found)} at {confidence}; serve {asked.large} alone."
         )
         advice = (*_more(found, n), *_ahead(found, ahead, n), *_slow(found))
@@ -107,7 +112,7 @@ def verdict(found: Evidence, ahead: list[Feasibility]) -> dict[str, Any]:
     unit = "cost" if found.tried.dollars else f"calls to {asked.large}"
     saving, share = saved(found, chosen), float(found.on_shown([chosen]).large.mean())
     sentence = (
-        f"Certified: {chosen.name} gives {promise_words(found)} at {confidence}, "
+        f"Certified: {chosen.name} {_says(promise_words(found))} at {confidence}, "
         f"and {'saves' if found.tried.dollars else 'spares'} {span(saving)} of the {unit}; "
         f"{percent(share)} of requests still go to {asked.large}."
     )
