@@ -88,6 +88,7 @@ class Dataset:
         rows: list[bytes] = []
         for e in self.examples:
             row = [e.id, e.request.key, e.target, e.unit, e.request.group]
+            row += [e.request.thread] if e.request.thread else []
             calls = sorted([c.model, c.sample, str(c.options), c.reply.text, c.reply.score] for c in e.calls)
             rows.append(json.dumps([row, calls], ensure_ascii=False, default=str).encode())
         digest = hashlib.sha256()

@@ -115,7 +115,7 @@ def named_encoder(name: str, rows: Dataset) -> Any:
         return encoders.StaticEncoder()
     if name == "tfidf":
         fit = cut(rows).fit
-        return encoders.fit(encoders.TfidfEncoder(), [rows.examples[int(i)].request.text for i in fit])
+        return encoders.fit(encoders.TfidfEncoder(dim=256), [rows.examples[int(i)].request.text for i in fit])
     return encoders.SentenceEncoder(name)
 
 

@@ -33,6 +33,12 @@ def promise_words(found: Evidence) -> str:
     return f"stay within {promise.level * 100:.4g} points of {large}"
 
 
+def _counted(found: Evidence) -> str:
+    """What the certificate counts: rows, or units where rows come in such."""
+    same = found.certificate.units == found.certificate.rows
+    return "rows" if same else "units (users, threads or repeated prompts)"
+
+
 def _says(words: str) -> str:
     verb, _, rest = words.partition(" ")
     return f"{verb}s {rest}"
@@ -104,7 +110,7 @@ def verdict(found: Evidence, ahead: list[Feasibility]) -> dict[str, Any]:
     n = found.certificate.units
     if chosen is None:
         sentence = (
-            f"Not shown: on {n:,} calibration rows no cheaper way of working could be certified to "
+            f"Not shown: on {n:,} calibration {_counted(found)} no cheaper way of working could be certified to "
             f"{promise_words(found)} at {confidence}; serve {asked.large} alone."
         )
         advice = (*_more(found, n), *_ahead(found, ahead, n), *_slow(found))
@@ -195,13 +201,14 @@ def _ahead(found: Evidence, ahead: list[Feasibility], n: int) -> list[str]:
         return []
     unit = "the cost" if found.tried.dollars else f"the calls to {found.asked.large}"
     words = [
-        f"With {n:,} calibration rows about {percent(own.saving)} of {unit} can be expected to be saved, refusals "
-        f"counted as nothing; with any number of rows at most about {percent(own.ceiling)}."
+        f"With {n:,} calibration {_counted(found)} about {percent(own.saving)} of {unit} can be expected to be saved, "
+        f"refusals counted as nothing; with any number of rows at most about {percent(own.ceiling)}."
     ]
     wanted = own.saving + 0.6 * (own.ceiling - own.saving)
     rows = rows_for_saving(found, wanted) if own.ceiling - own.saving > 0.02 else None
     if rows is not None and rows > n:
         words.append(
-            f"For {percent(wanted)} collect about {round(rows / 0.6, -2):,.0f} rows in all ({rows:,} to calibrate)."
+            f"For {percent(wanted)} collect about {round(rows / 0.6, -2):,.0f} {_counted(found)} in all "
+            f"({rows:,} to calibrate)."
         )
     return words
