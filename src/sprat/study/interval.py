@@ -52,6 +52,11 @@ def _quantiles(drawn: Floats) -> tuple[Floats, Floats]:
     return np.nanquantile(drawn, 0.025, axis=0), np.nanquantile(drawn, 0.975, axis=0)
 
 
+def known(interval: Interval) -> Interval | None:
+    """The interval, None where its value is unknown."""
+    return interval if np.isfinite(interval.value) else None
+
+
 def rank_correlation(a: Floats, b: Floats) -> Interval:
     """Spearman's rank correlation with Fisher's interval; 0 where either never varies."""
     from scipy.stats import rankdata  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]

@@ -9,7 +9,7 @@ import numpy as np
 from ..data import Floats
 from .certify import clopper_pearson, mean_interval
 from .evidence import Evidence
-from .interval import draws, of_each
+from .interval import draws, known, of_each
 from .metrics import aiq, apgr, cost_save, cpt, dollar_cpt, frontier, ibc_lift
 from .result import Bin, Interval, Metrics, Trace
 from .score import Facts, Ints, Outcome
@@ -64,15 +64,11 @@ def _measured(found: Evidence, i: int, base: Floats, resamples: list[Ints]) -> M
         cpt50=intervals[2],
         cpt80=intervals[3],
         cpt95=intervals[4],
-        dollar_cpt50=_known(intervals[5]),
-        aiq=_known(intervals[6]),
-        ibc_lift=_known(intervals[7]),
-        cost_save=_known(intervals[8]),
+        dollar_cpt50=known(intervals[5]),
+        aiq=known(intervals[6]),
+        ibc_lift=known(intervals[7]),
+        cost_save=known(intervals[8]),
     )
-
-
-def _known(interval: Interval) -> Interval | None:
-    return interval if np.isfinite(interval.value) else None
 
 
 def _lift(at: Outcome, facts: Facts, rows: Any) -> float:

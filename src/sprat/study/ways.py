@@ -13,9 +13,9 @@ from ..drivers import batch
 from ..replay import Recorded, Recording
 from ..shape import exchanged, recipe
 from .evidence import Evidence
-from .interval import draws, of_each, per_unit
+from .interval import draws, known, of_each, per_unit
 from .metrics import frontier
-from .result import Interval, Way
+from .result import Way
 from .robust import robustness
 from .score import Outcome
 from .tried import Setting
@@ -137,15 +137,11 @@ def _intervals(found: Evidence, table: Outcome, j: int, resamples: list[Any]) ->
     return {
         "quality": quality,
         "kept": kept,
-        "saving": _known(saving),
-        "cost": _known(per_thousand),
+        "saving": known(saving),
+        "cost": known(per_thousand),
         "large": share,
-        "energy": _known(energy),
+        "energy": known(energy),
     }
-
-
-def _known(interval: Interval) -> Interval | None:
-    return interval if np.isfinite(interval.value) else None
 
 
 def _times(table: Outcome, j: int) -> dict[str, Any]:
