@@ -1,0 +1,106 @@
+"""A key-value cache for transformers that is written in place, each row at its own length.
+
+Rows are compact: token t of a row stands in slot t, whatever the other rows hold, so forgetting tokens is a change of
+lengths alone. What is ignored is written to one slot past the capacity, which no view shows. Checked against plain
+forward passes over the whole text (tests/whitebox/test_torch_session.py).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+LEAST = 64  # slots; capacity doubles from here
+
+
+class Layer:
+    """Keys and values of one layer, (batch, heads, capacity + 1, dim); `window` is that of its attention, if any."""
+
+    is_compileable = False
+    is_croppable = False
+    supports_early_init = False
+
+    def __init__(self, window: int | None) -> None:
+        self.window = window
+        self.is_sliding = window is not None
+        self.keys: Any = None
+        self.values: Any = None
+
+
+@cache
+def cache_class() -> type[Any]:
+    """The subclass of transformers' Cache; made at the first call, since transformers is imported only then."""
+    from transformers.cache_utils import Cache
+
+    class InPlace(Cache):
+        """What a model is given as `past_key_values`; `begin` says where the next tokens go."""
+
+        def __init__(self, windows: list[int | None]) -> None:
+            super().__init__(layers=[Layer(window) for window in windows])  # pyright: ignore[reportArgumentType]
+            self.start: int | None = 0  # where every row stands; None: rows differ
+            self.end = 0
+            self.cut = False  # one token per row, all rows alike: a window's layer shows its window alone
+            self.where: tuple[Any, Any] | None = None
+
+        def begin(self, start: int | None, end: int, cut: bool = False, where: tuple[Any, Any] | None = None) -> None:
+            """The next forward writes slots [start, end) of every row, or slot where[1] of row where[0]."""
+            self.start, self.end, self.cut, self.where = start, end, cut, where
+
+        def update(self, key_states: Any, value_states: Any, layer_idx: int, *_: Any, **__: Any) -> tuple[Any, Any]:
+            """Write the new tokens; what may be attended, as views."""
+            layer: Any = self.layers[layer_idx]
+            end = self.end
+            if layer.keys is None or layer.keys.shape[2] <= end:
+                layer.keys = grown(layer.keys, key_states, end)
+                layer.values = grown(layer.values, value_states, end)
+            keys, values = layer.keys, layer.values
+            if self.where is None:
+                start = self.start or 0
+                keys[:, :, start:end].copy_(key_states)
+                values[:, :, start:end].copy_(value_states)
+                if self.cut and layer.window is not None and end > layer.window:
+                    return keys[:, :, end - layer.window : end], values[:, :, end - layer.window : end]
+            else:
+                keys.transpose(1, 2).index_put_(self.where, key_states.transpose(1, 2))
+                values.transpose(1, 2).index_put_(self.where, value_states.transpose(1, 2))
+            return keys[:, :, :end], values[:, :, :end]
+
+        def select(self, rows: Any, used: int) -> None:
+            """Keep these rows of the first `used` slots."""
+            for layer in self.layers:
+                kept: Any = layer
+                if kept.keys is not None:
+                    kept.keys = picked(kept.keys, rows, used)
+                    kept.values = picked(kept.values, rows, used)
+
+        def get_seq_length(self, layer_idx: int = 0) -> int:
+            return self.start or 0
+
+        def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
+            layer: Any = self.layers[layer_idx]
+            if self.cut and layer.window is not None and self.end > layer.window:
+                return layer.window, self.end - layer.window
+            return self.end, 0
+
+    return InPlace
+
+
+def grown(old: Any, new: Any, end: int) -> Any:
+    """A buffer for `end` slots and the one past them, with what `old` held.
+
+    It starts as zeros: slots that a row has not reached are masked, yet a NaN there would spread.
+    """
+    capacity = LEAST
+    while capacity < end:
+        capacity *= 2
+    made = new.new_zeros((new.shape[0], new.shape[1], capacity + 1, new.shape[3]))
+    if old is not None:
+        made[:, :, : old.shape[2] - 1] = old[:, :, :-1]
+    return made
+
+
+def picked(old: Any, rows: Any, used: int) -> Any:
+    """The rows of a buffer, as large as before."""
+    made = old.new_zeros((rows.shape[0], *old.shape[1:]))
+    made[:, :, :used] = old[:, :, :used].index_select(0, rows)
+    return made

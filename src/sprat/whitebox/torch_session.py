@@ -1,0 +1,322 @@
+"""Any causal language model of transformers as a session: rows of unequal length, read on, rolled back, selected.
+
+The cache is written in place (torch_cache.py). No mask is made where none is needed: all rows alike, and one new token
+or nothing read before. A model is tried once when it is opened: a ragged, rolled-back session must give the logits of
+plain forward passes, else it is refused. Checked against plain forward passes of nine architectures
+(tests/whitebox/test_torch_session.py); not tried on a GPU.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import BadInput, CannotDo
+from .session import Integers
+from .torch_cache import cache_class
+
+BLOCK = 8192  # tokens of all rows that one forward reads at most: bounds the activations of a long prompt
+MASK = 1 << 26  # entries of a mask at most
+KNOWN = {"full_attention", "sliding_attention"}
+
+
+class TorchModel:
+    """A transformers model that was found to work with sessions; `session(batch)` opens one.
+
+    `positions` is how many tokens a row may hold (None: no limit known). Raises CannotDo for what can't be read token
+    by token: encoder-decoders, recurrent state, attention that takes no masks.
+    """
+
+    def __init__(self, model: Any, name: str = "", tried: bool = True) -> None:
+        self.model, self.name = model, name or type(model).__name__
+        config = model.config
+        if getattr(config, "is_encoder_decoder", False):
+            raise CannotDo(f"'{self.name}' is an encoder-decoder.", hint="Needed: a causal language model.")
+        self.config = config.get_text_config()
+        self.eager = getattr(self.config, "_attn_implementation", "eager") == "eager"
+        if getattr(self.config, "_attn_implementation", "eager") not in ("eager", "sdpa"):
+            raise CannotDo(
+                f"'{self.name}' was loaded with {self.config._attn_implementation}, which takes no masks per row.",
+                hint='Load it with attn_implementation="sdpa".',
+            )
+        accepted = inspect.signature(model.forward).parameters
+        if missing := {"position_ids", "past_key_values"} - accepted.keys():
+            raise CannotDo(
+                f"'{self.name}' takes no {' and no '.join(sorted(missing))}, so its rows can't differ in length.",
+                hint="Models with attention over positions of their own work: Llama, GPT-2, Qwen, Mistral, Gemma, ...",
+            )
+        self.keeps = "logits_to_keep" in accepted
+        self.windows, self.kinds = self._layers()
+        self.windowed = {w for w in self.windows if w is not None}
+        self.positions = _limit(self.config)
+        self.device, self.dtype = model.device, model.dtype
+        self._arange: Any = None
+        model.eval()
+        if tried:
+            self._try()
+
+    def _layers(self) -> tuple[list[int | None], frozenset[str] | None]:
+        """Each layer's window, and the names of the masks that the model takes, None where it takes one."""
+        count = int(self.config.num_hidden_layers)
+        types = getattr(self.config, "layer_types", None)
+        if types is not None:
+            window = getattr(self.config, "sliding_window", None)
+            if strange := set(types) - KNOWN:
+                raise CannotDo(
+                    f"'{self.name}' has layers of the kind {', '.join(sorted(strange))}, which can't be rolled back.",
+                    hint="Needed: full or sliding-window attention in every layer.",
+                )
+            return [window if t == "sliding_attention" else None for t in types], frozenset(types)
+        if getattr(self.config, "attention_chunk_size", None) is not None or _recurrent(self.model):
+            raise CannotDo(
+                f"'{self.name}' keeps a state that can't be rolled back token by token.",
+                hint="Needed: full or sliding-window attention in every layer.",
+            )
+        return [getattr(self.config, "sliding_window", None)] * count, None
+
+    def session(self, batch: int) -> TorchSession:
+        """An empty session of `batch` rows."""
+        return TorchSession(self, batch)
+
+    def arange(self, n: int) -> Any:
+        """0..n-1 on the model's device, (n,); kept and grown."""
+        known = self._arange
+        if known is None or known.shape[0] < n:
+            import torch
+
+            # Whoever grew it last wins; a slice of any is right.
+            self._arange = known = torch.arange(max(1024, 2 * n), device=self.device)
+        return known[:n]
+
+    def forward(self, ids: Any, positions: Any, mask: Any, cache: Any, keep: int) -> Any:
+        """Logits of the last `keep` columns."""
+        if self.keeps:
+            return self.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=keep,
+            ).logits
+        logits = self.model(
+            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+        ).logits
+        return logits[:, -keep:]
+
+    def _try(self) -> None:
+        """A ragged, rolled-back session against plain forward passes on a few tokens; CannotDo where they differ."""
+        import torch
+
+        most = min(int(self.config.vocab_size), 64)
+        texts = [[(7 * i + 3 * row + 1) % most for i in range(n)] for row, n in enumerate((8, 4))]
+        try:
+            with torch.inference_mode():
+                plain = [self.model(input_ids=torch.tensor([t], device=self.device), use_cache=False) for t in texts]
+            session = self.session(2)
+            first = np.array([texts[0][:6], [0, 0, 0, *texts[1][:3]]])
+            session.feed(first, np.array([6, 3]), keep=1)
+            session.feed(np.array([[1, 1], [1, 1]]))
+            session.rollback(np.array([3, 4]))
+            rest = np.array([texts[0][5:], texts[1][1:]])
+            got = session.feed(rest)
+        except (TypeError, AttributeError, NotImplementedError, IndexError, RuntimeError) as broken:
+            raise CannotDo(
+                f"'{self.name}' can't be read token by token: {str(broken).splitlines()[0]}.",
+                hint="Needed: a causal language model with a key-value cache and position ids.",
+            ) from broken
+        for row, out in enumerate(plain):
+            wanted = out.logits[0, -3:].float()
+            if not bool(wanted.isfinite().all()):
+                continue  # broken weights are the loop's to report
+            scale = float(wanted.abs().max()) + 1e-6
+            off = float((got[row].float() - wanted).abs().max()) / scale
+            if off > (2e-3 if self.dtype.itemsize >= 4 else 0.2):
+                raise CannotDo(
+                    f"'{self.name}' gives other logits with rows of unequal length (off by {off:.1%} of the largest).",
+                    hint="Its attention does not follow masks and position ids; sprat can't decode with it.",
+                )
+
+
+class TorchSession:
+    """Rows that a transformers model has read. Logits are tensors on the model's device, in the model's type."""
+
+    def __init__(self, opened: TorchModel, batch: int) -> None:
+        self.opened = opened
+        self.cache: Any = cache_class()(opened.windows)
+        self._lengths = np.zeros(batch, np.int64)
+        self._level: int | None = 0  # every row's length; None where they differ
+        self._steps: Any = None  # the lengths on the device, where rows differ
+
+    @property
+    def lengths(self) -> Integers:
+        """Tokens that each row holds, (batch,)."""
+        return self._lengths.copy()
+
+    def feed(self, ids: Integers, counts: Integers | None = None, keep: int | None = None) -> Any:
+        """Read `ids` (batch, n), aligned to the right; see Session. Raises BadInput past the model's positions."""
+        import torch
+
+        if self.cache is None:
+            raise BadInput("This session is closed.", hint="Open another one.")
+        batch, n = ids.shape
+        if counts is not None and bool((counts == n).all()):
+            counts = None
+        self._check(batch, n, counts)
+        device = self.opened.device
+        with torch.inference_mode():
+            block = max(1, min(n, BLOCK // batch))
+            keep = n if keep is None else keep
+            tokens = torch.as_tensor(np.ascontiguousarray(ids)).to(device, non_blocking=True)
+            if block == n and not self._too_wide(n):
+                return self._read(tokens, counts, keep)
+            made: list[Any] = []
+            for start, stop in self._blocks(n, block):
+                part = None if counts is None else np.clip(counts - (n - stop), 0, stop - start)
+                wanted = min(max(0, keep - (n - stop)), stop - start)
+                logits = self._read(tokens[:, start:stop], part, max(1, wanted))
+                if wanted:
+                    made.append(logits)
+            return made[0] if len(made) == 1 else torch.cat(made, 1)
+
+    def _blocks(self, n: int, block: int) -> list[tuple[int, int]]:
+        """Column ranges of at most `block`, narrower where the mask would be too large."""
+        longest = int(self._lengths.max(initial=0)) + n
+        block = max(1, min(block, MASK // (len(self._lengths) * longest)))
+        return [(at, min(n, at + block)) for at in range(0, n, block)]
+
+    def _too_wide(self, n: int) -> bool:
+        return len(self._lengths) * n * (int(self._lengths.max(initial=0)) + n) > MASK if n > 1 else False
+
+    def _check(self, batch: int, n: int, counts: Integers | None) -> None:
+        if batch != len(self._lengths):
+            raise BadInput(f"Fed {batch} rows to a session of {len(self._lengths)}.")
+        limit = self.opened.positions
+        if limit is None or n + (self._lengths.max() if self._level is None else self._level) <= limit:
+            return
+        longest = int((self._lengths + (n if counts is None else counts)).max())
+        if longest > limit:
+            raise BadInput(
+                f"A row would hold {longest} tokens; {self.opened.name} reads at most {limit}.", hint="Shorten it."
+            )
+
+    def _read(self, tokens: Any, counts: Integers | None, keep: int) -> Any:
+        """One forward over (batch, n) tokens."""
+        opened, cache, level = self.opened, self.cache, self._level
+        n = tokens.shape[1]
+        if counts is None and level is not None:
+            end = level + n
+            positions = opened.arange(end)[None, level:]
+            cut = n == 1
+            cache.begin(level, end, cut)
+            mask: Any = None
+            if opened.kinds is not None and n == 1:
+                mask = dict.fromkeys(opened.kinds)  # spares the model from making masks that say nothing
+            elif level and n > 1:
+                mask = self._masks(positions, end)
+            logits = opened.forward(tokens, positions, mask, cache, keep)
+            self._lengths += n
+            self._level = end
+            return logits
+        after = self._lengths + (n if counts is None else counts)
+        end = int(after.max())
+        positions, slots = self._places(n, counts)
+        cache.begin(None, end, False, (opened.arange(len(after))[:, None], slots))
+        logits = opened.forward(tokens, positions, self._masks(positions, end), cache, keep)
+        self._settle(after)
+        if self._steps is not None and counts is None:
+            self._steps += n
+        else:
+            self._steps = None
+        return logits
+
+    def _places(self, n: int, counts: Integers | None) -> tuple[Any, Any]:
+        """Positions (batch, n) of the columns and the slots that they are written to; padding goes to the last slot."""
+        import torch
+
+        opened = self.opened
+        if self._steps is None:
+            self._steps = torch.as_tensor(self._lengths.copy()).to(opened.device)
+        if counts is None:
+            positions = self._steps[:, None] + opened.arange(n)
+            return positions, positions
+        read = torch.as_tensor(counts).to(opened.device)
+        offsets = opened.arange(n) - (n - read)[:, None]
+        positions = (self._steps[:, None] + offsets).clamp(min=0)
+        return positions.masked_fill(offsets < 0, 0), positions.masked_fill(offsets < 0, -1)
+
+    def _masks(self, positions: Any, end: int) -> Any:
+        """Which slots each column attends, (batch, 1, n, end): one mask, or one per kind of layer."""
+        slots = self.opened.arange(end)
+        at = positions[:, None, :, None]
+        full = slots <= at
+        kinds, windows = self.opened.kinds, self.opened.windowed
+        window = max(windows, default=None)
+        sliding = full if window is None or end <= window else full & (slots > at - window)
+        if kinds is None:
+            return self._as_taken(sliding)
+        return {kind: self._as_taken(sliding if kind == "sliding_attention" else full) for kind in kinds}
+
+    def _as_taken(self, mask: Any) -> Any:
+        if not self.opened.eager:
+            return mask
+        import torch
+
+        dtype = self.opened.dtype
+        return torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, torch.finfo(dtype).min)
+
+    def _settle(self, lengths: Integers) -> None:
+        self._lengths = lengths
+        first = int(lengths[0]) if len(lengths) else 0
+        self._level = first if bool((lengths == first).all()) else None
+
+    def rollback(self, n: Integers | int) -> None:
+        """Forget the last n tokens, one number for all rows or one per row; BadInput where so many were not read."""
+        wanted = np.broadcast_to(np.asarray(n, np.int64), self._lengths.shape)
+        if bool((wanted < 0).any()) or bool((wanted > self._lengths).any()):
+            raise BadInput(f"Cannot take back {wanted.tolist()} tokens of {self._lengths.tolist()}.")
+        self._settle(self._lengths - wanted)
+        self._steps = None
+
+    def select(self, rows: Integers | Sequence[int]) -> None:
+        """Keep these rows, in this order; a row may be named more than once."""
+        import torch
+
+        kept = np.asarray(rows, np.int64)
+        if np.array_equal(kept, np.arange(len(self._lengths))):
+            return
+        if kept.size and not (kept.min() >= 0 and kept.max() < len(self._lengths)):
+            raise BadInput(f"Rows {kept.tolist()} of a session of {len(self._lengths)}.")
+        with torch.inference_mode():
+            at = torch.as_tensor(kept).to(self.opened.device)
+            self.cache.select(at, int(self._lengths.max(initial=0)))
+        self._settle(self._lengths[kept])
+        self._steps = None
+
+    def close(self) -> None:
+        """Free the cache."""
+        self.cache = None
+
+
+def _recurrent(model: Any) -> bool:
+    """Whether the class says that its cache is a state rather than tokens."""
+    return bool(getattr(model, "_is_stateful", False))
+
+
+def _limit(config: Any) -> int | None:
+    """How many tokens a row may hold.
+
+    Rotary embeddings that change with the text's length would contradict the keys already cached, so such a model is
+    read up to where they change.
+    """
+    longest = getattr(config, "max_position_embeddings", None)
+    rope = getattr(config, "rope_parameters", None) or {}
+    nested = [r for r in rope.values() if isinstance(r, dict)] or [rope]
+    for one in nested:
+        if one.get("rope_type") in ("dynamic", "longrope"):
+            before = one.get("original_max_position_embeddings") or longest
+            longest = before if longest is None else min(longest, before)
+    return int(longest) if longest else None
