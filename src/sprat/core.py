@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, ClassVar, cast
 
-from .errors import BadInput
+from .errors import BadInput, CannotDo
 
 # Fields of a request that change who pays or how it travels, never what is answered.
 _TRANSPORT = frozenset({"stream", "stream_options", "user", "metadata", "store", "service_tier", "safety_identifier"})
@@ -171,6 +171,7 @@ class Reply:
     cancelled: bool = False
     error: str = ""
     raw: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    decoded: Any = field(default=None, compare=False, repr=False)  # how a decoder wrote it: whitebox.writing.Decoded
 
     @property
     def ok(self) -> bool:
@@ -182,6 +183,12 @@ class Reply:
         from .tree import draw
 
         return draw(self)
+
+    def explain(self) -> Any:
+        """Per token, which part of a decoder moved the choice, and by how much; CannotDo for other models' replies."""
+        if self.decoded is None:
+            raise CannotDo(f"'{self.model}' did not write this token by token.", hint="Ask a decoder: sprat.local(...).")
+        return self.decoded.explain()
 
     def leaves(self) -> tuple[Reply, ...]:
         """Every reply of an endpoint in the tree, in the order asked."""

@@ -64,8 +64,8 @@ def test_one_bad_prompt_fails_alone() -> None:
     assert isinstance(bad, BadInput)
 
 
-def test_it_gives_log_probabilities_and_is_a_model() -> None:
-    assert tiny("fry").can == Can.LOGPROBS
+def test_it_gives_logits_and_is_a_model() -> None:
+    assert tiny("fry").can == Can.LOGITS
     assert not tiny("fry").offline
 
 

@@ -6,6 +6,7 @@ Checked against transformers' LlamaForCausalLM: the logits of the three shipped 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,24 +19,31 @@ Integers = NDArray[np.int64]
 
 
 class TinySession:
-    """Rows of text that a model has read: `feed` reads on, `rollback` forgets, `keep` drops rows."""
+    """Rows of text that a model has read: `feed` reads on, `rollback` forgets, `select` picks rows."""
 
     def __init__(self, weights: Weights, batch: int, capacity: int) -> None:
         head = weights.embed.shape[1] // weights.heads
         self.weights, self.capacity = weights, capacity
         self.lengths: Integers = np.zeros(batch, np.int64)
-        self.cache = np.zeros((len(weights.layers), 2, batch, weights.heads, capacity, head), np.float32)
+        # One place more than rows may fill: what is not to be read is written there.
+        self.cache = np.zeros((len(weights.layers), 2, batch, weights.heads, capacity + 1, head), np.float32)
         speeds: NDArray[np.float64] = np.power(weights.theta, -np.arange(0, head, 2, dtype=np.int64) / head)
-        angles = np.tile(np.outer(np.arange(capacity), speeds), 2)
+        angles = np.tile(np.outer(np.arange(capacity + 1), speeds), 2)
         self.cos, self.sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 
-    def feed(self, ids: NDArray[Any]) -> Floats:
-        """Read `ids` (batch, n) after what was read; the next-token logits after each (batch, n, vocabulary)."""
+    def feed(self, ids: NDArray[Any], counts: Integers | None = None, keep: int | None = None) -> Floats:
+        """Read `ids` (batch, n) after what was read; the next-token logits after the last `keep` of them (default all).
+
+        Of row r only the last counts[r] ids are read (default: all). Returns (batch, keep, vocabulary).
+        """
         weights, (batch, n) = self.weights, ids.shape
-        at: Integers = np.add.outer(self.lengths, np.arange(n, dtype=np.int64))
-        end = int(at.max()) + 1
+        last = self.lengths + (n if counts is None else counts)
+        end = int(last.max())
         if end > self.capacity:
             raise BadInput(f"{end} tokens do not fit into a session of {self.capacity}.", hint="Roll back, or shorten.")
+        at: Integers = np.add.outer(last, np.arange(-n, 0, dtype=np.int64))
+        if counts is not None:
+            at = np.where(at < self.lengths[:, None], self.capacity, at)
         rows, half = np.arange(batch, dtype=np.int64).reshape(-1, 1), self.cache.shape[-1] // 2
         cos, sin = self.cos[at][:, :, None, None], self.sin[at][:, :, None, None]
         uneven = n > 1 or bool((at != at[0]).any())
@@ -55,8 +63,10 @@ class TinySession:
             x = x + mixed.swapaxes(1, 2).reshape(batch * n, -1) @ layer.out
             gate, up = np.split(_norm(x, weights.epsilon) @ layer.gate_up, 2, axis=1)
             x = x + (gate * (0.5 + 0.5 * np.tanh(0.5 * gate)) * up) @ layer.down  # the SiLU, without overflow
-        self.lengths = self.lengths + n
-        return (_norm(x, weights.epsilon) @ weights.unembed).reshape(batch, n, -1)
+        self.lengths = last
+        kept = n if keep is None else keep
+        x = x.reshape(batch, n, -1)[:, n - kept :].reshape(batch * kept, -1)
+        return (_norm(x, weights.epsilon) @ weights.unembed).reshape(batch, kept, -1)
 
     def rollback(self, n: Integers | int) -> None:
         """Forget the last `n` tokens, one number for all rows or one per row; BadInput where so many were not read."""
@@ -65,9 +75,18 @@ class TinySession:
             raise BadInput(f"Cannot forget {n} tokens of rows that hold {self.lengths.tolist()}.", hint="Forget fewer.")
         self.lengths = lengths
 
-    def keep(self, rows: Integers) -> None:
-        """Keep these rows, in this order."""
-        self.lengths, self.cache = self.lengths[rows], self.cache[:, :, rows]
+    def select(self, rows: Integers | Sequence[int]) -> None:
+        """Keep these rows, in this order; a row may be named more than once."""
+        chosen = np.asarray(rows, np.int64)
+        self.lengths = self.lengths[chosen]
+        end = int(self.lengths.max(initial=0))
+        old, shape = self.cache, self.cache.shape
+        self.cache = np.zeros((*shape[:2], len(chosen), *shape[3:]), np.float32)
+        self.cache[..., :end, :] = old[:, :, chosen, :, :end]
+
+    def close(self) -> None:
+        """Free the cache."""
+        self.cache = self.cache[:, :, :0]
 
 
 def _norm(x: Floats, epsilon: float) -> Floats:

@@ -139,7 +139,7 @@ class TinyLlama:
             if not len(going):
                 return
             if len(going) < len(rows):
-                session.keep(going)
+                session.select(going)
                 rows = [rows[place] for place in going.tolist()]
             logits = session.feed(chosen[going, None])[:, 0]
 

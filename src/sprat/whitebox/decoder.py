@@ -1,0 +1,156 @@
+"""Decoders: models that give the scores of every next token, so that several of them can share each token.
+
+A leaf has weights; everything else is a pure function of its parts' scores, hence a decoder again: `big + 0.7 * (a - b)`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..core import Can, Endpoint, Model, Piece, Reply, Request
+from ..errors import BadInput
+from ..prices import Price
+from .session import Session
+from .vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from .loop import Job, Written
+    from .pool import Step
+    from .weighted import Weighted
+
+
+class Decoder(Model):
+    """A model that writes token by token, from scores that others may combine."""
+
+    is_leaf = False
+
+    @property
+    def can(self) -> Can:
+        """Logits of every token."""
+        return Can.LOGITS
+
+    @property
+    def parts(self) -> tuple[Decoder, ...]:
+        """The decoders that this one is made of; the first is its base."""
+        return ()
+
+    @property
+    def leaves(self) -> tuple[Leaf, ...]:
+        """Every leaf below, each once, the base's first."""
+        found: list[Leaf] = []
+        for part in self.parts:
+            found += [leaf for leaf in part.leaves if leaf not in found]
+        return tuple(found)
+
+    @property
+    def base(self) -> Leaf:
+        """The leaf whose prompt and vocabulary the reply is written in."""
+        return self.leaves[0]
+
+    @property
+    def formula(self) -> str:
+        """What is computed at each token, as one would write it."""
+        return f"{getattr(self, 'use', type(self).__name__.lower())}({', '.join(p.formula for p in self.parts)})"
+
+    def scores(self, step: Step) -> Any:
+        """Log-probabilities up to a constant, (batch, count, vocabulary), from the parts' scores: `step.of(part)`."""
+        raise NotImplementedError
+
+    def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
+        """The same scores as a sum: each part with what it adds, up to a constant per place; for `explain`."""
+        return [(self, step.of(self))]
+
+    def write(self, jobs: Sequence[Job]) -> Iterator[Written]:
+        """Write every job's reply, yielding tokens as they are decided; a job's `stopped` flag is read per token."""
+        from .loop import plain
+
+        return plain(self, jobs)
+
+    def answer_many(self, requests: Sequence[Request]) -> list[Reply | Exception]:
+        """The replies, like rows in batches; an element may be the error of that request."""
+        from .writing import answer_many
+
+        return answer_many(self, requests)
+
+    async def pieces(self, request: Request) -> AsyncGenerator[Piece]:
+        """The reply token by token, written on a worker thread; closing the stream frees the caches."""
+        from .writing import streamed
+
+        steps = streamed(self, request)
+        try:
+            while (piece := await asyncio.to_thread(next, steps, None)) is not None:
+                yield piece
+        finally:
+            await asyncio.to_thread(steps.close)
+
+    def __add__(self, other: Decoder) -> Weighted:
+        return _weighted((self, other), (1.0, 1.0))
+
+    def __sub__(self, other: Decoder) -> Weighted:
+        return _weighted((self, other), (1.0, -1.0))
+
+    def __mul__(self, weight: float) -> Weighted:
+        if isinstance(weight, Decoder):
+            raise BadInput(
+                "A decoder is multiplied by a number.", hint="A product of two policies is their sum: a + b."
+            )
+        return _weighted((self,), (float(weight),))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Weighted:
+        return self * -1.0
+
+
+def _weighted(parts: tuple[Decoder, ...], weights: tuple[float, ...]) -> Weighted:
+    from .weighted import weighted
+
+    return weighted(parts, weights)
+
+
+class Leaf(Decoder, Endpoint):
+    """A decoder with weights of its own. A subclass has `name`, and gives a vocabulary and sessions."""
+
+    is_leaf = True
+    price: Price | None = None
+    max_tokens: int = 256
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Its tokens."""
+        raise NotImplementedError
+
+    @property
+    def positions(self) -> int | None:
+        """How many tokens it reads at most; None says: no limit is known."""
+        return None
+
+    @property
+    def at_once(self) -> int:
+        """How many rows may share one session."""
+        return 32
+
+    @property
+    def fingerprint(self) -> int:
+        """A number of its weights that goes into the seed of a draw; 0 where none is at hand."""
+        return 0
+
+    def open(self, batch: int) -> Session:
+        """An empty session of `batch` rows."""
+        raise NotImplementedError
+
+    def prompt(self, request: Request) -> list[int]:
+        """The ids that it reads before it writes; BadInput for what it can't read."""
+        return self.vocabulary.prompt(request.messages)
+
+    @property
+    def leaves(self) -> tuple[Leaf, ...]:
+        """Itself."""
+        return (self,)
+
+    @property
+    def formula(self) -> str:
+        """Its name."""
+        return self.name

@@ -1,0 +1,65 @@
+"""Weighted sums of decoders: `a + 0.5 * (b - c)` adds their scores, token by token.
+
+A sum of log-scores is a product of policies; a difference of two is what one learnt beyond the other (arXiv 2401.08565).
+Checked against the softmax of the sum, by hand, and by the laws in tests/whitebox/test_weighted.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .decoder import Decoder
+from .pool import Step
+
+
+@dataclass(frozen=True, repr=False)
+class Weighted(Decoder):
+    """sum_i weights[i] * parts[i]; the first part is the base."""
+
+    models: tuple[Any, ...]
+    weights: tuple[float, ...]
+    name: str = field(default="", kw_only=True)
+    use = "weighted"
+
+    @property
+    def parts(self) -> tuple[Decoder, ...]:
+        """The decoders that are added."""
+        return self.models
+
+    @property
+    def formula(self) -> str:
+        """Such as `big + 0.5 * tuned - 0.5 * small`."""
+        said = ""
+        for part, weight in zip(self.models, self.weights, strict=True):
+            sign = ("-" if weight < 0 else "") if not said else (" - " if weight < 0 else " + ")
+            times = "" if abs(weight) == 1 else f"{abs(weight):g} * "
+            nested = part.formula if part.is_leaf or "(" in part.formula else f"({part.formula})"
+            said += f"{sign}{times}{nested}"
+        return said
+
+    def scores(self, step: Step) -> Any:
+        """The weighted sum of the parts' scores; a part of weight 0 is not looked at."""
+        total: Any = None
+        for part, weight in zip(self.models, self.weights, strict=True):
+            if weight or total is None:
+                seen = step.of(part)
+                added = seen if weight == 1 else weight * seen
+                total = added if total is None else total + added
+        return total
+
+    def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
+        """Each part with its weighted scores."""
+        return [(p, w * step.of(p)) for p, w in zip(self.models, self.weights, strict=True) if w]
+
+
+def weighted(parts: tuple[Decoder, ...], weights: tuple[float, ...]) -> Weighted:
+    """The weighted sum with nested sums opened, so that equal parts meet once."""
+    opened: list[tuple[Decoder, float]] = []
+    for part, weight in zip(parts, weights, strict=True):
+        nested = isinstance(part, Weighted) and not part.name
+        for one, times in zip(part.models, part.weights, strict=True) if nested else ((part, 1.0),):
+            place = next((i for i, (seen, _) in enumerate(opened) if seen is one), len(opened))
+            before = opened.pop(place)[1] if place < len(opened) else 0.0
+            opened.insert(place, (one, before + weight * times))
+    return Weighted(tuple(p for p, _ in opened), tuple(w for _, w in opened))

@@ -1,0 +1,208 @@
+"""From requests to replies: options read, rows grouped, tokens spelled, stop strings cut, costs counted per part."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from ..core import Piece, Reply, Request, Usage
+from ..errors import BadInput, CannotDo, SpratError
+from ..prices import cost
+from .loop import Job, Written
+from .sampling import Sampling
+from .spelling import Speller, StopStrings
+
+if TYPE_CHECKING:
+    from .decoder import Decoder, Leaf
+    from .explain import Explanation
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """How a decoder wrote a reply: what `explain` needs, and what the writer found out.
+
+    `told` may hold `rung` (how a remote part was asked), `lost` (which guarantees that cost) and
+    `speculative_decoding` (acceptance, named as vLLM does).
+    """
+
+    decoder: Decoder
+    request: Request
+    ids: tuple[int, ...]
+    told: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def explain(self) -> Explanation:
+        """Per token, each part's contribution to the choice; reads the reply once more, in one block."""
+        from .explain import explain
+
+        return explain(self)
+
+
+def job_of(decoder: Decoder, request: Request) -> Job:
+    """What a request asks to be written; BadInput for options out of range, CannotDo for tools and JSON."""
+    options = request.options
+    for name in ("tools", "response_format", "functions"):
+        if options.get(name):
+            raise CannotDo(f"'{decoder.formula}' writes text alone; the request asks for {name}.", hint="Leave it out.")
+    if (options.get("n") or 1) != 1:
+        raise CannotDo("A decoder writes one reply at a time.", hint="Ask again with another seed, or use a batch.")
+    try:
+        longest = int(options.get("max_completion_tokens") or options.get("max_tokens") or decoder.base.max_tokens)
+        top = int(options.get("top_logprobs") or 0)
+        stops = frozenset(int(i) for i in options.get("stop_token_ids") or ())
+        job = Job(request, Sampling.of(options), longest, top, stops, bool(options.get("ignore_eos")))
+        _ = job.seed
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"An option is not a number: {error}.") from error
+    if longest < 1 or top < 0:
+        raise BadInput(f"max_tokens is {longest} and top_logprobs {top}.", hint="Needed: >= 1 and >= 0.")
+    return job
+
+
+class Row:
+    """One reply in the making."""
+
+    def __init__(self, decoder: Decoder, job: Job) -> None:
+        self.decoder, self.job = decoder, job
+        self.vocabulary = decoder.base.vocabulary
+        self.ids: list[int] = []
+        self.logprobs: list[float] = []
+        self.tops: list[Any] = []
+        self.texts: list[str] = []
+        self.speller = Speller(self.vocabulary)
+        stop: Any = job.request.options.get("stop") or ()
+        self.stops = StopStrings([stop] if isinstance(stop, str) else stop)
+        self.finish = ""
+        self.error: SpratError | None = None
+        self.began = time.perf_counter()
+
+    def take(self, written: Written) -> str:
+        """Take in tokens; the text that may be shown now."""
+        shown = ""
+        self.error = written.error
+        for place, (token, logprob) in enumerate(zip(written.ids, written.logprobs, strict=True)):
+            last = place == len(written.ids) - 1
+            self.ids.append(token)
+            self.logprobs.append(logprob)
+            if written.tops:
+                self.tops.append(written.tops[place])
+            ended = last and written.finish == "stop"
+            self.texts.append("" if ended else self.speller.add(token))
+            shown += self.stops.add(self.texts[-1])
+            if self.stops.hit:
+                self.finish = "stop"
+                self.job.stopped = True
+                return shown
+        if written.finish:
+            self.finish = written.finish
+            rest = self.speller.rest()
+            self.texts[-1] += rest
+            shown += self.stops.add(rest) + self.stops.rest()
+        return shown
+
+    def reply(self, text: str) -> Reply:
+        """The whole reply, when it has ended with this text."""
+        said, ended = list(self.texts), self.finish == "stop" and not self.stops.hit
+        if ended:
+            said.pop()  # the end token says nothing
+        left = len(text)
+        tokens: list[str] = []
+        for one in said:  # a stop string may end inside a token
+            if self.stops.hit and left <= 0:
+                break
+            tokens.append(one[:left] if self.stops.hit else one)
+            left -= len(one)
+        n = len(tokens)
+        parts = self._parts()
+        costs = [part.cost for part in parts]
+        wanted = self.job.top_logprobs
+        return Reply(
+            text,
+            self.decoder_name,
+            tuple(tokens),
+            tuple(self.logprobs[:n]),
+            tuple(self._named(top) for top in self.tops[:n]) if wanted else None,
+            finish=self.finish or "length",
+            usage=parts[0].usage,
+            cost=None if any(c is None for c in costs) else float(sum(c for c in costs if c is not None)),
+            asks=parts if len(parts) > 1 else (),
+            decoded=Decoded(self.decoder, self.job.request, tuple(self.ids[: n + ended]), self.job.told),
+        )
+
+    @property
+    def decoder_name(self) -> str:
+        """The decoder's name, or its formula."""
+        return getattr(self.decoder, "name", "") or self.decoder.formula
+
+    def _named(self, top: Any) -> dict[str, float]:
+        return {self.vocabulary.decode([i]) or self.vocabulary.tokens[i]: logprob for i, logprob in top}
+
+    def _parts(self) -> tuple[Reply, ...]:
+        fed: dict[str, int] = self.job.told.get("fed", {})
+        return tuple(self._part(leaf, fed.get(leaf.name, len(self.ids))) for leaf in self.decoder.leaves)
+
+    def _part(self, leaf: Leaf, written: int) -> Reply:
+        usage = Usage(len(leaf.prompt(self.job.request)), written)
+        return Reply(None, leaf.name, usage=usage, cost=cost(leaf.price, usage), because="a part")
+
+
+def answer_many(decoder: Decoder, requests: Sequence[Request]) -> list[Reply | Exception]:
+    """The replies in the order of the requests; rows with like options are written together."""
+    answers: list[Reply | Exception | None] = [None] * len(requests)
+    alike: dict[Sampling, list[tuple[int, Job]]] = {}
+    for i, request in enumerate(requests):
+        try:
+            job = job_of(decoder, request)
+            check_lengths(decoder, request)
+            alike.setdefault(job.sampling, []).append((i, job))
+        except SpratError as error:
+            answers[i] = error
+    at_once = min(leaf.at_once for leaf in decoder.leaves)
+    for group in alike.values():
+        # Alike in length: little padding to compute.
+        group.sort(key=lambda pair: len(pair[1].request.text))
+        for start in range(0, len(group), at_once):
+            chunk = group[start : start + at_once]
+            written = _together(decoder, [job for _, job in chunk])
+            for (i, _), answer in zip(chunk, written, strict=True):
+                answers[i] = answer
+    return cast("list[Reply | Exception]", answers)
+
+
+def check_lengths(decoder: Decoder, request: Request) -> None:
+    """Raises BadInput where a part can't read the request's prompt."""
+    for leaf in decoder.leaves:
+        n, limit = len(leaf.prompt(request)), leaf.positions
+        if limit is not None and n > limit:
+            raise BadInput(f"A prompt has {n} tokens; {leaf.name} reads at most {limit}.", hint="Shorten it.")
+
+
+def _together(decoder: Decoder, jobs: list[Job]) -> list[Reply | Exception]:
+    rows = [Row(decoder, job) for job in jobs]
+    texts: list[list[str]] = [[] for _ in jobs]
+    try:
+        for written in decoder.write(jobs):
+            texts[written.job].append(rows[written.job].take(written))
+    except SpratError as error:
+        return [error for _ in jobs]
+    return [row.error or row.reply("".join(said)) for row, said in zip(rows, texts, strict=True)]
+
+
+def streamed(decoder: Decoder, request: Request) -> Iterator[Piece]:
+    """The pieces of one reply, the last with the whole; closing the iterator frees the caches."""
+    job = job_of(decoder, request)
+    row, said = Row(decoder, job), list[str]()
+    for written in decoder.write([job]):
+        before = len(row.texts)
+        said.append(row.take(written))
+        if row.error:
+            raise row.error
+        ended = row.finish == "stop" and not row.stops.hit
+        new = slice(before, len(row.texts) - ended)
+        if said[-1] or row.texts[new]:
+            yield Piece(said[-1], tuple(row.texts[new]), tuple(row.logprobs[new]))
+        if row.stops.hit:
+            break
+    reply = row.reply("".join(said))
+    yield Piece(reply=replace(reply, seconds=time.perf_counter() - row.began))
