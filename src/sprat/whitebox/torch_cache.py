@@ -10,6 +10,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from .library import library
+
 LEAST = 64  # slots; capacity doubles from here
 
 
@@ -30,13 +32,13 @@ class Layer:
 @cache
 def cache_class() -> type[Any]:
     """The subclass of transformers' Cache; made at the first call, since transformers is imported only then."""
-    from transformers.cache_utils import Cache
+    Cache: Any = library("transformers", "A transformers model").Cache
 
-    class InPlace(Cache):
+    class InPlace(Cache):  # pyright: ignore[reportUntypedBaseClass]
         """What a model is given as `past_key_values`; `begin` says where the next tokens go."""
 
         def __init__(self, windows: list[int | None]) -> None:
-            super().__init__(layers=[Layer(window) for window in windows])  # pyright: ignore[reportArgumentType]
+            super().__init__(layers=[Layer(window) for window in windows])
             self.start: int | None = 0  # where every row stands; None: rows differ
             self.end = 0
             self.cut = False  # one token per row, all rows alike: a window's layer shows its window alone

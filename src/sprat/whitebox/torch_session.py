@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadInput, CannotDo
+from .library import library
 from .session import Integers
 from .torch_cache import cache_class
 
 BLOCK = 8192  # tokens of all rows that one forward reads at most: bounds the activations of a long prompt
 MASK = 1 << 26  # entries of a mask at most
-KNOWN = {"full_attention", "sliding_attention"}
+KNOWN = {"full_attention", "sliding_attention"}  # kinds of layers whose past is kept token by token
 
 
 class TorchModel:
@@ -31,6 +32,7 @@ class TorchModel:
     """
 
     def __init__(self, model: Any, name: str = "", tried: bool = True) -> None:
+        self.torch = library("torch", "A transformers model")
         self.model, self.name = model, name or type(model).__name__
         config = model.config
         if getattr(config, "is_encoder_decoder", False):
@@ -85,8 +87,7 @@ class TorchModel:
         """0..n-1 on the model's device, (n,); kept and grown."""
         known = self._arange
         if known is None or known.shape[0] < n:
-            import torch
-
+            torch = self.torch
             # Whoever grew it last wins; a slice of any is right.
             self._arange = known = torch.arange(max(1024, 2 * n), device=self.device)
         return known[:n]
@@ -109,8 +110,7 @@ class TorchModel:
 
     def _try(self) -> None:
         """A ragged, rolled-back session against plain forward passes on a few tokens; CannotDo where they differ."""
-        import torch
-
+        torch = self.torch
         most = min(int(self.config.vocab_size), 64)
         texts = [[(7 * i + 3 * row + 1) % most for i in range(n)] for row, n in enumerate((8, 4))]
         try:
@@ -158,8 +158,7 @@ class TorchSession:
 
     def feed(self, ids: Integers, counts: Integers | None = None, keep: int | None = None) -> Any:
         """Read `ids` (batch, n), aligned to the right; see Session. Raises BadInput past the model's positions."""
-        import torch
-
+        torch = self.opened.torch
         if self.cache is None:
             raise BadInput("This session is closed.", hint="Open another one.")
         batch, n = ids.shape
@@ -169,16 +168,16 @@ class TorchSession:
         device = self.opened.device
         with torch.inference_mode():
             block = max(1, min(n, BLOCK // batch))
-            keep = n if keep is None else keep
+            wanted = n if keep is None else keep
             tokens = torch.as_tensor(np.ascontiguousarray(ids)).to(device, non_blocking=True)
             if block == n and not self._too_wide(n):
-                return self._read(tokens, counts, keep)
+                return self._read(tokens, counts, wanted)
             made: list[Any] = []
             for start, stop in self._blocks(n, block):
                 part = None if counts is None else np.clip(counts - (n - stop), 0, stop - start)
-                wanted = min(max(0, keep - (n - stop)), stop - start)
-                logits = self._read(tokens[:, start:stop], part, max(1, wanted))
-                if wanted:
+                kept = min(max(0, wanted - (n - stop)), stop - start)
+                logits = self._read(tokens[:, start:stop], part, max(1, kept))
+                if kept:
                     made.append(logits)
             return made[0] if len(made) == 1 else torch.cat(made, 1)
 
@@ -235,9 +234,7 @@ class TorchSession:
 
     def _places(self, n: int, counts: Integers | None) -> tuple[Any, Any]:
         """Positions (batch, n) of the columns and the slots that they are written to; padding goes to the last slot."""
-        import torch
-
-        opened = self.opened
+        opened, torch = self.opened, self.opened.torch
         if self._steps is None:
             self._steps = torch.as_tensor(self._lengths.copy()).to(opened.device)
         if counts is None:
@@ -263,8 +260,7 @@ class TorchSession:
     def _as_taken(self, mask: Any) -> Any:
         if not self.opened.eager:
             return mask
-        import torch
-
+        torch = self.opened.torch
         dtype = self.opened.dtype
         return torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, torch.finfo(dtype).min)
 
@@ -283,8 +279,7 @@ class TorchSession:
 
     def select(self, rows: Integers | Sequence[int]) -> None:
         """Keep these rows, in this order; a row may be named more than once."""
-        import torch
-
+        torch = self.opened.torch
         kept = np.asarray(rows, np.int64)
         if np.array_equal(kept, np.arange(len(self._lengths))):
             return
@@ -312,8 +307,8 @@ def _limit(config: Any) -> int | None:
     Rotary embeddings that change with the text's length would contradict the keys already cached, so such a model is
     read up to where they change.
     """
-    longest = getattr(config, "max_position_embeddings", None)
-    rope = getattr(config, "rope_parameters", None) or {}
+    longest: Any = getattr(config, "max_position_embeddings", None)
+    rope: Any = getattr(config, "rope_parameters", None) or {}
     nested = [r for r in rope.values() if isinstance(r, dict)] or [rope]
     for one in nested:
         if one.get("rope_type") in ("dynamic", "longrope"):
