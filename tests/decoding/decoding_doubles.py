@@ -1,4 +1,4 @@
-"""Leaves whose logits are given, over a handful of tokens, so that what a decoder computes can be worked out by hand."""
+"""Leaves whose logits are given, over a handful of tokens: what a decoder computes from them is done by hand."""
 
 from __future__ import annotations
 
