@@ -1,0 +1,234 @@
+"""A model exported by onnx_export.py as a session of onnxruntime: one cache for all rows, written in place.
+
+The graph's GroupQueryAttention counts each row's mask for its length, so a buffer longer than the text is both its past
+and its present: nothing is copied per token, and a rollback only lowers a number. One new token for every row is one
+run of the whole batch, also where rows differ in length; longer blocks run row by row, each in its own part of the
+buffers, or column by column where that takes fewer runs (the operator takes blocks after a past for one row only).
+Checked against torch's forward at every export and in tests/whitebox/test_onnx.py; CPU only, not tried on a GPU.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import BadInput, CannotDo, MissingExtra
+from .session import Integers
+
+CAPACITY = 64  # places of a new cache; doubled when full
+LOGITS = 1 << 22  # numbers that one run writes as logits at most: bounds a long prompt's memory
+BLOCK = 512  # tokens that one run reads at most
+TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+}
+
+
+class OnnxModel:
+    """An exported graph, loaded once; `session(batch)` opens rows of text on it.
+
+    `vocabulary` crops the logits of a padded export; `threads` default to OMP_NUM_THREADS, else onnxruntime's choice.
+    Raises BadInput where the folder holds no such graph, CannotDo for a graph with other inputs than a cache.
+    """
+
+    def __init__(self, path: str | Path, vocabulary: int | None = None, threads: int | None = None) -> None:
+        self.path = Path(path)
+        try:
+            config = json.loads((self.path / "genai_config.json").read_text(encoding="utf-8"))["model"]
+            decoder = config["decoder"]
+            self.layers, self.heads = int(decoder["num_hidden_layers"]), int(decoder["num_key_value_heads"])
+            self.head_size, self.positions = int(decoder["head_size"]), int(config["context_length"])
+            self.size, self.graph = int(config["vocab_size"]), self.path / str(decoder["filename"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BadInput(
+                f"{path} is not a folder that sprat.whitebox.export_onnx made.", hint="Needed: genai_config.json."
+            ) from error
+        self.vocabulary: int = vocabulary or self.size
+        self.run = _load(self.graph, threads)
+        self.pasts = [f"past_key_values.{i}.{k}" for i in range(self.layers) for k in ("key", "value")]
+        self.presents = [f"present.{i}.{k}" for i in range(self.layers) for k in ("key", "value")]
+        given = {i.name: i.type for i in self.run.get_inputs()}
+        if strange := given.keys() ^ {"input_ids", "attention_mask", *self.pasts}:
+            raise CannotDo(
+                f"The graph in {path} has or lacks the inputs {', '.join(sorted(strange))}.",
+                hint="Needed: ids, a mask, and a cache of keys and values; use the transformers endpoint for it.",
+            )
+        self.ids_type, self.mask_type = TYPES[given["input_ids"]], TYPES[given["attention_mask"]]
+        self.cache_type = TYPES[given[self.pasts[0]]]
+        self.logits_type = TYPES[next(o.type for o in self.run.get_outputs() if o.name == "logits")]
+
+    def session(self, batch: int) -> OnnxSession:
+        """An empty session of `batch` rows."""
+        return OnnxSession(self, batch)
+
+
+def _load(graph: Path, threads: int | None) -> Any:
+    try:
+        import onnxruntime  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise MissingExtra("onnx", "An ONNX model") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS") or 0)
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise BadInput(f"onnxruntime can't load {graph}: {error}", hint="Export the model again.") from error
+
+
+class OnnxSession:
+    """Rows of tokens that an exported model has read; see sprat.whitebox.session.Session."""
+
+    def __init__(self, model: OnnxModel, batch: int) -> None:
+        self.model = model
+        self._lengths = np.zeros(batch, np.int64)
+        self._allocate(0)
+
+    @property
+    def lengths(self) -> Integers:
+        """Tokens that each row holds, (batch,)."""
+        return self._lengths.copy()
+
+    def feed(self, ids: Integers, counts: Integers | None = None, keep: int | None = None) -> Any:
+        """Read `ids` (batch, n) as Session.feed says; logits (batch, keep, vocabulary) in NumPy."""
+        ids = np.asarray(ids)
+        batch, n = ids.shape
+        kept: int = n if keep is None else min(keep, n)
+        if counts is None and n == 1:
+            self._check(ids, self._lengths + 1)
+            return self._step(ids, None)[:, :kept]
+        read = np.full(batch, n, np.int64) if counts is None else np.asarray(counts, np.int64)
+        if (read < 0).any() or (read > n).any():
+            raise BadInput(f"Counts {read.tolist()} do not fit blocks of {n} tokens.")
+        ids = np.where(np.arange(n) >= n - read[:, None], ids, 0)
+        self._check(ids, self._lengths + read)
+        logits: Any = np.zeros((batch, kept, self.model.vocabulary), self.model.logits_type)
+        most = int(read.max(initial=0))
+        # An idle row of a batched run has a token put after its end, for which there must be a place.
+        if most < np.count_nonzero(read) and int(self._lengths.max()) + most <= self.model.positions:
+            self._check(ids, self._lengths + most)
+            for column in range(n - most, n):
+                given = self._step(ids[:, column : column + 1], column >= n - read)
+                if column >= n - kept:
+                    logits[:, column - n + kept] = given[:, 0]
+        else:
+            for row in np.flatnonzero(read):
+                self._block(int(row), ids[row, n - read[row] :], logits[row])
+        return logits
+
+    def rollback(self, n: Integers | int) -> None:
+        """Forget the last n tokens of each row; what the buffers hold past a row's length is never read."""
+        if np.any(np.asarray(n) < 0) or np.any(self._lengths < n):
+            raise BadInput(f"Cannot forget {n} tokens: the rows hold {self._lengths.tolist()}.")
+        self._lengths -= n
+
+    def select(self, rows: Integers | Sequence[int]) -> None:
+        """Keep these rows, in this order; a row may be named more than once."""
+        chosen = np.asarray(rows, np.int64).reshape(-1)
+        if np.array_equal(chosen, np.arange(len(self._lengths))):
+            return
+        if chosen.size and (chosen.min() < 0 or chosen.max() >= len(self._lengths)):
+            raise BadInput(f"Rows {chosen.tolist()} were asked for; there are {len(self._lengths)}.")
+        self._lengths = self._lengths[chosen]
+        self._allocate(self._capacity, chosen)
+
+    def close(self) -> None:
+        """Free the cache; the rows are empty."""
+        self._lengths[:] = 0
+        self._allocate(0)
+
+    def _check(self, ids: np.ndarray[Any, Any], lengths: Integers) -> None:
+        if ids.size and (ids.min() < 0 or ids.max() >= self.model.vocabulary):
+            raise BadInput(
+                f"The ids {int(ids.min())} to {int(ids.max())} were fed; {self.model.path.name} has 0 to "
+                f"{self.model.vocabulary - 1}."
+            )
+        longest = int(lengths.max(initial=0))
+        if longest > self.model.positions:
+            raise BadInput(
+                f"A row would hold {longest} tokens; {self.model.path.name} reads at most {self.model.positions}.",
+                hint="Shorten the prompt or max_tokens.",
+            )
+        if longest > self._capacity:
+            self._allocate(min(self.model.positions, max(longest, 2 * self._capacity, CAPACITY)))
+
+    def _allocate(self, capacity: int, rows: Integers | None = None) -> None:
+        """New buffers of so many places, with what the old ones hold of these rows (default: all)."""
+        model, batch = self.model, len(self._lengths)
+        used = int(self._lengths.max(initial=0))
+        old = self._buffers if used else []
+        self._capacity = capacity
+        shape = (batch, model.heads, capacity, model.head_size)
+        self._buffers = [np.zeros(shape if capacity else (0,), model.cache_type) for _ in model.pasts]
+        for new, was in zip(self._buffers, old, strict=False):
+            new[:, :, :used] = was[:, :, :used] if rows is None else was[rows, :, :used]
+        self._mask = np.zeros((batch, capacity), model.mask_type)
+        self._places = np.arange(capacity)
+        self._bound: dict[int | None, Any] = {}
+        self._ids = np.zeros((batch, 1), model.ids_type)
+        self._logits = np.zeros((batch, 1, model.size), model.logits_type)
+
+    def _step(self, ids: np.ndarray[Any, Any], active: np.ndarray[Any, Any] | None) -> Any:
+        """One token for every row; rows that are not `active` read one too, and forget it."""
+        binding = self._bound.get(None)
+        if binding is None:
+            binding = self._bound[None] = self._bind(slice(0, len(self._lengths)))
+            _give(binding, "input_ids", self._ids)
+            _take(binding, "logits", self._logits)
+        self._ids[:] = ids
+        np.less_equal(self._places, self._lengths[:, None], out=self._mask, casting="unsafe")
+        self._run(binding)
+        self._lengths += 1 if active is None else active
+        return self._logits[:, :, : self.model.vocabulary].copy()
+
+    def _block(self, row: int, ids: np.ndarray[Any, Any], logits: np.ndarray[Any, Any]) -> None:
+        """Read one row's ids; its last logits go to the end of `logits` (keep, vocabulary)."""
+        binding = self._bound.get(row)
+        if binding is None:
+            binding = self._bound[row] = self._bind(slice(row, row + 1))
+        at_most = max(1, min(BLOCK, LOGITS // self.model.size))
+        for start in range(0, len(ids), at_most):
+            piece = np.ascontiguousarray(ids[None, start : start + at_most], self.model.ids_type)
+            given = np.empty((1, piece.shape[1], self.model.size), self.model.logits_type)
+            _give(binding, "input_ids", piece)
+            _take(binding, "logits", given)
+            self._mask[row] = self._places < self._lengths[row] + piece.shape[1]
+            self._run(binding)
+            self._lengths[row] += piece.shape[1]
+            end = len(logits) - (len(ids) - start - piece.shape[1])
+            first = max(0, end - piece.shape[1])
+            if end > first:
+                logits[first:end] = given[0, first - end :, : self.model.vocabulary]
+
+    def _run(self, binding: Any) -> None:
+        try:
+            self.model.run.run_with_iobinding(binding)
+        except Exception as error:
+            raise CannotDo(
+                f"onnxruntime can't run {self.model.path.name}: {str(error).splitlines()[0]}",
+                hint="Use the transformers endpoint for this model.",
+            ) from error
+
+    def _bind(self, rows: slice) -> Any:
+        """The mask and the caches of some rows, as the graph's inputs and outputs at once."""
+        binding = self.model.run.io_binding()
+        _give(binding, "attention_mask", self._mask[rows])
+        for past, present, buffer in zip(self.model.pasts, self.model.presents, self._buffers, strict=True):
+            _give(binding, past, buffer[rows])
+            _take(binding, present, buffer[rows])
+        return binding
+
+
+def _give(binding: Any, name: str, array: np.ndarray[Any, Any]) -> None:
+    binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+
+
+def _take(binding: Any, name: str, array: np.ndarray[Any, Any]) -> None:
+    binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
