@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -78,8 +78,9 @@ def read(path: Path | str) -> Saved:
             raise BadInput(f"{path}: '{key}' is not known.", hint=close)
     if "way" not in table:
         raise BadInput(f"{path} has no [way].", hint='It says how to answer: use = "cascade", models = [...].')
-    models = _endpoints(path, table.get("models", {}), lines)
-    reader = Reader(str(path), models, table.get("parts", {}), _arrays(path, table.get("arrays")))
+    found = _Models(path, table, lines)
+    models = dict(found)
+    reader = Reader(str(path), models, found.shared, found.arrays)
     model = reader.read(table["way"], Any, "way")
     return Saved(model, models, {k: v for k, v in table.items() if k not in _TOP})
 
@@ -93,7 +94,7 @@ def load_models(path: Path | str) -> dict[str, Endpoint]:
     for key, value in table.items():
         if key not in _TOP and not isinstance(value, dict):
             raise BadInput(f"{path}: '{key}' is not known.", hint=nearest(key, _TOP))
-    return _endpoints(path, table["models"], lines)
+    return dict(_Models(path, table, lines))
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -150,22 +151,45 @@ def _arrays(path: Path, table: Any) -> Mapping[str, Any]:
         return {name: found[name] for name in found.files}
 
 
-def _endpoints(path: Path, tables: Any, lines: list[str]) -> dict[str, Endpoint]:
-    made: dict[str, Endpoint] = {}
-    for name, table in cast("dict[str, Any]", tables if isinstance(tables, dict) else {}).items():
-        where = f"{path}, [models.{name}]"
+class _Models(Mapping[str, Any]):
+    """The models of a file by name, each made when it is first named: a decoder's parts may be other models there."""
+
+    def __init__(self, path: Path, table: Mapping[str, Any], lines: list[str]) -> None:
+        tables: Any = table.get("models", {})
+        self.path, self.lines = path, lines
+        self.tables = cast("dict[str, Any]", tables if isinstance(tables, dict) else {})
+        self.shared, self.arrays = table.get("parts", {}), _arrays(path, table.get("arrays"))
+        self.made: dict[str, Any] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tables)
+
+    def __len__(self) -> int:
+        return len(self.tables)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.tables
+
+    def __getitem__(self, name: str) -> Any:
+        where = f"{self.path}, [models.{name}]"
+        if name not in self.made:
+            self.made[name] = None
+            self.made[name] = self._make(name, self.tables[name], where)
+        if self.made[name] is None:
+            raise BadInput(f"{where} is part of itself.")
+        return self.made[name]
+
+    def _make(self, name: str, table: Any, where: str) -> Any:
         if not isinstance(table, dict):
             raise BadInput(f"{where} is not a table.", hint="Write [models.NAME] with url and model below it.")
         entry = {"use": "openai", **cast("dict[str, Any]", table)}
         kind = find(str(entry.pop("use")), where)
-        given = Reader(where, {}, {}, {})
+        given = Reader(where, self, self.shared, self.arrays)
         known = getattr(kind, "__dataclass_fields__", {})
-        place = {"where": f"{path.name}, line {_line(lines, name)}"} if "where" in known else {}
-        endpoint = build(given, kind, {"name": name, **entry}, where, place)
-        if not isinstance(endpoint, Endpoint):
+        place = {"where": f"{self.path.name}, line {_line(self.lines, name)}"} if "where" in known else {}
+        if "name" not in known or not hasattr(kind, "answer_many"):
             raise BadInput(f"{where}: '{table.get('use')}' is no endpoint.", hint="Techniques belong under [way].")  # pyright: ignore[reportUnknownMemberType]
-        made[name] = endpoint
-    return made
+        return build(given, kind, {"name": name, **entry}, where, place)
 
 
 def _line(lines: list[str], name: str) -> int:

@@ -71,6 +71,11 @@ def _kind(hint: Any) -> type | None:
     return kinds[0] if len(kinds) == 1 else None
 
 
+def _is_named(thing: Any) -> bool:
+    """Whether it is written among the models: an endpoint, or a decoder with a name of its own."""
+    return isinstance(thing, Endpoint) or (hasattr(thing, "answer_many") and bool(getattr(thing, "name", "")))
+
+
 def _stored(f: dataclasses.Field[Any]) -> bool:
     return f.init and f.metadata.get("stored", True)
 
@@ -108,7 +113,7 @@ class Writer:
         elif isinstance(thing, (tuple, list)):
             for value in cast("list[Any]", thing):
                 self.count(value)
-        elif dataclasses.is_dataclass(thing) and not isinstance(thing, (type, Endpoint)):
+        elif dataclasses.is_dataclass(thing) and not isinstance(thing, (type, Endpoint)) and not _is_named(thing):
             self._seen[id(thing)] = self._seen.get(id(thing), 0) + 1
             if self._seen[id(thing)] == 1:
                 for f in dataclasses.fields(thing):
@@ -116,7 +121,7 @@ class Writer:
 
     def write(self, value: Any, hint: Any, where: str) -> Any:
         """The value as TOML has it."""
-        if isinstance(value, Endpoint):
+        if _is_named(value):
             name = self._leaf(value)
             return {"model": name} if _takes(hint, str) else name
         if isinstance(value, np.ndarray):
@@ -182,7 +187,7 @@ class Writer:
         kept = [f for f in dataclasses.fields(value) if _stored(f) and not _is_default(f, getattr(value, f.name))]
         return {f.name: self.write(getattr(value, f.name), known.get(f.name, Any), f"{where}.{f.name}") for f in kept}
 
-    def _leaf(self, endpoint: Endpoint) -> str:
+    def _leaf(self, endpoint: Any) -> str:
         name = name_of(endpoint)
         if name in self._leaves:
             if self._leaves[name] is not endpoint and not _same(self._leaves[name], endpoint):

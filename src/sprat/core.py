@@ -187,7 +187,7 @@ class Reply:
     def explain(self) -> Any:
         """Per token, which part of a decoder moved the choice, and by how much; CannotDo for other models' replies."""
         if self.decoded is None:
-            raise CannotDo(f"'{self.model}' did not write this token by token.", hint="Ask a decoder: sprat.local(...).")
+            raise CannotDo(f"'{self.model}' did not write this token by token.", hint="Ask a decoder: sprat.local().")
         return self.decoded.explain()
 
     def leaves(self) -> tuple[Reply, ...]:

@@ -41,8 +41,9 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def name_of(model: Any) -> str:
-    """The name of an endpoint, or the technique's word."""
-    return str(getattr(model, "name", "") or getattr(model, "use", "") or type(model).__name__.lower())
+    """The name of an endpoint, a decoder's formula, or the technique's word."""
+    named = getattr(model, "name", "") or getattr(model, "formula", "") or getattr(model, "use", "")
+    return str(named or type(model).__name__.lower())
 
 
 def leaves(model: Any) -> list[Any]:

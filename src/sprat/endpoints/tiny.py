@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class Tiny(Leaf):
     """A tiny model by name, or by the .safetensors file in `weights`.
 
-    Greedy unless a temperature is given. Sampling is reproducible: the seed (default 0) plus the request's sample number
-    gives the draw.
+    Greedy unless a temperature is given. Sampling is reproducible: the seed (default 0) plus the request's sample
+    number gives the draw.
     """
 
     name: str

@@ -1,12 +1,13 @@
 """Decoders: models that give the scores of every next token, so that several of them can share each token.
 
-A leaf has weights; everything else is a pure function of its parts' scores, hence a decoder again: `big + 0.7 * (a - b)`.
+A leaf has weights; everything else is a pure function of its parts' scores, hence a decoder again: `a + 0.7 * (b - c)`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ..core import Can, Endpoint, Model, Piece, Reply, Request
@@ -78,12 +79,21 @@ class Decoder(Model):
         """The reply token by token, written on a worker thread; closing the stream frees the caches."""
         from .writing import streamed
 
-        steps = streamed(self, request)
+        steps, turn = streamed(self, request), Lock()
+
+        def step() -> Piece | None:
+            with turn:
+                return next(steps, None)
+
+        def close() -> None:
+            with turn:  # a step that is under way when the stream is cancelled ends first
+                steps.close()
+
         try:
-            while (piece := await asyncio.to_thread(next, steps, None)) is not None:
+            while (piece := await asyncio.to_thread(step)) is not None:
                 yield piece
         finally:
-            await asyncio.to_thread(steps.close)
+            await asyncio.to_thread(close)
 
     def __add__(self, other: Decoder) -> Weighted:
         return _weighted((self, other), (1.0, 1.0))

@@ -27,9 +27,13 @@ class HubVocabulary:
         own = tokenizer.eos_token_id
         self.ends = frozenset(int(i) for i in ends) | ({int(own)} if isinstance(own, int) else frozenset[int]())
 
-    @cached_property
+    @property
     def tokens(self) -> tuple[str, ...]:
         """The token of each id, added and special ones too; an id without a token is named <no token ID>."""
+        return self._tokens
+
+    @cached_property
+    def _tokens(self) -> tuple[str, ...]:
         known: dict[str, int] = self.tokenizer.get_vocab()
         by_id = {i: token for token, i in known.items()}
         return tuple(by_id.get(i, f"<no token {i}>") for i in range(max(by_id, default=-1) + 1))

@@ -111,5 +111,5 @@ def not_finite(decoder: Decoder, token: int) -> BadInput:
     """What to say of scores that are NaN or infinite."""
     return BadInput(
         f"The scores of '{decoder.formula}' are not finite at token {token}.",
-        hint="Lower its weights, use a wider dtype (float32 or bfloat16, not float16), or look for a broken checkpoint.",
+        hint="Lower its weights, use a wider dtype (not float16), or look for a broken checkpoint.",
     )

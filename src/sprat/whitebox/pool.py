@@ -1,7 +1,7 @@
 """The sessions of several decoders over the same written tokens: each leaf is fed once, and only when it is looked at.
 
-Tokens count from the end of the prompts, which may differ from leaf to leaf: place 0 is the first written token, and the
-logits *for* place j come after the prompt and j written tokens. All rows of a pool have written equally many.
+Tokens count from the end of the prompts, which may differ from leaf to leaf: place 0 is the first written token, and
+the logits *for* place j come after the prompt and j written tokens. All rows of a pool have written equally many.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Pool:
             track.select(rows, prompts)
 
     def scores(self, decoder: Decoder, count: int = 1) -> Any:
-        """A decoder's log-scores for the last `count` places, the next one to be written included: (batch, count, size).
+        """A decoder's log-scores for the last `count` places, the next token's included: (batch, count, size).
 
         They are log-probabilities up to a constant per place.
         """

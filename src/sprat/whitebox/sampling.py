@@ -1,8 +1,8 @@
 """From scores to the next token: penalties, temperature, top-k, top-p, min-p, and a draw by the inverse distribution.
 
 The order is that of transformers' processors: bias and penalties, temperature, top-k, top-p, min-p (arXiv 2407.01082),
-each on what the one before left. Checked against transformers' own processors. A draw is a function of the scores and of
-one uniform number, so a row's text depends on its seed and never on the rows beside it.
+each on what the one before left. Checked against transformers' own processors. A draw is a function of the scores and
+of one uniform number, so a row's text depends on its seed and never on the rows beside it.
 """
 
 from __future__ import annotations

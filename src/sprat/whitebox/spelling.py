@@ -1,4 +1,4 @@
-"""Tokens to text as they come: what each token adds, whole characters only, and stop strings held back until decided."""
+"""Tokens to text as they come: what each token adds, whole characters only, and stop strings held back."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def common_size(named: Mapping[str, Vocabulary]) -> int:
             shown = "; ".join(f"{i}: {a!r} and {b!r}" for i, a, b in unequal[:SHOWN])
             raise CannotDo(
                 f"'{first}' and '{name}' have different vocabularies: {len(unequal)} ids differ ({shown}).",
-                hint="What works across vocabularies: sprat.search (chunks of text), speculate (drafts are translated), "
+                hint="What works across vocabularies: search (chunks of text), speculate (drafts are translated), "
                 "cascade, route, vote.",
             )
     return min(len(v.tokens) for v in named.values())

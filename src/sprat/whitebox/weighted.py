@@ -1,6 +1,6 @@
 """Weighted sums of decoders: `a + 0.5 * (b - c)` adds their scores, token by token.
 
-A sum of log-scores is a product of policies; a difference of two is what one learnt beyond the other (arXiv 2401.08565).
+A sum of log-scores is a product of policies; a difference is what one learnt beyond the other (arXiv 2401.08565).
 Checked against the softmax of the sum, by hand, and by the laws in tests/whitebox/test_weighted.py.
 """
 
@@ -57,8 +57,10 @@ def weighted(parts: tuple[Decoder, ...], weights: tuple[float, ...]) -> Weighted
     """The weighted sum with nested sums opened, so that equal parts meet once."""
     opened: list[tuple[Decoder, float]] = []
     for part, weight in zip(parts, weights, strict=True):
-        nested = isinstance(part, Weighted) and not part.name
-        for one, times in zip(part.models, part.weights, strict=True) if nested else ((part, 1.0),):
+        inner = ((part, 1.0),)
+        if isinstance(part, Weighted) and not part.name:
+            inner = tuple(zip(part.models, part.weights, strict=True))
+        for one, times in inner:
             place = next((i for i, (seen, _) in enumerate(opened) if seen is one), len(opened))
             before = opened.pop(place)[1] if place < len(opened) else 0.0
             opened.insert(place, (one, before + weight * times))

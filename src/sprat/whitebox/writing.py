@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -189,7 +189,7 @@ def _together(decoder: Decoder, jobs: list[Job]) -> list[Reply | Exception]:
     return [row.error or row.reply("".join(said)) for row, said in zip(rows, texts, strict=True)]
 
 
-def streamed(decoder: Decoder, request: Request) -> Iterator[Piece]:
+def streamed(decoder: Decoder, request: Request) -> Generator[Piece]:
     """The pieces of one reply, the last with the whole; closing the iterator frees the caches."""
     job = job_of(decoder, request)
     row, said = Row(decoder, job), list[str]()
