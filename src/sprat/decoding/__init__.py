@@ -1,5 +1,26 @@
 """Decoders made of decoders: each is a pure function of its parts' scores, or another way of writing from them."""
 
 from ..whitebox.weighted import Weighted, weighted
+from .contrast import Contrast, contrast
+from .dexperts import DExperts, dexperts
+from .emulate import Emulate, emulate
+from .induce_contrast import InduceContrast, induce_contrast
+from .proxy_tune import ProxyTune, proxy_tune
+from .told import Told, told
 
-__all__ = ["Weighted", "weighted"]
+__all__ = [
+    "Contrast",
+    "DExperts",
+    "Emulate",
+    "InduceContrast",
+    "ProxyTune",
+    "Told",
+    "Weighted",
+    "contrast",
+    "dexperts",
+    "emulate",
+    "induce_contrast",
+    "proxy_tune",
+    "told",
+    "weighted",
+]

@@ -1,0 +1,354 @@
+"""Search among a large model's own continuations for what a small tuned model likes more than its untuned self.
+
+Weak-to-strong search, chunk-level beam search (arXiv 2405.19262): keep `beams` beginnings; continue each `samples`
+times by `chunk` tokens; score all that was written so far, S = log p_tuned - log p_untuned; keep the best. A chunk
+without end is best-of-n, of one token the token-level search. Checked against that best-of-n, the search written out
+by hand over given logits, and scores computed alone; across tokenizers on text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..core import Can, Model, Request, Signal
+from ..errors import BadInput, CannotDo
+from ..shape import leaves as endpoints_in
+from ..shape import name_of, need
+from ..whitebox.arrays import host, log_softmax, take
+from ..whitebox.decoder import Decoder
+from ..whitebox.loop import Job, Written, ends_of, not_finite
+from ..whitebox.pool import Pool, Step
+from ..whitebox.sampling import adjusted, choose, likeliest, logprobs_of
+from ..whitebox.scoring import ENTRIES
+from ..whitebox.vocabulary import common_size
+from .log_ratio import LogRatio
+from .search_remote import RemoteSearch, check_search
+
+TOP_K = 50
+
+
+@dataclass(frozen=True, repr=False)
+class Search(Decoder):
+    """Chunk-level beam search over a decoder. Its own temperature and top_k hold where a request gives none above 0.
+
+    A request's log-probabilities are the large model's. `told["search"]` has the score, the chunks, the tokens that
+    were generated, and every kept reply with its score.
+    """
+
+    large: Any
+    tuned: Any = None
+    untuned: Any = None
+    score: Any = None
+    beams: int = 4
+    samples: int = 4
+    chunk: float = 10
+    top_k: int | None = None
+    temperature: float = 1.0
+    name: str = field(default="", kw_only=True)
+    use = "search"
+
+    def __post_init__(self) -> None:
+        need(self.large, Can.LOGITS, self.use)
+        check_search(self)
+        if isinstance(self.score, Signal) and (asked := endpoints_in(self.score)):
+            raise CannotDo(
+                f"search scores while it writes, and the signal asks '{name_of(asked[0])}': its cost would be lost.",
+                hint="Use best_of with this signal, or a signal or function that asks nobody.",
+            )
+
+    @property
+    def parts(self) -> tuple[Decoder, ...]:
+        """The large model, and the pair that scores."""
+        return (self.large,) if self.tuned is None else (self.large, self.tuned, self.untuned)
+
+    @cached_property
+    def judge(self) -> LogRatio | None:
+        """The pair, if that is what scores."""
+        return None if self.tuned is None else LogRatio(self.tuned, self.untuned)
+
+    def scores(self, step: Step) -> Any:
+        """The large model's scores: the search chooses among what these let it write."""
+        return step.of(self.large)
+
+    def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
+        """Those of the large model."""
+        return self.large.terms(step)
+
+    def write(self, jobs: Sequence[Job]) -> Iterator[Written]:
+        """Write every job's best reply; what all kept beginnings share is given out at once."""
+        size = max(1, min(leaf.at_once for leaf in self.leaves) // (self.beams * self.samples))
+        for start in range(0, len(jobs), size):
+            for written in _Hunt(self, jobs[start : start + size]).written():
+                yield replace(written, job=start + written.job)
+
+
+@dataclass(eq=False)
+class Beam:
+    """One beginning; `row` and `judged` are its rows in the sessions of the large model and of the pair."""
+
+    job: int
+    ids: list[int] = field(default_factory=list[int])
+    logprobs: list[float] = field(default_factory=list[float])
+    tops: list[Any] = field(default_factory=list[Any])
+    score: float = 0.0
+    finish: str = ""
+    row: int = 0
+    judged: int = 0
+    slot: int = 0
+    fresh: int = 0  # tokens of the last chunk
+
+    def again(self, slot: int) -> Beam:
+        """A copy to be continued."""
+        copy = replace(self, ids=[*self.ids], logprobs=[*self.logprobs], tops=[*self.tops])
+        copy.slot, copy.fresh = slot, 0
+        return copy
+
+
+class _Hunt:
+    """Some jobs at work, in lock step."""
+
+    def __init__(self, search: Search, jobs: Sequence[Job]) -> None:
+        self.search, self.jobs = search, jobs
+        self.requests = [job.request for job in jobs]
+        asked = jobs[0].sampling
+        top_k = asked.top_k or (TOP_K if search.top_k is None else search.top_k)
+        self.sampling = replace(asked, temperature=asked.temperature or search.temperature, top_k=top_k)
+        self.pool = Pool([search.large], self.requests)
+        self.prompts = self.pool.prompt_of(search.base)
+        self.pair = _pair(search, self.requests)
+        rooms = [self.pool.room, [job.max_tokens for job in jobs], *([self.pair.pool.room] if self.pair else [])]
+        self.limits = np.minimum.reduce(rooms).tolist()
+        self.draws = [job.draws(search, prompt) for job, prompt in zip(jobs, self.prompts, strict=True)]
+        self.ends = [ends_of(search, job) for job in jobs]
+        self.top = max(job.top_logprobs for job in jobs)
+        self.vocabulary = search.base.vocabulary
+        self.generated = [0] * len(jobs)
+        self.scored = [0] * len(jobs)
+        self.chunks = [0] * len(jobs)
+
+    def written(self) -> Iterator[Written]:
+        """The jobs' tokens as they are decided."""
+        kept = [[Beam(i, row=i, judged=i)] for i in range(len(self.jobs))]
+        given, failed = [0] * len(self.jobs), set[int]()
+        try:
+            while any(open_ := [[b for b in beams if not b.finish] for beams in kept]):
+                rows = self._continued([b for beams in open_ for b in beams])
+                bad = self._chunk(rows)
+                self._score(rows)
+                for i, beams in enumerate(kept):
+                    if not open_[i]:
+                        continue
+                    mine = [row for row in rows if row.job == i]
+                    if i in bad or any(math.isnan(row.score) for row in mine):
+                        failed.add(i)
+                        guilty = self.search if i in bad else self.search.tuned or self.search
+                        yield Written(i, error=not_finite(guilty, given[i] + 1))
+                        kept[i] = []
+                        continue
+                    finished = [b for b in beams if b.finish]
+                    best = sorted([*finished, *mine], key=lambda b: -b.score)[: self.search.beams]
+                    self.chunks[i] += 1
+                    done = self.jobs[i].stopped or all(b.finish for b in best)
+                    kept[i] = [] if done else best
+                    self._tell(i, best)
+                    upto = len(best[0].ids) if done else _shared(best)
+                    if done or upto > given[i]:
+                        yield self._given(best[0], given[i], upto, done)
+                    given[i] = upto
+        finally:
+            self.pool.close()
+            if self.pair:
+                self.pair.pool.close()
+
+    def _continued(self, beams: list[Beam]) -> list[Beam]:
+        """Copies of the beginnings, with sessions to match; what these read last is read before it is repeated."""
+        self.pool.select(np.array([b.row for b in beams]))
+        self.pool.scores(self.search.large)
+        first = [not b.ids for b in beams]
+        times = [self.search.samples * (self.search.beams if one else 1) for one in first]
+        self.pool.select(np.repeat(np.arange(len(beams)), times))
+        slots = [0] * len(self.jobs)
+        rows: list[Beam] = []
+        for beam, n in zip(beams, times, strict=True):
+            rows += [beam.again(slots[beam.job] + k) for k in range(n)]
+            slots[beam.job] += n
+        return rows
+
+    def _chunk(self, rows: list[Beam]) -> set[int]:
+        """Write at most a chunk of tokens to every row; the jobs whose scores were not finite."""
+        bad, going, steps = set[int](), rows, 0
+        while going and steps < self.search.chunk:
+            raw = self.pool.scores(self.search.large)[:, 0]
+            scores = adjusted(raw, self.sampling, [self.prompts[b.job] for b in going], [b.ids for b in going])
+            # As many numbers whoever is still writing, so that a draw does not depend on the other rows.
+            uniforms = {
+                i: self.draws[i].random(self.search.beams * self.search.samples) for i in {b.job for b in going}
+            }
+            chosen = choose(scores, self.sampling, [uniforms[b.job][b.slot] for b in going])
+            logprobs = logprobs_of(raw, chosen).tolist()
+            tops = likeliest(raw, self.top) if self.top else None
+            steps += 1
+            stay: list[int] = []
+            for place, (beam, token) in enumerate(zip(going, chosen.tolist(), strict=True)):
+                beam.ids.append(token)
+                beam.logprobs.append(logprobs[place])
+                beam.fresh += 1
+                self.generated[beam.job] += 1
+                if tops:
+                    beam.tops.append(tuple(tops[place][: self.jobs[beam.job].top_logprobs]))
+                if not math.isfinite(logprobs[place]):
+                    bad.add(beam.job)
+                    beam.finish = "length"
+                elif token in self.ends[beam.job]:
+                    beam.finish = "stop"
+                elif len(beam.ids) >= self.limits[beam.job] or self._cut(beam):
+                    beam.finish = "length"
+                else:
+                    stay.append(place)
+            if stay and len(stay) < len(going):
+                self.pool.select(np.array(stay))
+            if stay:
+                self.pool.write(chosen[stay][:, None])
+                self.pool.settle()
+            going = [going[place] for place in stay]
+        for row, beam in enumerate(going):
+            beam.row = row
+        return bad
+
+    def _cut(self, beam: Beam) -> bool:
+        """Whether a stop string is complete."""
+        stop: Any = self.jobs[beam.job].request.options.get("stop") or ()
+        stops = [stop] if isinstance(stop, str) else stop
+        return bool(stops) and any(s and s in self.vocabulary.decode(beam.ids) for s in stops)
+
+    def _score(self, rows: list[Beam]) -> None:
+        """The score of each row's text so far."""
+        for beam in rows:
+            self.scored[beam.job] += beam.fresh if self.pair else len(beam.ids)
+        if self.pair:
+            return self.pair.score(rows)
+        requests, texts = [self.requests[b.job] for b in rows], [self.vocabulary.decode(b.ids) for b in rows]
+        if self.search.judge:
+            scores = self.search.judge.scores(requests, texts, [b.finish == "stop" for b in rows])
+        else:
+            scores = [float(self.search.score(r, t)) for r, t in zip(requests, texts, strict=True)]
+        for beam, score in zip(rows, scores, strict=True):
+            beam.score = score
+
+    def _tell(self, i: int, best: list[Beam]) -> None:
+        fed = {leaf.name: self.scored[i] for leaf in self.search.leaves}
+        fed |= {leaf.name: self.generated[i] for leaf in self.search.large.leaves}
+        self.jobs[i].told["fed"] = fed
+        self.jobs[i].told["search"] = {
+            "score": best[0].score,
+            "chunks": self.chunks[i],
+            "generated": self.generated[i],
+            "kept": [(self.vocabulary.decode(b.ids), b.score) for b in best],
+        }
+
+    def _given(self, beam: Beam, start: int, stop: int, done: bool) -> Written:
+        part = slice(start, stop)
+        finish = beam.finish or ("length" if done else "")
+        return Written(
+            beam.job,
+            tuple(beam.ids[part]),
+            tuple(beam.logprobs[part]),
+            tuple(beam.tops[part]),
+            finish if done else "",
+        )
+
+
+class _Pair:
+    """Tuned and untuned model over the large one's own tokens: each token is read once, caches follow the beams."""
+
+    def __init__(self, search: Search, requests: Sequence[Request]) -> None:
+        self.search = search
+        self.pool = Pool([search.tuned, search.untuned], requests)
+
+    def score(self, rows: list[Beam]) -> None:
+        """Add to each row's score what its last chunk is worth."""
+        pool, counts = self.pool, np.array([b.fresh for b in rows])
+        if not pool.written:
+            pool.look().of(self.search.tuned)  # the prompts are read before they are repeated
+            pool.look().of(self.search.untuned)
+        pool.select(np.array([b.judged for b in rows]))
+        width = int(counts.max())
+        ids = np.zeros((len(rows), width), np.int64)
+        for line, beam in zip(ids, rows, strict=True):
+            line[: beam.fresh] = beam.ids[len(beam.ids) - beam.fresh :]
+        block = max(1, ENTRIES // (len(rows) * pool.size))
+        gains = np.zeros(len(rows))
+        for at in range(0, width, block):
+            end = min(width, at + block)
+            if end > 1:
+                pool.write(ids[:, max(0, at - 1) : end - 1])
+            step = pool.look(end - at)
+            tuned, untuned = (
+                host(take(log_softmax(step.of(model)), ids[:, at:end])).astype(np.float64)
+                for model in (self.search.tuned, self.search.untuned)
+            )
+            with np.errstate(invalid="ignore"):
+                gains += np.where(np.arange(at, end) < counts[:, None], tuned - untuned, 0.0).sum(axis=1)
+            pool.settle()
+        pool.write(ids[:, width - 1 :])
+        pool.settle()
+        for row, (beam, gain) in enumerate(zip(rows, gains.tolist(), strict=True)):
+            beam.score, beam.judged = beam.score + gain, row
+
+
+def _pair(search: Search, requests: Sequence[Request]) -> _Pair | None:
+    """The pair that reads the large model's tokens as they are; None where its tokens are others."""
+    if search.tuned is None:
+        return None
+    try:
+        common_size({leaf.name: leaf.vocabulary for leaf in search.leaves})
+    except CannotDo:
+        return None
+    return _Pair(search, requests)
+
+
+def _shared(beams: list[Beam]) -> int:
+    """How many first tokens all beams have in common."""
+    count = 0
+    for column in zip(*(b.ids for b in beams), strict=False):
+        if len(set(column)) > 1:
+            break
+        count += 1
+    return count
+
+
+def search(
+    large: Model,
+    *,
+    tuned: Decoder | None = None,
+    untuned: Decoder | None = None,
+    score: Callable[[Request, str], float] | Signal | None = None,
+    beams: int = 4,
+    samples: int = 4,
+    chunk: float = 10,
+    top_k: int | None = None,
+    temperature: float = 1.0,
+    max_tokens: int = 256,
+    continued: str | Callable[[Request, str], Request] = "plain",
+    name: str = "",
+) -> Search | RemoteSearch:
+    """The large model's reply that a small pair likes best; of a remote one, from samples of `chunk` tokens.
+
+    `score` is any other reward of (request, text so far), in place of the pair. `top_k` is 50 for a decoder and not
+    sent to a remote model unless given. `max_tokens` and `continued` (how a server is made to go on with an assistant's
+    message: "plain", "continue_final_message", "prefix", or a function) are for remote models. Raises BadInput for
+    numbers out of range, CannotDo for a pair without logits.
+    """
+    if isinstance(large, Decoder):
+        return Search(large, tuned, untuned, score, beams, samples, chunk, top_k, temperature, name=name)
+    if not isinstance(large, Model):
+        raise BadInput(f"search needs a model; got {large!r}.")
+    return RemoteSearch(
+        large, tuned, untuned, score, beams, samples, chunk, top_k, temperature, max_tokens, continued, name=name
+    )
