@@ -24,7 +24,7 @@ import tomli_w
 from .config_values import Reader, Writer, build, plain
 from .core import Endpoint, Model
 from .errors import BadInput, nearest
-from .registry import find
+from .registry import find, known
 
 _TOP = ("models", "way", "parts", "arrays")
 
@@ -204,12 +204,18 @@ def _line(lines: list[str], name: str) -> int:
     return start + 1
 
 
-def model_of(name: str, key_env: str | None = None) -> Model:
-    """The model that a command line names: PATH.toml, tiny:NAME, or URL#model; BadInput for anything else."""
-    if name.startswith("tiny:"):
-        from .endpoints import tiny
+def _answers(entry: dict[str, Any]) -> Any:
+    """What of a model's table shapes its answers: of an endpoint its kind alone, of a decoder how it combines its parts."""
+    kind = known().get(str(entry.get("use", "openai")))
+    return entry.get("use") if not isinstance(kind, type) or issubclass(kind, Endpoint) else entry
 
-        return tiny(name.removeprefix("tiny:"))
+
+def model_of(name: str, key_env: str | None = None) -> Model:
+    """The model that a command line names: PATH.toml, tiny:NAME, a model's folder, or URL#model; BadInput otherwise."""
+    if name.startswith("tiny:") or name.endswith(".safetensors") or Path(name).is_dir():
+        from .endpoints import local
+
+        return local(name)
     if name.startswith(("http://", "https://")):
         from .endpoints import openai
 
@@ -219,15 +225,15 @@ def model_of(name: str, key_env: str | None = None) -> Model:
         return openai(model, url, model, key_env=key_env)
     if name.endswith(".toml"):
         return load(name)
-    raise BadInput(f"'{name}' names no model.", hint="Give PATH.toml, tiny:mackerel, or URL#model.")
+    raise BadInput(f"'{name}' names no model.", hint="Give PATH.toml, tiny:mackerel, a model's folder, or URL#model.")
 
 
 def fingerprint(path: Path | str) -> str:
-    """A sha256 over what answers in a file: the way, its parts and arrays, and the models' kinds, not their urls."""
+    """A sha256 over what answers in a file: way, parts, arrays, and the models: an endpoint's kind, a decoder whole."""
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} can't be read as TOML: {error}.") from error
-    kinds = {name: entry.get("use") for name, entry in table.get("models", {}).items()}
+    kinds = {name: _answers(entry) for name, entry in table.get("models", {}).items()}
     answering = [table.get("way"), table.get("parts"), table.get("arrays"), kinds]
     return hashlib.sha256(json.dumps(answering, sort_keys=True, default=str).encode()).hexdigest()

@@ -17,6 +17,7 @@ COMMANDS = {
     "certify": "Check a certificate that a study wrote.",
     "collect": "Ask models for the calls that a study needs; priced, resumable.",
     "ask": "Ask one prompt and show what it took.",
+    "decode": "Write with several models at once, token by token.",
     "doctor": "Find out what an endpoint can do.",
     "methods": "List the techniques, signals, endpoints and encoders.",
 }

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from contextlib import aclosing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cyclopts import Parameter
@@ -78,7 +78,8 @@ async def _streamed(model: Model, text: str, options: dict[str, Any]) -> Reply:
 
 def told(reply: Reply) -> dict[str, Any]:
     """A reply as JSON has it: what is known, the asks below it too."""
-    row: dict[str, Any] = {
-        k: v for k, v in asdict(reply).items() if k not in ("raw", "asks") and v not in (None, "", ())
-    }
+    whole = asdict(replace(reply, raw=None, asks=(), decoded=None))
+    row: dict[str, Any] = {k: v for k, v in whole.items() if v not in (None, "", ())}
+    if reply.decoded is not None:
+        row["decoding"] = reply.decoded.told
     return {**row, "asks": [told(a) for a in reply.asks]} if reply.asks else row

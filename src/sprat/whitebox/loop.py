@@ -75,8 +75,9 @@ def plain(decoder: Decoder, jobs: Sequence[Job]) -> Iterator[Written]:
             raw = pool.scores(decoder)[:, 0]
             scores = adjusted(raw, sampling, [prompts[r] for r in rows], [history[r] for r in rows])
             uniforms = None if sampling.greedy else [draws[r].random() for r in rows]
-            chosen = choose(scores, sampling, uniforms)
-            logprobs = logprobs_of(raw, chosen)
+            with np.errstate(invalid="ignore"):  # scores that are not finite are told below
+                chosen = choose(scores, sampling, uniforms)
+                logprobs = logprobs_of(raw, chosen)
             tops = likeliest(raw, top) if top else None
             count += 1
             going: list[int] = []

@@ -48,7 +48,8 @@ def job_of(decoder: Decoder, request: Request) -> Job:
     if (options.get("n") or 1) != 1:
         raise CannotDo("A decoder writes one reply at a time.", hint="Ask again with another seed, or use a batch.")
     try:
-        longest = int(options.get("max_completion_tokens") or options.get("max_tokens") or decoder.base.max_tokens)
+        limits = (options.get("max_completion_tokens"), options.get("max_tokens"), decoder.base.max_tokens)
+        longest = int(next(limit for limit in limits if limit is not None))
         top = int(options.get("top_logprobs") or 0)
         stops = frozenset(int(i) for i in options.get("stop_token_ids") or ())
         job = Job(request, Sampling.of(options), longest, top, stops, bool(options.get("ignore_eos")))
