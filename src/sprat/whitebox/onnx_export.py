@@ -1,9 +1,10 @@
-"""A folder of weights as an ONNX graph of onnxruntime-genai's model builder, proven against torch before it is kept.
+"""A folder of weights as an ONNX graph of onnxruntime-genai's model builder, compared with torch before it is kept.
 
-The builder (0.18) takes every linear layer with as many outputs as the vocabulary for the language-model head: with
-vocab_size equal to hidden_size, or to another layer's outputs, its graph is off by several logits and nothing is said.
-Such a model is exported with a few empty rows more in its vocabulary, which OnnxModel crops again. Other defects are not
-known, so every export is compared, in what a session does with it: blocks, single tokens, rollbacks, ragged rows.
+The builder (0.18) takes every linear layer with as many outputs as the vocabulary has tokens for the language-model
+head: where hidden_size, or any other layer's outputs, equal vocab_size, its graph is off by several logits and nothing
+is said. Such a model is exported with a few empty rows more in its vocabulary, which OnnxModel crops again. Other
+defects may be there, so every export is compared in all that a session does: blocks, single tokens, rollbacks, ragged
+rows. onnxruntime (1.31) runs heads of 16, 32, ... numbers alone; others fail in the comparison.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ NEEDED = {
 }
 PADDING = 16
 RECORD = "parity.json"
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,11 @@ class Tolerance:
     own: float
 
 
+# int4, on the aquarium's mackerel: 0.97, 0.013 and 0.09. A wrong graph or cache: KL above 1, `own` of several logits.
+# fp16 is not there: the builder's fp16 graph for CPUs has an attention whose cache can't be written in place.
 TOLERANCES = {
-    "fp32": Tolerance(logits=1e-3, top1=0.0, kl=1.0, own=1e-3),
-    "fp16": Tolerance(logits=float("inf"), top1=0.98, kl=1e-3, own=0.1),
-    "int4": Tolerance(logits=float("inf"), top1=0.80, kl=0.1, own=0.1),
+    "fp32": Tolerance(logits=1e-3, top1=0.0, kl=float("inf"), own=1e-3),
+    "int4": Tolerance(logits=float("inf"), top1=0.80, kl=0.1, own=0.5),
 }
 
 
@@ -100,15 +103,20 @@ class Parity:
 def export(path: str | Path, out: str | Path, precision: str = "fp32", *, pad: bool | None = None) -> Path:
     """Export a folder of weights (config.json, safetensors, tokenizer) to the new folder `out`, compared with torch.
 
-    `precision` is fp32, fp16 or int4; `pad` adds rows to the vocabulary (default: where the builder would mistake
+    `precision` is fp32 or int4 (in int4, blocks and single tokens differ a little, so a speculated greedy text may
+    leave the plain one at a near tie); `pad` adds rows to the vocabulary (default: where the builder would mistake
     another layer for the head). Returns `out`, which holds parity.json. Raises BadInput for a source that is no model
     or an `out` that exists, CannotDo for an export that is off or can't run; then nothing is left behind.
     """
     source, target = Path(path), Path(out)
     if precision not in TOLERANCES:
-        raise BadInput(f"'{precision}' is no precision of an export.", hint=f"Known: {', '.join(TOLERANCES)}.")
+        raise BadInput(
+            f"'{precision}' is no precision of an export.", hint=f"Known: {', '.join(TOLERANCES)}, both for CPUs."
+        )
     if not (source / "config.json").is_file():
         raise BadInput(f"{path} holds no config.json.", hint="Needed: a local folder of a transformers model.")
+    if not any((source / name).is_file() for name in TOKENIZERS):
+        raise BadInput(f"{path} holds no tokenizer.", hint=f"Needed: one of {', '.join(TOKENIZERS)}.")
     if target.exists():
         raise BadInput(f"{out} exists already.", hint="Delete it or name another folder.")
     missing = [named for module, named in NEEDED.items() if importlib.util.find_spec(module) is None]
@@ -119,8 +127,8 @@ def export(path: str | Path, out: str | Path, precision: str = "fp32", *, pad: b
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         room = Path(folder)
         pad = _mistaken(model, size) if pad is None else pad
-        built = _build(_padded(source, room / "padded", size) if pad else source, room, precision)
-        found = _compare(OnnxModel(built, vocabulary=size), model)
+        built = _build(_padded(source, room / source.name, model) if pad else source, room, precision)
+        found = _compare(OnnxModel(built, vocabulary=size, name=source.name), model)
         if why := found.beyond(TOLERANCES[precision]):
             raise CannotDo(
                 f"The {precision} export of {source.name} differs from torch: {why}.", hint=_cause(model, size, pad)
@@ -161,17 +169,16 @@ def _torch_model(source: Path) -> tuple[Any, int]:
 def _mistaken(model: Any, size: int) -> bool:
     """Whether another layer than the head and the embedding has as many outputs, or rows, as the vocabulary."""
     own = {id(model.get_output_embeddings()), id(model.get_input_embeddings())}
-    sizes = (
-        getattr(m, "out_features", getattr(m, "num_embeddings", None)) for m in model.modules() if id(m) not in own
-    )
-    return size in sizes
+    others = [m for m in model.modules() if id(m) not in own]
+    return size in (getattr(m, "out_features", getattr(m, "num_embeddings", None)) for m in others)
 
 
-def _padded(source: Path, room: Path, size: int) -> Path:
-    """A copy of the weights with PADDING empty rows more in the vocabulary; what is not weights is copied as it is."""
-    model, _ = _torch_model(source)
-    model.resize_token_embeddings(size + PADDING, mean_resizing=False)
-    model.save_pretrained(str(room))
+def _padded(source: Path, room: Path, model: Any) -> Path:
+    """A copy of the source with a vocabulary of PADDING rows more, or a multiple; the model given stays as it is."""
+    copy, size = _torch_model(source)
+    longer = next(n for n in range(size + PADDING, sys.maxsize, PADDING) if not _mistaken(model, n))
+    copy.resize_token_embeddings(longer, mean_resizing=False)
+    copy.save_pretrained(str(room))
     for file in source.iterdir():
         if file.is_file() and file.suffix in (".json", ".jinja", ".model", ".txt") and not (room / file.name).exists():
             shutil.copy(file, room / file.name)

@@ -38,8 +38,11 @@ class OnnxModel:
     Raises BadInput where the folder holds no such graph, CannotDo for a graph with other inputs than a cache.
     """
 
-    def __init__(self, path: str | Path, vocabulary: int | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self, path: str | Path, vocabulary: int | None = None, threads: int | None = None, name: str = ""
+    ) -> None:
         self.path = Path(path)
+        self.name = name or self.path.name
         try:
             config = json.loads((self.path / "genai_config.json").read_text(encoding="utf-8"))["model"]
             decoder = config["decoder"]
@@ -57,7 +60,7 @@ class OnnxModel:
         given = {i.name: i.type for i in self.run.get_inputs()}
         if strange := given.keys() ^ {"input_ids", "attention_mask", *self.pasts}:
             raise CannotDo(
-                f"The graph in {path} has or lacks the inputs {', '.join(sorted(strange))}.",
+                f"The graph of '{self.name}' has or lacks the inputs {', '.join(sorted(strange))}.",
                 hint="Needed: ids, a mask, and a cache of keys and values; use the transformers endpoint for it.",
             )
         self.ids_type, self.mask_type = TYPES[given["input_ids"]], TYPES[given["attention_mask"]]
@@ -147,13 +150,13 @@ class OnnxSession:
     def _check(self, ids: np.ndarray[Any, Any], lengths: Integers) -> None:
         if ids.size and (ids.min() < 0 or ids.max() >= self.model.vocabulary):
             raise BadInput(
-                f"The ids {int(ids.min())} to {int(ids.max())} were fed; {self.model.path.name} has 0 to "
+                f"The ids {int(ids.min())} to {int(ids.max())} were fed; '{self.model.name}' has 0 to "
                 f"{self.model.vocabulary - 1}."
             )
         longest = int(lengths.max(initial=0))
         if longest > self.model.positions:
             raise BadInput(
-                f"A row would hold {longest} tokens; {self.model.path.name} reads at most {self.model.positions}.",
+                f"A row would hold {longest} tokens; '{self.model.name}' reads at most {self.model.positions}.",
                 hint="Shorten the prompt or max_tokens.",
             )
         if longest > self._capacity:
@@ -211,8 +214,9 @@ class OnnxSession:
         try:
             self.model.run.run_with_iobinding(binding)
         except Exception as error:
+            why = str(error).rpartition("Status Message: ")[2].splitlines()[0]
             raise CannotDo(
-                f"onnxruntime can't run {self.model.path.name}: {str(error).splitlines()[0]}",
+                f"onnxruntime can't run '{self.model.name}': {why}.",
                 hint="Use the transformers endpoint for this model.",
             ) from error
 
