@@ -46,12 +46,14 @@ def model(name, dtype="float32", attention=None, **more):
 
 @cache
 def opened(name, dtype="float32", attention=None):
-    return TorchModel(model(name, dtype, attention))
+    return TorchModel(model(name.removeprefix("lean "), dtype, attention), lean=name.startswith("lean "))
 
 
 def whole(name, text, dtype="float32", attention=None):
     with torch.inference_mode():
-        return model(name, dtype, attention)(input_ids=torch.tensor([text]), use_cache=False).logits[0]
+        return model(name.removeprefix("lean "), dtype, attention)(
+            input_ids=torch.tensor([text]), use_cache=False
+        ).logits[0]
 
 
 def fed(session, rows, keep=None):
@@ -67,7 +69,7 @@ def texts(*lengths, seed=0):
     return [rng.integers(1, V, n).tolist() for n in lengths]
 
 
-every = pytest.mark.parametrize("name", MADE)
+every = pytest.mark.parametrize("name", [*MADE, "lean llama", "lean qwen2", "lean mistral"])
 
 
 @every
@@ -132,7 +134,7 @@ def test_keep_gives_the_last_columns():
     torch.testing.assert_close(fed(opened("llama").session(2), rows, keep=2), every_column[:, -2:])
 
 
-@pytest.mark.parametrize("name", ["llama", "mistral", "gemma2"])
+@pytest.mark.parametrize("name", ["llama", "mistral", "gemma2", "lean llama", "lean mistral"])
 def test_long_prompts_are_read_in_blocks(name, monkeypatch):
     monkeypatch.setattr(torch_session, "BLOCK", 8)
     rows = texts(21, 30)
@@ -204,6 +206,58 @@ def test_threads_may_share_a_model():
         thread.join()
     for one in got:
         torch.testing.assert_close(one, wanted, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2", "mistral"])
+def test_llama_shaped_models_get_the_lean_forward(name):
+    assert opened("lean " + name).lean is not None
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gemma2", "gemma3", "opt", "neox", "phi"])
+def test_others_keep_their_own(name):
+    assert TorchModel(model(name)).lean is None
+
+
+def fresh_llama():
+    torch.manual_seed(2)
+    return transformers.LlamaForCausalLM(transformers.LlamaConfig(**GROUPED)).eval()
+
+
+def test_training_in_place_is_seen_by_the_lean_forward():
+    own = fresh_llama()
+    reader = TorchModel(own)
+    with torch.no_grad():
+        for p in own.parameters():
+            p.mul_(1.5)
+    (row,) = texts(7)
+    with torch.inference_mode():
+        wanted = own(input_ids=torch.tensor([row]), use_cache=False).logits[0]
+    assert reader.lean is not None
+    torch.testing.assert_close(fed(reader.session(1), [row])[0], wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_a_model_cast_after_opening_is_read_by_its_own_forward():
+    own = fresh_llama()
+    reader = TorchModel(own)
+    own.double()
+    (row,) = texts(5)
+    assert fed(reader.session(1), [row]).dtype == torch.float64
+    assert reader.lean is None
+
+
+def test_hooks_keep_the_models_own_forward():
+    own = fresh_llama()
+    own.model.layers[1].register_forward_hook(lambda *_: None)
+    assert TorchModel(own).lean is None
+
+
+def test_joined_weights_can_be_saved(tmp_path):
+    own = fresh_llama()
+    TorchModel(own)
+    own.save_pretrained(tmp_path)
+    back = transformers.LlamaForCausalLM.from_pretrained(tmp_path)
+    for a, b in zip(own.parameters(), back.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_an_encoder_decoder_is_refused():

@@ -1,7 +1,7 @@
 """Any causal language model of transformers, from a folder or the hub, as a decoder: sprat's own loop over its forward.
 
 "auto" is float32 on a CPU and the checkpoint's own type on CUDA: bfloat16 rounds so coarsely that close greedy choices
-change with the batch, and what it gains on a CPU depends on the machine: with bfloat16 instructions 1.1 to 1.7 times the
+change with the batch, and what it gains on a CPU depends on it: with bfloat16 instructions 1.1 to 1.7 times the
 speed at 27 M parameters and 0.7 times at 1 M, without them it only loses. Say dtype="bfloat16" where it pays. Checked
 against transformers.generate token by token (tests/endpoints/test_transformers.py); not tried on a GPU.
 """

@@ -18,6 +18,7 @@ from ..errors import BadInput, CannotDo
 from .library import library
 from .session import Integers
 from .torch_cache import cache_class
+from .torch_lean import Lean, lean_of
 
 BLOCK = 8192  # tokens of all rows that one forward reads at most: bounds the activations of a long prompt
 MASK = 1 << 26  # entries of a mask at most
@@ -31,7 +32,7 @@ class TorchModel:
     by token: encoder-decoders, recurrent state, attention that takes no masks.
     """
 
-    def __init__(self, model: Any, name: str = "", tried: bool = True) -> None:
+    def __init__(self, model: Any, name: str = "", tried: bool = True, lean: bool = True) -> None:
         self.torch = library("torch", "A transformers model")
         self.model, self.name = model, name or type(model).__name__
         config = model.config
@@ -56,9 +57,16 @@ class TorchModel:
         self.positions = _limit(self.config)
         self.device, self.dtype = model.device, model.dtype
         self._arange: Any = None
+        self.lean: Lean | None = None
         model.eval()
         if tried:
             self._try()
+        if lean and (made := lean_of(model)) is not None:
+            self.lean = made
+            try:
+                self._try()
+            except CannotDo:
+                self.lean = None
 
     def _layers(self) -> tuple[list[int | None], frozenset[str] | None]:
         """Each layer's window, and the names of the masks that the model takes, None where it takes one."""
@@ -81,6 +89,8 @@ class TorchModel:
 
     def session(self, batch: int) -> TorchSession:
         """An empty session of `batch` rows."""
+        if self.lean is not None and not self.lean.current:
+            self.lean = None
         return TorchSession(self, batch)
 
     def arange(self, n: int) -> Any:
@@ -94,6 +104,8 @@ class TorchModel:
 
     def forward(self, ids: Any, positions: Any, mask: Any, cache: Any, keep: int) -> Any:
         """Logits of the last `keep` columns."""
+        if self.lean is not None:
+            return self.lean(ids, positions, mask, cache, keep, cache.end)
         if self.keeps:
             return self.model(
                 input_ids=ids,
@@ -214,7 +226,7 @@ class TorchSession:
             mask: Any = None
             if opened.kinds is not None and n == 1:
                 mask = dict.fromkeys(opened.kinds)  # spares the model from making masks that say nothing
-            elif level and n > 1:
+            elif n > 1 and (level or self._must_mask(end)):
                 mask = self._masks(positions, end)
             logits = opened.forward(tokens, positions, mask, cache, keep)
             self._lengths += n
@@ -231,6 +243,10 @@ class TorchSession:
         else:
             self._steps = None
         return logits
+
+    def _must_mask(self, end: int) -> bool:
+        """Whether a window matters that the model's own forward would have masked."""
+        return self.opened.lean is not None and any(end > window for window in self.opened.windowed)
 
     def _places(self, n: int, counts: Integers | None) -> tuple[Any, Any]:
         """Positions (batch, n) of the columns and the slots that they are written to; padding goes to the last slot."""
