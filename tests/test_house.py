@@ -95,7 +95,7 @@ def test_every_module_says_what_it_does() -> None:
     assert [str(p.relative_to(ROOT)) for p in FILES if not ast.get_docstring(parsed(p))] == []
 
 
-@pytest.mark.parametrize("folder", ["combine", "signals"])
+@pytest.mark.parametrize("folder", ["combine", "decoding", "signals"])
 def test_every_method_names_its_paper_or_says_that_it_is_a_baseline(folder: str) -> None:
     modules = {SOURCE.joinpath(*f.__module__.split(".")[1:]).with_suffix(".py") for f in factories(folder).values()}
     docs = {p.name: ast.get_docstring(parsed(p)) or "" for p in modules}

@@ -1,4 +1,4 @@
-"""Lists every technique, signal, endpoint and encoder that is installed, plug-ins too, as their docstrings say."""
+"""Lists every technique, decoder, signal, endpoint and encoder that is installed, plug-ins too, as their docstrings say."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from typing import Any
 
 from .core import Can, Endpoint, Signal, Technique
 
-FOLDERS = ("combine", "signals", "endpoints", "encoders")
+FOLDERS = ("combine", "decoding", "signals", "endpoints", "encoders")
 TITLES = {
     "combine": "Techniques (combine): models to a model",
+    "decoding": "Decoders (decoding): several models share every token",
     "signals": "Signals: trust in a reply, or ease of a request",
     "endpoints": "Endpoints: where answers come from",
     "encoders": "Encoders: texts to vectors",
     "other": "Other plug-ins",
 }
+_NEEDS = {"combine": Can.TEXT, "signals": Can.TEXT, "decoding": Can.LOGITS}
 _PAPER = re.compile(r"arXiv\s+(\d{4}\.\d{4,5})")
 
 
@@ -63,7 +65,7 @@ def _described(name: str, folder: str, factory: Callable[..., Any] | type, packa
     learns = hasattr(made, "fit") or "lessons" in inspect.signature(factory).parameters
     if folder == "encoders":
         learns = hasattr(module, "fit")
-    needs: Can | None = getattr(made, "needs", Can.TEXT if folder in ("combine", "signals") else None)
+    needs: Can | None = getattr(made, "needs", _NEEDS.get(folder))
     papers = tuple(dict.fromkeys(_PAPER.findall(doc)))
     summary = " ".join(doc.split("\n\n")[0].split())
     return Method(name, folder, summary, papers, needs.name.lower() if needs is not None else "", learns, package)

@@ -31,7 +31,7 @@ class Contrast(Decoder):
     alpha: float = 0.1
     form: Literal["logits", "log_ratio"] = "logits"
     amateur_temperature: float = 1.0
-    name: str = field(default="", kw_only=True)
+    name: str = field(default="", kw_only=True, repr=False)
     use = "contrast"
 
     def __post_init__(self) -> None:

@@ -30,7 +30,7 @@ class DExperts(Decoder):
     anti: Any = None
     alpha: float = 2.0
     top_p: float = 0.9
-    name: str = field(default="", kw_only=True)
+    name: str = field(default="", kw_only=True, repr=False)
     use = "dexperts"
 
     def __post_init__(self) -> None:

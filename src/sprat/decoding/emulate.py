@@ -30,7 +30,7 @@ class Emulate(Decoder):
     untuned: Any
     weights: tuple[float, ...]
     top_p: float | None = None
-    name: str = field(default="", kw_only=True)
+    name: str = field(default="", kw_only=True, repr=False)
     use = "emulate"
 
     def __post_init__(self) -> None:

@@ -32,7 +32,7 @@ class InduceContrast(Decoder):
     alpha: float = 0.1
     beta: float = 1.0
     form: Literal["log_ratio", "relu"] = "log_ratio"
-    name: str = field(default="", kw_only=True)
+    name: str = field(default="", kw_only=True, repr=False)
     use = "induce_contrast"
 
     def __post_init__(self) -> None:

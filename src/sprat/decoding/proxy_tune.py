@@ -24,7 +24,7 @@ class ProxyTune(Decoder):
     tuned: Any
     untuned: Any
     alpha: float = 1.0
-    name: str = field(default="", kw_only=True)
+    name: str = field(default="", kw_only=True, repr=False)
     use = "proxy_tune"
 
     def __post_init__(self) -> None:

@@ -32,7 +32,7 @@ class Told(Leaf):
     after: str = ""
     replaces: bool = True
     last: int | None = None
-    name: str = ""
+    name: str = field(default="", repr=False)
     price: Price | None = field(default=None, init=False, repr=False, compare=False)
     max_tokens: int = field(default=256, init=False, repr=False, compare=False)
     use = "told"

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import replace
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ..core import Can, Endpoint, Model, Piece, Reply, Request
 from ..errors import BadInput
@@ -54,6 +55,10 @@ class Decoder(Model):
     def formula(self) -> str:
         """What is computed at each token, as one would write it."""
         return f"{getattr(self, 'use', type(self).__name__.lower())}({', '.join(p.formula for p in self.parts)})"
+
+    def named(self, name: str) -> Self:
+        """The same decoder under a name of its own: what replies, logs and TOML files call it."""
+        return replace(self, name=name)  # pyright: ignore[reportArgumentType, reportCallIssue, reportUnknownVariableType]
 
     def scores(self, step: Step) -> Any:
         """Log-probabilities up to a constant, (batch, count, vocabulary), from the parts' scores: `step.of(part)`."""
@@ -117,7 +122,7 @@ class Decoder(Model):
 def _weighted(parts: tuple[Decoder, ...], weights: tuple[float, ...]) -> Weighted:
     from .weighted import weighted
 
-    return weighted(parts, weights)
+    return weighted(*parts, weights=weights)
 
 
 class Leaf(Decoder, Endpoint):
@@ -150,6 +155,10 @@ class Leaf(Decoder, Endpoint):
     def open(self, batch: int) -> Session:
         """An empty session of `batch` rows."""
         raise NotImplementedError
+
+    def opened(self, requests: Sequence[Request], told: Sequence[dict[str, Any]]) -> Session:
+        """An empty session for these requests; a remote leaf leaves in `told`, one per row, what its calls took."""
+        return self.open(len(requests))
 
     def prompt(self, request: Request) -> list[int]:
         """The ids that it reads before it writes; BadInput for what it can't read."""

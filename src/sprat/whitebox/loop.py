@@ -61,7 +61,7 @@ class Written:
 def plain(decoder: Decoder, jobs: Sequence[Job]) -> Iterator[Written]:
     """Write the jobs, which share one Sampling; raises BadInput for a prompt that can't be read."""
     sampling = jobs[0].sampling
-    pool = Pool([decoder], [job.request for job in jobs])
+    pool = Pool([decoder], [job.request for job in jobs], [job.told for job in jobs])
     try:
         rows = list(range(len(jobs)))
         prompts = pool.prompt_of(decoder.base)

@@ -6,9 +6,13 @@ Checked against the softmax of the sum, by hand, and by the laws in tests/whiteb
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core import Can
+from ..errors import BadInput
+from ..shape import need
 from .decoder import Decoder
 from .pool import Step
 
@@ -19,7 +23,7 @@ class Weighted(Decoder):
 
     models: tuple[Any, ...]
     weights: tuple[float, ...]
-    name: str = field(default="", kw_only=True)
+    name: str = field(default="", kw_only=True, repr=False)
     use = "weighted"
 
     @property
@@ -53,10 +57,16 @@ class Weighted(Decoder):
         return [(p, w * step.of(p)) for p, w in zip(self.models, self.weights, strict=True) if w]
 
 
-def weighted(parts: tuple[Decoder, ...], weights: tuple[float, ...]) -> Weighted:
-    """The weighted sum with nested sums opened, so that equal parts meet once."""
+def weighted(*models: Decoder, weights: Sequence[float]) -> Weighted:
+    """The weighted sum, one weight per model; nested sums are opened, so that equal parts meet once.
+
+    Raises BadInput where the numbers differ, CannotDo for a model without logits.
+    """
+    if not models or len(models) != len(weights):
+        raise BadInput(f"{len(models)} models came with {len(weights)} weights.", hint="Give one weight per model.")
     opened: list[tuple[Decoder, float]] = []
-    for part, weight in zip(parts, weights, strict=True):
+    for part, weight in zip(models, weights, strict=True):
+        need(part, Can.LOGITS, "weighted")
         inner = ((part, 1.0),)
         if isinstance(part, Weighted) and not part.name:
             inner = tuple(zip(part.models, part.weights, strict=True))

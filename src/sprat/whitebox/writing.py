@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Decoded:
     """How a decoder wrote a reply: what `explain` needs, and what the writer found out.
 
-    `told` may hold `rung` (how a remote part was asked), `lost` (which guarantees that cost) and
-    `speculative_decoding` (acceptance, named as vLLM does).
+    `told` may hold `rung` (how a remote part was asked), `lost` (which guarantees that cost), `paid` (what its calls
+    took), `because` (both in a sentence) and `speculative_decoding` (acceptance, named as vLLM does).
     """
 
     decoder: Decoder
@@ -128,6 +128,7 @@ class Row:
             usage=parts[0].usage,
             cost=None if any(c is None for c in costs) else float(sum(c for c in costs if c is not None)),
             asks=parts if len(parts) > 1 else (),
+            because=self.job.told.get("because", ""),
             decoded=Decoded(self.decoder, self.job.request, tuple(self.ids[: n + ended]), self.job.told),
         )
 
@@ -144,6 +145,11 @@ class Row:
         return tuple(self._part(leaf, fed.get(leaf.name, len(self.ids))) for leaf in self.decoder.leaves)
 
     def _part(self, leaf: Leaf, written: int) -> Reply:
+        if (
+            paid := self.job.told.get("paid", {}).get(leaf.name)
+        ) is not None:  # a remote part knows what its calls took
+            usage = Usage(paid["input_tokens"], paid["output_tokens"])
+            return Reply(None, leaf.name, usage=usage, cost=paid["cost"], because=f"a part, in {paid['calls']} calls")
         usage = Usage(len(leaf.prompt(self.job.request)), written)
         return Reply(None, leaf.name, usage=usage, cost=cost(leaf.price, usage), because="a part")
 
