@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -31,7 +31,9 @@ class OpenAI(Endpoint):
 
     `timeout` is seconds for a whole call with its retries, `read_timeout` between two parts of an answer.
     `logprobs` declares that the server gives them, and asks for them; `idempotent` that it honours Idempotency-Key.
-    `defaults` are options that a request may override. A seed is sent as seed + sample, so that draws differ.
+    `continues` declares that it can go on with a text: "completions" (the API of that name), or "chat" (the last
+    assistant message). `defaults` are options that a request may override. A seed is sent as seed + sample, so that
+    draws differ.
     """
 
     name: str
@@ -50,6 +52,7 @@ class OpenAI(Endpoint):
     defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
     key: Callable[[], str] | None = field(default=None, repr=False, compare=False, metadata=_NOT_STORED)
     where: str = field(default="", repr=False, compare=False, metadata=_NOT_STORED)
+    continues: Literal["", "completions", "chat"] = ""
     use = "openai"
 
     @property
@@ -89,6 +92,14 @@ class OpenAI(Endpoint):
             raise Garbled(f"The stream of '{self.name}' ended before its reply was finished.", billable=True)
         yield Piece(reply=self._reply(building.whole(), time.perf_counter() - began))
 
+    async def post(self, path: str, body: Mapping[str, Any]) -> Reply:
+        """What the server answers to a body of one's own at `path` below the url, as the reply's `raw`."""
+        began = time.perf_counter()
+        found = await http.post(self._posted(path, {"model": self.model or self.name, **body}, ""))
+        usage, cached = _usage(found.get("usage"))
+        seconds = time.perf_counter() - began
+        return Reply(None, self.name, usage=usage, cost=cost(self.price, usage, cached), seconds=seconds, raw=found)
+
     def ready(self) -> None:
         """Raises BadInput where it can't be asked: no url, or a key that no header can carry."""
         http.check_url(self.name, self.url, self.where)
@@ -114,7 +125,6 @@ class OpenAI(Endpoint):
         return {"authorization": f"Bearer {secret}"} if secret else {}
 
     def _call(self, request: Request, once: str, streaming: bool) -> http.Call:
-        url, secret = http.check_url(self.name, self.url, self.where), self._secret()
         declared = {"logprobs": True} if self.logprobs else {}
         options: dict[str, Any] = {**declared, **self.defaults, **request.options}
         told: Mapping[str, Any] = options.pop("stream_options", None) or {}
@@ -126,10 +136,15 @@ class OpenAI(Endpoint):
             if told or self.stream_usage:
                 counted = {"include_usage": True} if self.stream_usage else {}
                 options["stream_options"] = counted | dict(told)
+        body = {"model": self.model or self.name, "messages": list(request.messages), **options}
+        return self._posted("chat/completions", body, once)
+
+    def _posted(self, path: str, body: Mapping[str, Any], once: str) -> http.Call:
+        url, secret = http.check_url(self.name, self.url, self.where), self._secret()
         return http.Call(
             self.name,
-            f"{url}/chat/completions",
-            {"model": self.model or self.name, "messages": list(request.messages), **options},
+            f"{url}/{path}",
+            body,
             {**self._headers(secret), "idempotency-key": once or uuid4().hex},
             secret,
             self._key_env,
@@ -279,6 +294,7 @@ def openai(
     idempotent: bool = False,
     stream_usage: bool = True,
     key: Callable[[], str] | None = None,
+    continues: Literal["", "completions", "chat"] = "",
     **defaults: Any,
 ) -> OpenAI:
     """A model behind an OpenAI-compatible URL; `defaults` are options such as temperature=0, max_tokens=200.
@@ -304,4 +320,5 @@ def openai(
         stream_usage,
         defaults,
         key,
+        continues=continues,
     )

@@ -25,10 +25,15 @@ class Pool:
     """What decoders share while they write: the tokens so far, and one session per leaf.
 
     `size` is how many ids all leaves share; `room` (batch,) how many tokens each row may still write after its prompt.
-    Raises CannotDo for unequal vocabularies, BadInput for a prompt that a leaf can't read.
+    `told` are the rows' jobs' own (Job.told). Raises CannotDo for unequal vocabularies, BadInput for a prompt that a
+    leaf can't read.
     """
 
-    def __init__(self, decoders: Sequence[Decoder], requests: Sequence[Request]) -> None:
+    def __init__(
+        self, decoders: Sequence[Decoder], requests: Sequence[Request], told: Sequence[dict[str, Any]] | None = None
+    ) -> None:
+        self.requests = list(requests)
+        self.told = list(told) if told is not None else [{} for _ in requests]
         self.leaves: list[Leaf] = []
         for decoder in decoders:
             for leaf in decoder.leaves:
@@ -76,6 +81,7 @@ class Pool:
         """Keep these rows, in this order; a row may be named more than once."""
         self.written = [column[rows] for column in self.written]
         self.prompts = [[prompts[row] for row in rows.tolist()] for prompts in self.prompts]
+        self.requests, self.told = ([of[row] for row in rows.tolist()] for of in (self.requests, self.told))
         for track, prompts in zip(self.tracks, self.prompts, strict=True):
             track.select(rows, prompts)
 
@@ -154,7 +160,7 @@ class Track:
     def logits(self, first: int, last: int) -> Any:
         """Logits for the places first..last, (batch, last - first + 1, the model's width); feeds what is missing."""
         if self.session is None:
-            self.session = self.leaf.open(len(self.prompts))
+            self.session = self.leaf.opened(self.pool.requests, self.pool.told)
             counts = np.array([len(prompt) for prompt in self.prompts])
             ids = np.zeros((len(counts), int(counts.max())), np.int64)
             for row, prompt in zip(ids, self.prompts, strict=True):
