@@ -55,7 +55,8 @@ class LogRatio(Endpoint):
         answers: list[Reply | Exception] = []
         try:
             pairs = [_split(request) for request in requests]
-            scores = self.scores(*zip(*pairs, strict=True), [bool(r.options.get("ended")) for r in requests])
+            ended = [bool(r.options.get("ended")) for r in requests]
+            scores = self.scores([request for request, _ in pairs], [text for _, text in pairs], ended)
             for (request, text), score in zip(pairs, scores, strict=True):
                 answers.append(self._reply(request, text, score))
         except SpratError as error:

@@ -2,8 +2,9 @@
 
 Weak-to-strong search, chunk-level beam search (arXiv 2405.19262): keep `beams` beginnings; continue each `samples`
 times by `chunk` tokens; score all that was written so far, S = log p_tuned - log p_untuned; keep the best. A chunk
-without end is best-of-n, of one token the token-level search. Checked against that best-of-n, the search written out
-by hand over given logits, and scores computed alone; across tokenizers on text.
+without end is best-of-n, of one token the token-level search. The paper's code keeps equal beginnings, which soon fill
+all beams of short chunks; here they count once and their samples go to the others, unless `distinct` is False.
+Checked against that best-of-n, by hand over given logits, and scores computed alone; across tokenizers on text.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Can, Model, Request, Signal
-from ..errors import BadInput, CannotDo
+from ..errors import CannotDo
 from ..shape import leaves as endpoints_in
 from ..shape import name_of, need
 from ..whitebox.arrays import host, log_softmax, take
@@ -28,7 +29,7 @@ from ..whitebox.sampling import adjusted, choose, likeliest, logprobs_of
 from ..whitebox.scoring import ENTRIES
 from ..whitebox.vocabulary import common_size
 from .log_ratio import LogRatio
-from .search_remote import RemoteSearch, check_search
+from .search_remote import RemoteSearch, best_kept, check_search
 
 TOP_K = 50
 
@@ -50,7 +51,8 @@ class Search(Decoder):
     chunk: float = 10
     top_k: int | None = None
     temperature: float = 1.0
-    name: str = field(default="", kw_only=True)
+    distinct: bool = True
+    name: str = field(default="", kw_only=True, repr=False)
     use = "search"
 
     def __post_init__(self) -> None:
@@ -122,8 +124,8 @@ class _Hunt:
         self.pool = Pool([search.large], self.requests)
         self.prompts = self.pool.prompt_of(search.base)
         self.pair = _pair(search, self.requests)
-        rooms = [self.pool.room, [job.max_tokens for job in jobs], *([self.pair.pool.room] if self.pair else [])]
-        self.limits = np.minimum.reduce(rooms).tolist()
+        room = np.minimum(self.pool.room, [job.max_tokens for job in jobs])
+        self.limits: list[int] = (np.minimum(room, self.pair.pool.room) if self.pair else room).tolist()
         self.draws = [job.draws(search, prompt) for job, prompt in zip(jobs, self.prompts, strict=True)]
         self.ends = [ends_of(search, job) for job in jobs]
         self.top = max(job.top_logprobs for job in jobs)
@@ -138,7 +140,7 @@ class _Hunt:
         given, failed = [0] * len(self.jobs), set[int]()
         try:
             while any(open_ := [[b for b in beams if not b.finish] for beams in kept]):
-                rows = self._continued([b for beams in open_ for b in beams])
+                rows = self._continued(open_, [sum(bool(b.finish) for b in beams) for beams in kept])
                 bad = self._chunk(rows)
                 self._score(rows)
                 for i, beams in enumerate(kept):
@@ -152,7 +154,7 @@ class _Hunt:
                         kept[i] = []
                         continue
                     finished = [b for b in beams if b.finish]
-                    best = sorted([*finished, *mine], key=lambda b: -b.score)[: self.search.beams]
+                    best = best_kept([*finished, *mine], self.search, lambda b: tuple(b.ids))
                     self.chunks[i] += 1
                     done = self.jobs[i].stopped or all(b.finish for b in best)
                     kept[i] = [] if done else best
@@ -166,18 +168,18 @@ class _Hunt:
             if self.pair:
                 self.pair.pool.close()
 
-    def _continued(self, beams: list[Beam]) -> list[Beam]:
+    def _continued(self, open_: list[list[Beam]], finished: list[int]) -> list[Beam]:
         """Copies of the beginnings, with sessions to match; what these read last is read before it is repeated."""
+        beams = [b for some in open_ for b in some]
         self.pool.select(np.array([b.row for b in beams]))
         self.pool.scores(self.search.large)
-        first = [not b.ids for b in beams]
-        times = [self.search.samples * (self.search.beams if one else 1) for one in first]
-        self.pool.select(np.repeat(np.arange(len(beams)), times))
-        slots = [0] * len(self.jobs)
         rows: list[Beam] = []
-        for beam, n in zip(beams, times, strict=True):
-            rows += [beam.again(slots[beam.job] + k) for k in range(n)]
-            slots[beam.job] += n
+        copies: list[int] = []
+        for some, ended in zip(open_, finished, strict=True):
+            times = self.search.samples * (self.search.beams - ended) // max(1, len(some))
+            rows += [beam.again(i * times + k) for i, beam in enumerate(some) for k in range(times)]
+            copies += [times] * len(some)
+        self.pool.select(np.repeat(np.arange(len(beams)), copies))
         return rows
 
     def _chunk(self, rows: list[Beam]) -> set[int]:
@@ -232,7 +234,8 @@ class _Hunt:
         for beam in rows:
             self.scored[beam.job] += beam.fresh if self.pair else len(beam.ids)
         if self.pair:
-            return self.pair.score(rows)
+            self.pair.score(rows)
+            return
         requests, texts = [self.requests[b.job] for b in rows], [self.vocabulary.decode(b.ids) for b in rows]
         if self.search.judge:
             scores = self.search.judge.scores(requests, texts, [b.finish == "stop" for b in rows])
@@ -334,6 +337,7 @@ def search(
     chunk: float = 10,
     top_k: int | None = None,
     temperature: float = 1.0,
+    distinct: bool = True,
     max_tokens: int = 256,
     continued: str | Callable[[Request, str], Request] = "plain",
     name: str = "",
@@ -346,9 +350,19 @@ def search(
     numbers out of range, CannotDo for a pair without logits.
     """
     if isinstance(large, Decoder):
-        return Search(large, tuned, untuned, score, beams, samples, chunk, top_k, temperature, name=name)
-    if not isinstance(large, Model):
-        raise BadInput(f"search needs a model; got {large!r}.")
+        return Search(large, tuned, untuned, score, beams, samples, chunk, top_k, temperature, distinct, name=name)
     return RemoteSearch(
-        large, tuned, untuned, score, beams, samples, chunk, top_k, temperature, max_tokens, continued, name=name
+        large,
+        tuned,
+        untuned,
+        score,
+        beams,
+        samples,
+        chunk,
+        top_k,
+        temperature,
+        distinct,
+        max_tokens,
+        continued,
+        name=name,
     )

@@ -7,10 +7,10 @@ Checked against the search over the same model at hand, and by what goes over th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from ..core import Can, Reply, Request, Signal, Technique, ask, together
 from ..errors import BadInput, CannotDo, nearest
@@ -43,6 +43,18 @@ CONTINUED: Mapping[str, Callable[[Request, str], Request]] = {
 }
 
 
+class Scored(Protocol):
+    """What has a score."""
+
+    @property
+    def score(self) -> float:
+        """The higher, the better."""
+        ...
+
+
+T = TypeVar("T", bound=Scored)
+
+
 @dataclass(frozen=True)
 class _Text:
     text: str = ""
@@ -67,9 +79,10 @@ class RemoteSearch(Technique):
     chunk: float = 10
     top_k: int | None = None
     temperature: float = 1.0
+    distinct: bool = True
     max_tokens: int = 256
     continued: Any = "plain"
-    name: str = field(default="", kw_only=True)
+    name: str = field(default="", kw_only=True, repr=False)
     use = "search_remote"
 
     def __post_init__(self) -> None:
@@ -93,19 +106,20 @@ class RemoteSearch(Technique):
         numbers = self.beams * self.samples * most  # draws of one request at most
         generated = 0
         while open_ := [b for b in kept if not b.finish]:
-            times = self.samples * (1 if chunks else self.beams)
+            finished = [b for b in kept if b.finish]
+            times = self.samples * (self.beams - len(finished)) // len(open_)
             begun = [b for b in open_ for _ in range(times)]
             asks: list[Any] = []
             for beam in begun:
                 asks.append(ask(self.large, self._asked(request, beam, most, request.sample * numbers + drawn)))
                 drawn += 1
             replies: list[Reply] = await together(asks)
-            new = [self._grown(b, r, most) for b, r in zip(begun, replies, strict=True) if r.ok]
-            generated += sum(n.length - b.length for b, n in zip(begun, new, strict=False)) if new else 0
+            grown = [(b, self._grown(b, r, most)) for b, r in zip(begun, replies, strict=True) if r.ok]
+            new = [text for _, text in grown]
+            generated += sum(text.length - beam.length for beam, text in grown)
             chunks += 1
             scored = await self._scored(request, new)
-            finished = [b for b in kept if b.finish]
-            kept = sorted([*finished, *scored], key=lambda b: -b.score)[: self.beams]
+            kept = best_kept([*finished, *scored], self, lambda b: (b.text, bool(b.finish)))
         best = kept[0]
         told = {
             "chunks": chunks,
@@ -154,6 +168,17 @@ class RemoteSearch(Technique):
 
 def _plain_always(request: Request, text: str) -> Request:
     return replace(request, messages=(*request.messages, {"role": "assistant", "content": text}))
+
+
+def best_kept(found: Sequence[T], made: Any, key: Callable[[T], Any]) -> list[T]:
+    """The best-scored beginnings, best first; where the search keeps distinct ones, the first of equals (by `key`)."""
+    ranked: list[T] = sorted(found, key=lambda b: -b.score)
+    if made.distinct:
+        once: dict[Any, T] = {}
+        for beam in ranked:
+            once.setdefault(key(beam), beam)
+        ranked = list(once.values())
+    return ranked[: made.beams]
 
 
 def check_search(made: Any) -> None:
