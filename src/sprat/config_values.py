@@ -313,10 +313,11 @@ def _fits(value: Any, hint: Any) -> bool:
     """Whether a value may be of this type; only plain numbers, truths and texts are looked at."""
     if typing.get_origin(hint) is Literal:
         return value in typing.get_args(hint)
-    if kind := _kind(hint):
-        return value is None or isinstance(value, kind)
     options = _options(hint)
-    return not _is_plain(hint) or type(value) in options or (type(value) is int and float in options)
+    named = type(value) in options or (type(value) is int and float in options)
+    if kind := _kind(hint):
+        return named or value is None or isinstance(value, kind)
+    return named or not _is_plain(hint)
 
 
 def _is_plain(hint: Any) -> bool:

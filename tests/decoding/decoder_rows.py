@@ -16,6 +16,7 @@ DECODERS = {
     "dexperts": lambda: decoding.dexperts(BIG, expert=SMALL, anti=FRY, alpha=0.5),
     "emulate": lambda: decoding.emulate(BIG, tuned=(SMALL, BIG), untuned=FRY, weights=(0.3, 0.2)),
     "induce_contrast": lambda: decoding.induce_contrast(BIG, FRY),
+    "mix": lambda: decoding.mix(BIG, SMALL, 0.7),
     "proxy_tune": lambda: decoding.proxy_tune(BIG, tuned=SMALL, untuned=FRY, alpha=0.5),
     "told": lambda: decoding.told(BIG, before=" "),
     "weighted": lambda: BIG + 0.5 * (SMALL - FRY),

@@ -1,6 +1,7 @@
 """Decoders made of decoders: each is a pure function of its parts' scores, or another way of writing from them."""
 
 from ..whitebox.weighted import Weighted, weighted
+from .comblm import Mix, mix
 from .contrast import Contrast, contrast
 from .dexperts import DExperts, dexperts
 from .emulate import Emulate, emulate
@@ -13,6 +14,7 @@ __all__ = [
     "DExperts",
     "Emulate",
     "InduceContrast",
+    "Mix",
     "ProxyTune",
     "Told",
     "Weighted",
@@ -20,6 +22,7 @@ __all__ = [
     "dexperts",
     "emulate",
     "induce_contrast",
+    "mix",
     "proxy_tune",
     "told",
     "weighted",

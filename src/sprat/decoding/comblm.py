@@ -19,11 +19,11 @@ from ..core import Can, Request
 from ..data import Dataset
 from ..errors import BadInput, nearest
 from ..shape import need
-from ..whitebox.arrays import exp, host, is_torch, largest, like, log, log_softmax, take
+from ..whitebox.arrays import exp, host, is_torch, log_softmax, take
 from ..whitebox.decoder import Decoder
 from ..whitebox.pool import Step
 from ..whitebox.scoring import read, windows
-from .comblm_gates import KINDS, Cached, Gate, features, fitted, most_places, per_place
+from .comblm_gates import KINDS, Cached, Gate, features, finite, fitted, most_places, per_place
 
 FEWEST = 200  # tokens to fit on
 Texts = Dataset | Sequence[str] | Sequence[tuple[Request | str, str]]
@@ -36,7 +36,7 @@ class Mix(Decoder):
     large: Any
     small: Any
     gate: float | str | Gate = 0.5
-    name: str = field(default="", kw_only=True)
+    name: str = field(default="", kw_only=True, repr=False)
     use = "mix"
 
     def __post_init__(self) -> None:
@@ -73,7 +73,7 @@ class Mix(Decoder):
         logs = self._shared(step)
         best = step.of(self.large).argmax(-1)
         whole = _either(*logs)
-        ratio = whole - _at(whole, best)  # log p(token) / p(reference)
+        ratio = finite(whole - _at(whole, best))  # log p(token) / p(reference)
         gap = exp(ratio) - 1
         close = abs(gap) < 1e-4
         factor = (ratio + close) / (gap + close)

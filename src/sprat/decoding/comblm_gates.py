@@ -1,4 +1,4 @@
-"""Gates of a mixture of two language models, and how they are fitted to what both said of some texts (arXiv 2305.16876).
+"""Gates of a mixture of two language models, fitted to what both said of some texts (arXiv 2305.16876).
 
 The nets are those of the paper's code: standardized inputs, three hidden layers of ReLUs, a sigmoid; Adam at 2e-3 on
 batches of 1,024 places. Fitted in NumPy; a gate is plain arrays and works on tensors too. Gradients are checked against
@@ -8,6 +8,7 @@ differences, the scalar against a scan (tests/decoding/test_comblm.py).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ HIDDEN = {"constant": (), "entropy": (256,) * 3, "full": (512,) * 3}
 BATCH, RATE, PATIENCE, LOOKS = 1024, 2e-3, 4, 25
 CONSTANT_RATE = 0.05  # a bias alone has far to go
 BUDGET = 2e11  # multiplications that a fit may take: some three seconds on one core
+LARGEST = 1 << 22  # weights of a gate at most: more can't be fitted in seconds
 NUMBERS = 1 << 26  # float32 that the texts' distributions may take, where a gate needs them
 
 
@@ -82,12 +84,12 @@ def features(kind: str, large: Any, small: Any) -> Any:
     if kind.startswith("constant"):
         return large[..., :0]
     probabilities = [exp(large), exp(small)]
-    entropies = [-(p * _finite(lp)).sum(-1)[..., None] for p, lp in zip(probabilities, (large, small), strict=True)]
+    entropies = [-(p * finite(lp)).sum(-1)[..., None] for p, lp in zip(probabilities, (large, small), strict=True)]
     return _beside([*probabilities, *entropies] if kind.startswith("full") else entropies)
 
 
-def _finite(logprobs: Any) -> Any:
-    """Minus infinity becomes very negative: a chance of 0 times it is 0, not NaN."""
+def finite(logprobs: Any) -> Any:
+    """Minus infinity becomes -10,000: a chance of 0 times it is 0, not NaN."""
     return logprobs.clamp(min=-1e4) if is_torch(logprobs) else np.maximum(logprobs, -1e4)
 
 
@@ -126,8 +128,7 @@ def most_places(kind: str, size: int) -> int:
     """How many places are kept for a fit, so that they fit into memory; BadInput for a vocabulary too large for it."""
     inputs, kept, outputs = per_place(kind, size)
     hidden = HIDDEN[kind.split("-")[0]]
-    cost = 6 * sum(a * b for a, b in zip((inputs, *hidden), (*hidden, outputs), strict=True)) * BATCH
-    if cost * 50 > BUDGET * 4:
+    if sum(a * b for a, b in pairwise((inputs, *hidden, outputs))) > LARGEST:
         raise BadInput(
             f"A {kind} gate is too large for {size} tokens.", hint="Take entropy-scalar, which hardly grows with it."
         )
@@ -175,7 +176,7 @@ class Learner:
         rng = np.random.default_rng([seed, 1])
         shape = (seen.inputs.shape[1], *HIDDEN[kind.split("-")[0]], size)
         arrays: list[Singles] = []
-        for last, (a, b) in enumerate(zip(shape[:-1], shape[1:], strict=True), start=2):
+        for last, (a, b) in enumerate(pairwise(shape), start=2):
             reach = 1 / np.sqrt(max(a, 1))
             arrays.append(rng.uniform(-reach, reach, (a, b)).astype(np.float32))
             bias = rng.uniform(-reach, reach, b) if last < len(shape) else np.full(b, start)
