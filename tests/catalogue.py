@@ -14,6 +14,7 @@ from sprat import signals
 from sprat.core import Request
 from sprat.data import Call, Dataset, Example, Lessons
 from sprat.encoders import SentenceEncoder, StaticEncoder, TfidfEncoder, cached
+from sprat.endpoints import Onnx, Transformers
 from sprat.fitting import fit
 
 PROMPTS = [
@@ -107,10 +108,13 @@ SIGNALS = {
 
 ENDPOINTS = {
     "anthropic": lambda: sprat.anthropic("claude"),
+    "local": lambda: sprat.local("tiny:sprat"),
+    "onnx": lambda: Onnx("small", "exported/small"),
     "openai": lambda: sprat.openai("gpt", "http://localhost:1/v1"),
     "recorded": lambda: sprat.recorded("large"),
     "tiny": lambda: sprat.tiny("fry"),
     "toy": lambda: sprat.toy("a", {"hi": "ho"}, cost=1.0),
+    "transformers": lambda: Transformers("small", "some/model", dtype="bfloat16"),
 }
 
 ENCODERS = {

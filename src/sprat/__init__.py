@@ -11,11 +11,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import encoders, endpoints, signals
+    from . import decoding, encoders, endpoints, signals
     from .combine import assign, best_of, blend, cascade, fallback, frugal_cascade, route, vote, watchful
     from .core import Endpoint, Piece, Reply, Request, Signal, Technique, ask, together, watch
     from .data import Dataset, Example, Lessons
-    from .endpoints import anthropic, openai, recorded, tiny, toy
+    from .decoding import contrast, proxy_tune, speculate
+    from .endpoints import anthropic, local, openai, recorded, tiny, toy
     from .errors import SpratError
     from .fitting import fit
     from .methods import methods
@@ -44,20 +45,25 @@ __all__ = [
     "best_of",
     "blend",
     "cascade",
+    "contrast",
+    "decoding",
     "encoders",
     "endpoints",
     "fallback",
     "fit",
     "frugal_cascade",
     "load",
+    "local",
     "methods",
     "openai",
+    "proxy_tune",
     "read",
     "record",
     "recorded",
     "replay",
     "route",
     "signals",
+    "speculate",
     "study",
     "tiny",
     "together",
@@ -75,16 +81,17 @@ _WHERE = {
     "prices": ("Price",),
     "reading": ("read", "write"),
     "replay": ("record", "replay"),
-    "endpoints": ("anthropic", "openai", "recorded", "tiny", "toy"),
+    "endpoints": ("anthropic", "local", "openai", "recorded", "tiny", "toy"),
     "combine": (
         "assign", "best_of", "blend", "cascade", "fallback", "frugal_cascade", "route", "vote", "watchful",
     ),
+    "decoding": ("contrast", "proxy_tune", "speculate"),
     "fitting": ("fit",),
     "methods": ("methods",),
     "study.job": ("load", "study"),
 }  # fmt: skip
 _FROM = {name: module for module, names in _WHERE.items() for name in names}
-_ROOMS = ("encoders", "endpoints", "signals")
+_ROOMS = ("decoding", "encoders", "endpoints", "signals")
 
 
 def __getattr__(name: str) -> Any:

@@ -216,3 +216,28 @@ class _Bars:
     def __exit__(self, *_: object) -> None:
         if self.silenced:
             self.logging.enable_progress_bar()
+
+
+def transformers(
+    path: str | Path,
+    *,
+    name: str = "",
+    device: str = "auto",
+    dtype: str = "auto",
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    download: bool = True,
+    price: Price | None = None,
+    max_tokens: int = 256,
+    at_once: int = 32,
+) -> Transformers:
+    """The causal language model in a folder or on the hub, loaded at once; MissingExtra, or BadInput on why it can't be.
+
+    Its name is the folder's, or the hub id, unless given.
+    """
+    known = name or (Path(path).resolve().name if Path(path).is_dir() else str(path))
+    made = Transformers(
+        known, str(path), device, dtype, revision, trust_remote_code, download, price, max_tokens, at_once
+    )
+    _ = made.loaded
+    return made

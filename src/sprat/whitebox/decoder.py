@@ -52,6 +52,14 @@ class Decoder(Model):
         return self.leaves[0]
 
     @property
+    def price(self) -> Price | None:
+        """What its parts cost together, each reading and writing all; None where a part's price is unknown."""
+        known = [leaf.price for leaf in self.leaves if leaf.price is not None]
+        if len(known) < len(self.leaves):
+            return None
+        return Price(sum(p.input for p in known), sum(p.output for p in known), per_call=sum(p.per_call for p in known))
+
+    @property
     def formula(self) -> str:
         """What is computed at each token, as one would write it."""
         return f"{getattr(self, 'use', type(self).__name__.lower())}({', '.join(p.formula for p in self.parts)})"
@@ -129,7 +137,7 @@ class Leaf(Decoder, Endpoint):
     """A decoder with weights of its own. A subclass has `name`, and gives a vocabulary and sessions."""
 
     is_leaf = True
-    price: Price | None = None
+    price: Price | None = None  # pyright: ignore[reportIncompatibleMethodOverride, reportIncompatibleVariableOverride]
     max_tokens: int = 256
 
     @property
