@@ -18,6 +18,7 @@ from ..shape import need
 from ..whitebox.arrays import log_softmax, where
 from ..whitebox.decoder import Decoder
 from ..whitebox.pool import Step
+from ..whitebox.weighted import bracketed
 from .kept import check, nucleus, total
 
 
@@ -54,10 +55,10 @@ class Emulate(Decoder):
     @property
     def formula(self) -> str:
         """Such as `emulate(large + 0.7 * (kind - small) + 0.3 * (brief - small))`."""
-        said = self.model.formula
+        said = bracketed(self.model)
         for part, weight in zip(self.tuned, self.weights, strict=True):
             times = "" if abs(weight) == 1 else f"{abs(weight):g} * "
-            said += f" {'-' if weight < 0 else '+'} {times}({part.formula} - {self.untuned.formula})"
+            said += f" {'-' if weight < 0 else '+'} {times}({bracketed(part)} - {bracketed(self.untuned)})"
         return f"emulate({said})"
 
     def scores(self, step: Step) -> Any:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ..errors import BadInput
 from ..whitebox.arrays import largest
 from ..whitebox.sampling import Sampling, probabilities
@@ -20,7 +22,8 @@ def head(scores: Any, alpha: float) -> Any:
 
 def nucleus(scores: Any, top_p: float) -> Any:
     """Where a token is in the smallest set of likeliest ones that holds at least `top_p` (arXiv 1904.09751)."""
-    return probabilities(scores, Sampling(temperature=1.0, top_p=top_p)) > 0
+    with np.errstate(invalid="ignore"):  # of scores that are no numbers nothing is kept
+        return probabilities(scores, Sampling(temperature=1.0, top_p=top_p)) > 0
 
 
 def total(terms: list[tuple[Any, Any]]) -> Any:

@@ -13,6 +13,7 @@ from ..core import Can
 from ..shape import need
 from ..whitebox.decoder import Decoder
 from ..whitebox.pool import Step
+from ..whitebox.weighted import bracketed
 from .kept import check, total
 
 
@@ -40,7 +41,7 @@ class ProxyTune(Decoder):
     @property
     def formula(self) -> str:
         """Such as `large + 0.5 * (tuned - untuned)`."""
-        large, tuned, untuned = (p.formula if p.is_leaf or "(" in p.formula else f"({p.formula})" for p in self.parts)
+        large, tuned, untuned = map(bracketed, self.parts)
         sign, times = "-" if self.alpha < 0 else "+", "" if abs(self.alpha) == 1 else f"{abs(self.alpha):g} * "
         return f"{large} {sign} {times}({tuned} - {untuned})"
 

@@ -19,6 +19,7 @@ from ..whitebox.session import Session
 from ..whitebox.vocabulary import Vocabulary
 
 SYSTEM = ("system", "developer")
+SHOWN = 32
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,7 +45,7 @@ class Told(Leaf):
         if self.last is not None and self.last < 1:
             raise BadInput(f"last is {self.last}.", hint="Needed: >= 1 tokens of the prompt.")
         if not self.name:
-            object.__setattr__(self, "name", f"told({self.model.name})")
+            object.__setattr__(self, "name", self._described())
         object.__setattr__(self, "price", self.model.price)
         object.__setattr__(self, "max_tokens", self.model.max_tokens)
 
@@ -76,6 +77,16 @@ class Told(Leaf):
         """The ids of the request as this one is told it."""
         ids = self.model.prompt(replace(request, messages=self._messages(request.messages)))
         return ids if self.last is None else ids[-self.last :]
+
+    def _described(self) -> str:
+        """Such as `told(sprat, system='Answer wrongly.')`, long texts cut."""
+        said = [self.model.name]
+        for what in ("system", "before", "after"):
+            text: str | None = getattr(self, what)
+            if text or (what == "system" and text is not None):
+                said.append(f"{what}={text if len(text) <= SHOWN else text[: SHOWN - 3] + '...'!r}")
+        said += [f"{len(self.examples)} examples"] * bool(self.examples) + [f"last={self.last}"] * bool(self.last)
+        return f"told({', '.join(said)})"
 
     def _messages(self, given: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
         rest = list(given)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ..core import Can
 from ..errors import BadInput
 from ..shape import need
@@ -38,23 +40,34 @@ class Weighted(Decoder):
         for part, weight in zip(self.models, self.weights, strict=True):
             sign = ("-" if weight < 0 else "") if not said else (" - " if weight < 0 else " + ")
             times = "" if abs(weight) == 1 else f"{abs(weight):g} * "
-            nested = part.formula if part.is_leaf or "(" in part.formula else f"({part.formula})"
-            said += f"{sign}{times}{nested}"
+            said += f"{sign}{times}{bracketed(part)}"
         return said
 
     def scores(self, step: Step) -> Any:
         """The weighted sum of the parts' scores; a part of weight 0 is not looked at."""
         total: Any = None
-        for part, weight in zip(self.models, self.weights, strict=True):
-            if weight or total is None:
-                seen = step.of(part)
-                added = seen if weight == 1 else weight * seen
-                total = added if total is None else total + added
+        # A masked token less a masked token is no number: the loop says so in a sentence.
+        with np.errstate(invalid="ignore"):
+            for part, weight in zip(self.models, self.weights, strict=True):
+                if weight or total is None:
+                    seen = step.of(part)
+                    added = seen if weight == 1 else weight * seen
+                    total = added if total is None else total + added
         return total
 
     def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
         """Each part with its weighted scores."""
         return [(p, w * step.of(p)) for p, w in zip(self.models, self.weights, strict=True) if w]
+
+
+def bracketed(part: Decoder) -> str:
+    """A part's formula as a term of a sum: one that is itself a sum gets brackets."""
+    said, depth = part.formula, 0
+    for before, letter in zip(" " + said, said, strict=False):
+        depth += (letter == "(") - (letter == ")")
+        if not depth and letter in "+-" and before == " " and not part.is_leaf:
+            return f"({said})"
+    return said
 
 
 def weighted(*models: Decoder, weights: Sequence[float]) -> Weighted:
