@@ -78,6 +78,7 @@ def test_beside_its_own_model_it_has_a_session_of_its_own() -> None:
 
 def test_it_is_named_by_its_model_unless_it_has_a_name() -> None:
     assert (told(MODEL).name, told(MODEL, name="wary").formula) == ("told(m)", "wary")
+    assert told(MODEL, system="", after="a" * 99, last=2).name == f"told(m, system='', after='{'a' * 29}...', last=2)"
 
 
 def test_a_combination_is_not_told() -> None:
