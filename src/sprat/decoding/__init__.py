@@ -7,6 +7,7 @@ from .dexperts import DExperts, dexperts
 from .emulate import Emulate, emulate
 from .induce_contrast import InduceContrast, induce_contrast
 from .proxy_tune import ProxyTune, proxy_tune
+from .remote import Remote, remote
 from .told import Told, told
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "InduceContrast",
     "Mix",
     "ProxyTune",
+    "Remote",
     "Told",
     "Weighted",
     "contrast",
@@ -24,6 +26,7 @@ __all__ = [
     "induce_contrast",
     "mix",
     "proxy_tune",
+    "remote",
     "told",
     "weighted",
 ]
