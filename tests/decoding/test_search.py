@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 import sprat
+from decoding_doubles import Letters, given
 from sprat.core import Reply, Request, Usage, content_text
 from sprat.decoding.log_ratio import log_ratio
 from sprat.decoding.search import search
 from sprat.errors import BadInput, CannotDo, SpratError
 from sprat.whitebox.scoring import logprobs
-
-from decoding_doubles import Letters, given
 
 FRY, SPRAT = sprat.tiny("fry"), sprat.tiny("sprat")
 PROMPTS = ["12+7=", "max 7 120 43:", "Mia likes tea. Bo likes rice. What does Bo like?"]
