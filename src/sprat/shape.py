@@ -70,7 +70,8 @@ def need(model: Any, can: Can, by: str) -> None:
     if has < can:
         raise CannotDo(
             f"{by} needs {can.name.lower()} from every part; '{name_of(model)}' gives {has.name.lower()}.",
-            hint="Use a model that gives them, or a technique that reads text alone: cascade, route, vote.",
+            hint="Use a model that gives them, or a technique that reads text alone: cascade, route, vote."
+            + (" A server's log-probabilities will do: sprat.remote, sprat.ladder." if can == Can.LOGITS else ""),
         )
 
 

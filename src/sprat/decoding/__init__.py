@@ -6,6 +6,7 @@ from .contrast import Contrast, contrast
 from .dexperts import DExperts, dexperts
 from .emulate import Emulate, emulate
 from .induce_contrast import InduceContrast, induce_contrast
+from .ladder import Ladder, TextLadder, ladder
 from .proxy_tune import ProxyTune, proxy_tune
 from .remote import Remote, remote
 from .told import Told, told
@@ -15,15 +16,18 @@ __all__ = [
     "DExperts",
     "Emulate",
     "InduceContrast",
+    "Ladder",
     "Mix",
     "ProxyTune",
     "Remote",
+    "TextLadder",
     "Told",
     "Weighted",
     "contrast",
     "dexperts",
     "emulate",
     "induce_contrast",
+    "ladder",
     "mix",
     "proxy_tune",
     "remote",
