@@ -16,6 +16,7 @@ import os
 import random
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,9 +26,10 @@ from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import sprat.aquarium
-from sprat.aquarium.problems import draw_problem
+from sprat.aquarium.problems import Problem, draw_problem
 from sprat.aquarium.vocabulary import Vocabulary, read_vocabulary
 
+Draw = Callable[[random.Random, dict[str, float]], Problem]
 VOCABULARY = Path(sprat.aquarium.__file__).with_name("weights") / "vocab.json"
 MIXES = {"even": {}, "hard": {"add": 4.0, "sub": 4.0, "read": 4.0, "word": 4.0}}
 BATCH, WARM_UP, NO_LOSS = 128, 100, -100
@@ -45,6 +47,7 @@ class Size:
 
 
 SIZES = {
+    "minnow": Size(32, 1, 600, 3e-3),
     "fry": Size(48, 2, 3000, 2e-3),
     "sprat": Size(96, 3, 3000, 2e-3),
     "mackerel": Size(192, 5, 3000, 1.2e-3),
@@ -70,10 +73,12 @@ def build(size: Size, tokens: int) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-def batch(seed: int, step: int, mix: dict[str, float], vocabulary: Vocabulary) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(
+    seed: int, step: int, mix: dict[str, float], vocabulary: Vocabulary, draw: Draw = draw_problem
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The ids of a step's problems with their answers, and the labels: the answer and the end token."""
     rng = random.Random(f"{seed} {step}")
-    asked = [draw_problem(rng, mix) for _ in range(BATCH)]
+    asked = [draw(rng, mix) for _ in range(BATCH)]
     rows = [[*vocabulary.encode(one.prompt + one.answer), vocabulary.end] for one in asked]
     width = max(map(len, rows))
     ids = torch.tensor([row + [vocabulary.pad] * (width - len(row)) for row in rows])
@@ -133,14 +138,19 @@ def train(
     start: Path | None = None,
     save_every: int = 500,
     stop_at: int | None = None,
+    peak: float | None = None,
+    draw: Draw = draw_problem,
 ) -> None:
-    """Train for `steps` steps and write `out`; a run stopped at `stop_at` is taken up by the same call without it."""
+    """Train for `steps` steps and write `out`; a run stopped at `stop_at` is taken up by the same call without it.
+
+    `peak` is the highest learning rate: by default the size's, or 8e-4 where weights to start from are given.
+    """
     vocabulary = read_vocabulary(VOCABULARY)
     torch.manual_seed(seed)
     model = build(size, len(vocabulary.tokens))
     if start:
         model.load_state_dict(load_file(start), strict=False)
-    peak = 8e-4 if start else size.rate
+    peak = peak or (8e-4 if start else size.rate)
     optimizer = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.05, betas=(0.9, 0.98))
     state = out.with_suffix(".state")
     done = load_state(state, model, optimizer) if state.exists() else 0
@@ -148,7 +158,7 @@ def train(
     for step in range(done, min(steps, stop_at or steps)):
         for group in optimizer.param_groups:
             group["lr"] = rate(peak, step, steps)
-        ids, labels = batch(seed, step, mix, vocabulary)
+        ids, labels = batch(seed, step, mix, vocabulary, draw)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=size.hidden >= HALF_PAYS):
             loss = model(input_ids=ids, labels=labels).loss
         optimizer.zero_grad()
