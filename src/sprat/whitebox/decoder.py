@@ -47,6 +47,11 @@ class Decoder(Model):
         return tuple(found)
 
     @property
+    def paid(self) -> tuple[Leaf, ...]:
+        """The leaves that work for a reply: those above, and any that only help to write it."""
+        return self.leaves
+
+    @property
     def base(self) -> Leaf:
         """The leaf whose prompt and vocabulary the reply is written in."""
         return self.leaves[0]

@@ -142,7 +142,7 @@ class Row:
 
     def _parts(self) -> tuple[Reply, ...]:
         fed: dict[str, int] = self.job.told.get("fed", {})
-        return tuple(self._part(leaf, fed.get(leaf.name, len(self.ids))) for leaf in self.decoder.leaves)
+        return tuple(self._part(leaf, fed.get(leaf.name, len(self.ids))) for leaf in self.decoder.paid)
 
     def _part(self, leaf: Leaf, written: int) -> Reply:
         if (

@@ -1,0 +1,139 @@
+"""How long the next draft should be, from what steps, drafts and blocks have cost and how many tokens stood.
+
+A length k brings 1 + a + ... + a^k tokens for k drafted ones and a block of k + 1 (arXiv 2211.17192, with the block's
+cost measured instead of taken as one step's). Drafting stops where it loses: what a try may lose is saved up from plain
+steps, so that it stays a small share of them. Checked with a made-up clock in tests/decoding/test_speculate_pace.py.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+LENGTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64)
+WARM = 3  # plain steps that are measured before the first draft
+TRY = 4  # rounds of a try
+ALLOWED = 0.005  # what tries may cost, as a share of the plain steps
+GRANT = 8.0  # what the first try may cost, in plain steps
+AGAIN = 50  # rounds after which a plain step is measured again
+GAIN = 1.02  # the predicted speed-up below which it is not worth it
+
+
+class Mean:
+    """A running mean: of all that was seen at first, then of about the last ten; a single outlier can't move it far."""
+
+    def __init__(self) -> None:
+        self.value, self.seen = 0.0, 0
+
+    def add(self, x: float) -> None:
+        """Take a number in."""
+        self.seen += 1
+        bounded = min(x, 3 * self.value) if self.seen > 3 else x
+        self.value += (bounded - self.value) / min(self.seen, 10)
+
+
+class Pace:
+    """Running estimates, kept from reply to reply: seconds per plain step, per drafted token, per block; acceptance."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[int, Mean] = {}  # seconds of a block of k drafted tokens and one more; 0 is the plain step
+        self.token = Mean()  # seconds of a drafted token
+        self.alpha = 0.0
+        self.tests = 0.0
+        self.warm = WARM
+        self.rounds = 0
+        self.trial = 0
+        self.account = GRANT  # plain steps that speculation may still lose
+        self.off = False
+        self.switched = 0  # how often it was switched off
+        self.warned = False
+
+    def length(self, first: int, longest: int) -> int:
+        """Tokens to draft next; 0 says: a plain step."""
+        if self.off and not self.rest():
+            self.off, self.trial, self.tests, self.warm = False, TRY, min(self.tests, 10.0), WARM
+        if self.off or self.warm:
+            return 0
+        if self.rounds < TRY:
+            return first
+        if self.trial:
+            self.trial -= 1
+            return min(first, 4) if self.alpha < 0.9 else first
+        self.rounds += 1
+        if self.rounds % AGAIN == 0:
+            return 0
+        k, gain = self.best(longest)
+        if gain < GAIN or self.account <= 0:
+            self.off, self.switched = True, self.switched + 1
+            self.account = min(self.account, 0.0)
+            return 0
+        return k
+
+    def best(self, longest: int) -> tuple[int, float]:
+        """The best length and the speed-up that it promises over plain steps."""
+        lengths = [k for k in LENGTHS if k < longest] + [longest]
+        gains = [(self.gain(k), k) for k in lengths]
+        gain, k = max(gains)
+        return k, gain
+
+    def gain(self, k: int) -> float:
+        """The speed-up that drafts of k tokens promise."""
+        a = min(self.alpha, 0.999)
+        tokens = (1 - a ** (k + 1)) / (1 - a)
+        return tokens * self.block(0) / (k * self.token.value + self.block(k))
+
+    def block(self, k: int) -> float:
+        """Seconds of a block with k drafted tokens: measured, between two measured ones, or beyond them."""
+        seen = {n: mean.value for n, mean in self.blocks.items()}
+        if k in seen:
+            return seen[k]
+        below = max(n for n in seen if n < k)
+        above = min((n for n in seen if n > k), default=None)
+        if above is not None:
+            share = (k - below) / (above - below)
+            return seen[below] * (1 - share) + seen[above] * share
+        slope = (seen[below] - seen[0]) / below if below else 0.05 * seen[0]
+        return seen[below] + max(0.0, slope) * (k - below)
+
+    def stepped(self, seconds: float, opening: bool) -> None:
+        """A plain step was made; an opening one also read the prompt."""
+        if not opening:
+            self.warm = max(0, self.warm - 1)
+            self.blocks.setdefault(0, Mean()).add(seconds)
+            self.rested(1)
+
+    def rest(self) -> int:
+        """How many plain steps are to be made before drafts are tried again."""
+        return max(0, math.ceil((TRY - self.account) / ALLOWED)) if self.off else 0
+
+    def rested(self, steps: int) -> None:
+        """So many plain steps were made."""
+        self.account = min(self.account + ALLOWED * steps, 2 * GRANT)
+
+    def drafted(self, proposed: int, stood: int, drafting: float, block: float, opening: bool, caught_up: bool) -> None:
+        """A round: seconds of drafting and of the rest. An opening block also read the prompt.
+
+        `caught_up` says that the draft first had to read the prompt, or what plain steps wrote: no measure of a token.
+        """
+        self.rounds += self.rounds < TRY
+        if proposed and not caught_up:
+            self.token.add(drafting / proposed)
+        for place in range(min(proposed, stood + 1)):
+            self.tests = min(self.tests + 1, 40.0)
+            self.alpha += (float(place < stood) - self.alpha) / self.tests
+        if not opening:
+            self.blocks.setdefault(proposed, Mean()).add(block)
+        if 0 in self.blocks:
+            step = self.block(0)
+            spent = (drafting + (self.block(proposed) if opening else block)) / step
+            # One round can't be judged on a hiccup of the machine.
+            self.account = min(self.account + stood + 1 - min(spent, 4.0 + 2 * proposed), 2 * GRANT)
+
+    def told(self) -> dict[str, Any]:
+        """Whether it is off, how often it was switched off, and the estimates in milliseconds."""
+        return {
+            "off": self.off,
+            "times_switched_off": self.switched,
+            "step_ms": round(1e3 * self.block(0), 4) if 0 in self.blocks else None,
+            "draft_token_ms": round(1e3 * self.token.value, 4) if self.token.seen else None,
+        }
