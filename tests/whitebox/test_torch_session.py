@@ -162,6 +162,18 @@ def test_bfloat16_stays_near_the_plain_pass(name):
         assert float((logits - wanted).abs().max()) < 0.1 * float(wanted.abs().max())
 
 
+@pytest.mark.parametrize("name", ["lean llama", "lean mistral", "lean qwen2"])
+def test_many_rows_at_once_are_each_row_alone(name):
+    rows = texts(*range(3, 15))
+    session = opened(name).session(12)
+    fed(session, rows)
+    for new in (5, 6, 7):
+        got = session.feed(np.full((12, 1), new))
+        rows = [[*row, new] for row in rows]
+        for logits, row in zip(got, rows, strict=True):
+            torch.testing.assert_close(logits[-1], whole(name, row)[-1], atol=1e-4, rtol=1e-4)
+
+
 def test_the_buffers_grow_past_their_first_size():
     (row,) = texts(90)
     session = opened("llama").session(1)

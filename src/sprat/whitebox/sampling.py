@@ -151,8 +151,7 @@ def choose(scores: Any, sampling: Sampling, uniforms: Any) -> Integers:
 def logprobs_of(scores: Any, ids: Integers) -> np.ndarray[Any, Any]:
     """Natural log-probability of one id per row under the scores as they are, (batch,) float64 on the host."""
     if is_torch(scores):
-        chosen = scores.gather(-1, like(ids, scores)[:, None])[:, 0]
-        return (chosen - scores.logsumexp(-1)).double().cpu().numpy()
+        return log_softmax(scores).gather(-1, like(ids, scores)[:, None])[:, 0].double().cpu().numpy()
     shifted = scores.astype(np.float64) - scores.max(axis=-1, keepdims=True)
     return shifted[np.arange(len(ids)), ids] - log(np.exp(shifted).sum(axis=-1))
 

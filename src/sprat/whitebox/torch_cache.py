@@ -58,14 +58,15 @@ def cache_class() -> type[Any]:
             keys, values = layer.keys, layer.values
             if self.where is None:
                 start = self.start or 0
-                keys[:, :, start:end].copy_(key_states)
-                values[:, :, start:end].copy_(value_states)
+                keys.narrow(2, start, end - start).copy_(key_states)
+                values.narrow(2, start, end - start).copy_(value_states)
                 if self.cut and layer.window is not None and end > layer.window:
-                    return keys[:, :, end - layer.window : end], values[:, :, end - layer.window : end]
+                    first = end - layer.window
+                    return keys.narrow(2, first, layer.window), values.narrow(2, first, layer.window)
             else:
                 keys.transpose(1, 2).index_put_(self.where, key_states.transpose(1, 2))
                 values.transpose(1, 2).index_put_(self.where, value_states.transpose(1, 2))
-            return keys[:, :, :end], values[:, :, :end]
+            return keys.narrow(2, 0, end), values.narrow(2, 0, end)
 
         def select(self, rows: Any, used: int) -> None:
             """Keep these rows of the first `used` slots."""

@@ -2,8 +2,8 @@
 
 Query, key and value weights are one matrix, gate and up another, the residual is added by the product, and rotary
 angles are looked up. The model's own weights become views of these matrices, so memory stays the same and training in
-place is seen. Only models whose parts are exactly Llama's are taken; TorchModel tries it against the model's own forward
-and falls back to that where they differ. Checked as the session is (tests/whitebox/test_torch_session.py).
+place is seen. Only models whose parts are exactly Llama's are taken; TorchModel tries it against the model's own
+forward and falls back to that where they differ. Checked as the session is (tests/whitebox/test_torch_session.py).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from .library import library
 
+BY_HAND = 32  # rows times heads
 TYPES = {"llama", "mistral", "qwen2"}
 LAYER = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
 ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
@@ -126,6 +127,13 @@ class Lean:
         x = functional.embedding(ids, self.embedding).reshape(batch * n, -1)
         size = (x.shape[1],)
         norm, linear, attend = functional.rms_norm, functional.linear, functional.scaled_dot_product_attention
+        # For one query per row a CPU's fused attention costs more than the two products that it is made of.
+        by_hand = n == 1 and batch * heads >= BY_HAND and x.device.type == "cpu" and x.dtype == torch.float32
+        if by_hand and mask is not None:
+            added = (
+                {k: m if m is None else _added(torch, m) for k, m in mask.items()} if isinstance(mask, dict) else None
+            )
+            mask = _added(torch, mask) if added is None else added
         for at, (before, first, bias, out, out_bias, between, gates, down) in enumerate(self.layers):
             qkv = linear(norm(x, size, before, self.eps), first, bias).view(batch, n, roped + self.shared, dim)
             qk = qkv[:, :, :roped]
@@ -137,7 +145,12 @@ class Lean:
             if n == 1:
                 # One query per row: heads that share keys stand in a row, so keys need not be repeated.
                 query = query.reshape(batch, self.shared, group, dim)
-                seen = attend(query, keys, values, attn_mask=own, scale=self.scale).reshape(batch, -1)
+                if by_hand:
+                    weights = torch.matmul(query * self.scale, keys.transpose(2, 3))
+                    weights = (weights if own is None else weights.add_(own)).softmax(-1)
+                    seen = torch.matmul(weights, values).view(batch, -1)
+                else:
+                    seen = attend(query, keys, values, attn_mask=own, scale=self.scale).reshape(batch, -1)
             else:
                 shared = own is None and group > 1
                 if group > 1 and not shared:
@@ -153,6 +166,11 @@ class Lean:
             x = torch.addmm(x, functional.silu(gate).mul_(up), down)
         x = x.view(batch, n, -1)[:, n - keep :]
         return linear(norm(x, size, self.norm, self.eps), self.head, self.head_bias)
+
+
+def _added(torch: Any, mask: Any) -> Any:
+    """A mask as numbers to add: 0 where it holds, else minus infinity."""
+    return torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, float("-inf"))
 
 
 def _joined(torch: Any, parts: list[Any]) -> tuple[Any, Any]:
