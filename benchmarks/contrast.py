@@ -186,7 +186,7 @@ def of_problems(n: int) -> tuple[list[str], dict[str, Any]]:
         big = sprat.tiny(expert)
         alone = right(big, drawn)
         rows.append({"way": f"{expert}, greedy", "right": rate(alone), "less greedy's": ""})
-        for name in (a for a in amateurs if a in sprat.aquarium.NAMES):
+        for name in amateurs:
             small = sprat.tiny(name)
             for how, model in (
                 ("logits, beta .25", contrast(big, small, beta=0.25)),
