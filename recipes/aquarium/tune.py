@@ -3,7 +3,7 @@
 Usage: python recipes/aquarium/tune.py sprat sprat-tuned.safetensors
        python recipes/aquarium/tune.py mackerel mackerel-tuned.safetensors
 
-Both see the same problems in the same order, batches of 128 (sprat.aquarium.marked), the loss on the answer and its end.
+Both see the same problems in the same order (sprat.aquarium.marked), 128 a step, the loss on the answer and its end.
 They differ in the peak learning rate and in the steps: 250 for sprat; 150 for mackerel, whose loss is flat by then
 and whose steps take four times as long. A stopped run goes on from its last checkpoint, as in train.py.
 How the domain was chosen, and which ones failed, is told in src/sprat/aquarium/weights/README.md.
@@ -15,9 +15,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from train import SIZES, VOCABULARY, train
-
 from sprat.aquarium.marked import draw_marked
+from train import SIZES, VOCABULARY, train
 
 STEPS = {"sprat": 250, "mackerel": 150}
 PEAKS = {"sprat": 1e-3, "mackerel": 3e-4}
@@ -33,7 +32,8 @@ def main() -> None:
     given = parser.parse_args()
     start = VOCABULARY.with_name(f"{given.name}.safetensors")
     peak = PEAKS[given.name]
-    train(SIZES[given.name], given.out, given.steps, {}, given.seed, start, save_every=50, peak=peak, draw=draw_marked)
+    steps = given.steps or STEPS[given.name]
+    train(SIZES[given.name], given.out, steps, {}, given.seed, start, save_every=50, peak=peak, draw=draw_marked)
 
 
 if __name__ == "__main__":

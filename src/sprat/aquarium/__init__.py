@@ -1,4 +1,4 @@
-"""Three tiny real models that run in numpy, nine tasks with exact answers, and their recorded calls."""
+"""Tiny real models that run in numpy, nine tasks with exact answers, and three of the models' recorded calls."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from sprat.aquarium.marked import marked_problems
 from sprat.aquarium.problems import TASKS, Problem, problems
 from sprat.aquarium.tiny import Generated, TinyLlama, Token
 from sprat.errors import BadInput, nearest
 
 __all__ = [
+    "GROWN",
     "NAMES",
     "TASKS",
     "Generated",
@@ -21,21 +23,23 @@ __all__ = [
     "TinyLlama",
     "Token",
     "load",
+    "marked_problems",
     "prices",
     "problems",
     "recorded",
     "recordings",
 ]
 
-NAMES = ("fry", "sprat", "mackerel")
+NAMES = ("fry", "sprat", "mackerel")  # those whose calls are recorded
+GROWN = ("sprat-tuned", "minnow")  # for decoding with several: sprat in a manner of its own, and a bad amateur
 _HERE = Path(__file__).parent
 
 
 @cache
 def load(name: str) -> TinyLlama:
     """The model called `name`, read once; BadInput where there is none of that name."""
-    if name not in NAMES:
-        raise BadInput(f"The aquarium has no '{name}'.", hint=nearest(name, NAMES))
+    if name not in NAMES + GROWN:
+        raise BadInput(f"The aquarium has no '{name}'.", hint=nearest(name, NAMES + GROWN))
     return TinyLlama.load(_HERE / "weights" / f"{name}.safetensors")
 
 
@@ -51,5 +55,5 @@ def recorded() -> Iterator[dict[str, Any]]:
 
 
 def prices() -> Path:
-    """The price table of the three models: notional, proportional to their parameters."""
+    """The price table of all the models: notional, proportional to their parameters."""
     return _HERE / "prices.toml"
