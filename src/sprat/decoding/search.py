@@ -48,7 +48,7 @@ class Search(Decoder):
     score: Any = None
     beams: int = 4
     samples: int = 4
-    chunk: float = 10
+    chunk: int | float = 10
     top_k: int | None = None
     temperature: float = 1.0
     distinct: bool = True
@@ -334,7 +334,7 @@ def search(
     score: Callable[[Request, str], float] | Signal | None = None,
     beams: int = 4,
     samples: int = 4,
-    chunk: float = 10,
+    chunk: int | float = 10,
     top_k: int | None = None,
     temperature: float = 1.0,
     distinct: bool = True,

@@ -76,7 +76,7 @@ class RemoteSearch(Technique):
     score: Any = None
     beams: int = 4
     samples: int = 4
-    chunk: float = 10
+    chunk: int | float = 10
     top_k: int | None = None
     temperature: float = 1.0
     distinct: bool = True
