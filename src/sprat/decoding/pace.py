@@ -8,6 +8,7 @@ steps, so that it stays a small share of them. Checked with a made-up clock in t
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import Any
 
 LENGTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64)
@@ -19,25 +20,26 @@ AGAIN = 50  # rounds after which a plain step is measured again
 GAIN = 1.02  # the predicted speed-up below which it is not worth it
 
 
-class Mean:
-    """A running mean: of all that was seen at first, then of about the last ten; a single outlier can't move it far."""
+class Middle:
+    """The median of the last numbers: a hiccup of the machine does not move it."""
 
-    def __init__(self) -> None:
+    def __init__(self, last: int = 11) -> None:
+        self.recent: deque[float] = deque(maxlen=last)
         self.value, self.seen = 0.0, 0
 
     def add(self, x: float) -> None:
         """Take a number in."""
         self.seen += 1
-        bounded = min(x, 3 * self.value) if self.seen > 3 else x
-        self.value += (bounded - self.value) / min(self.seen, 10)
+        self.recent.append(x)
+        self.value = sorted(self.recent)[len(self.recent) // 2]
 
 
 class Pace:
     """Running estimates, kept from reply to reply: seconds per plain step, per drafted token, per block; acceptance."""
 
     def __init__(self) -> None:
-        self.blocks: dict[int, Mean] = {}  # seconds of a block of k drafted tokens and one more; 0 is the plain step
-        self.token = Mean()  # seconds of a drafted token
+        self.blocks: dict[int, Middle] = {}  # seconds of a block of k drafted tokens and one more; 0 is the plain step
+        self.token = Middle()  # seconds of a drafted token
         self.alpha = 0.0
         self.tests = 0.0
         self.warm = WARM
@@ -99,7 +101,7 @@ class Pace:
         """A plain step was made; an opening one also read the prompt."""
         if not opening:
             self.warm = max(0, self.warm - 1)
-            self.blocks.setdefault(0, Mean()).add(seconds)
+            self.blocks.setdefault(0, Middle()).add(seconds)
             self.rested(1)
 
     def rest(self) -> int:
@@ -122,7 +124,7 @@ class Pace:
             self.tests = min(self.tests + 1, 40.0)
             self.alpha += (float(place < stood) - self.alpha) / self.tests
         if not opening:
-            self.blocks.setdefault(proposed, Mean()).add(block)
+            self.blocks.setdefault(proposed, Middle()).add(block)
         if 0 in self.blocks:
             step = self.block(0)
             spent = (drafting + (self.block(proposed) if opening else block)) / step

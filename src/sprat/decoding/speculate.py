@@ -91,7 +91,7 @@ class Speculate(Decoder):
         return self.target.terms(step)
 
     def write(self, jobs: Sequence[Job]) -> Iterator[Written]:
-        """Rows one after another. Several rows at once are decoded plainly unless a length was given: a batch gains more.
+        """Rows one after another; without a length, several rows are decoded plainly in a batch, which gains more.
 
         Leaves `speculative_decoding` and `fed` in `job.told`.
         """

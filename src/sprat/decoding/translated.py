@@ -26,7 +26,7 @@ SEEN = 8  # written tokens before the draft that the target's tokenizer sees, so
 
 
 class Translated:
-    """A decoder with another vocabulary at work on one reply. It drafts greedily when sampling is greedy, else draws."""
+    """A decoder with another vocabulary at work on one reply; it is greedy or draws as the reply does."""
 
     def __init__(self, draft: Decoder, target: Vocabulary, text: Text, pool: Pool, draws: np.random.Generator) -> None:
         self.draft, self.text, self.pool = draft, text, pool
@@ -60,7 +60,7 @@ class Translated:
         self.pool.close()
 
     def _in_step(self) -> bool:
-        """Bring the draft's ids to the reply's text: what still fits stays, the rest is encoded; False where it can't."""
+        """Bring the draft's ids to the reply's text: what fits stays, the rest is encoded; False where it can't be."""
         kept = len(self.ids)
         while kept and not self.said.startswith(self.mine.decode(self.ids[:kept])):
             kept -= 1
