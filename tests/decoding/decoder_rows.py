@@ -17,7 +17,9 @@ DECODERS = {
     "emulate": lambda: decoding.emulate(BIG, tuned=(SMALL, BIG), untuned=FRY, weights=(0.3, 0.2)),
     "induce_contrast": lambda: decoding.induce_contrast(BIG, FRY),
     "mix": lambda: decoding.mix(BIG, SMALL, 0.7),
+    "product": lambda: decoding.product(BIG, decoding.steered(FRY, ("7",)), 0.2),
     "proxy_tune": lambda: decoding.proxy_tune(BIG, tuned=SMALL, untuned=FRY, alpha=0.5),
+    "steered": lambda: decoding.steered(BIG, (" ",)),
     "told": lambda: decoding.told(BIG, before=" "),
     "weighted": lambda: BIG + 0.5 * (SMALL - FRY),
 }
