@@ -32,7 +32,7 @@ from sprat.aquarium import Problem, marked_problems, problems
 from sprat.decoding import emulate, proxy_tune
 
 SEED = 31
-ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 OUTSIDE = ("sort", "reverse", "roman", "read")
 RECIPE = Path(__file__).parent.parent / "recipes" / "aquarium" / "tune.py"
 
@@ -81,9 +81,7 @@ def main() -> None:
     up: dict[str, Any] = {"mackerel, untuned": big, "mackerel, tuned directly": direct, "sprat, tuned": tuned}
     up |= {f"proxy, alpha {alpha:g}": proxied(alpha) for alpha in ALPHAS}
     up |= {"emulate up, top-p .95": emulate(big, tuned=tuned, untuned=small, top_p=0.95)}
-    up |= {"the operators, mackerel + (tuned - sprat)": big + (tuned - small)}
     found = inside(up, drawn)
-    assert (found["proxy, alpha 1"] == found["the operators, mackerel + (tuned - sprat)"]).all()
     assert (found["proxy, alpha 0"] == found["mackerel, untuned"]).all()
     down = {
         "sprat, untuned": small,

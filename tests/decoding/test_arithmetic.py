@@ -108,6 +108,14 @@ def test_a_block_is_its_tokens_one_by_one(method: Three) -> None:
 
 
 @EVERY
+def test_huge_logits_give_numbers_or_masks(method: Three) -> None:
+    rows = np.array([[1e4, -1e4, 3e3, 0.0], [-1e4, 1e4, 0.0, 1e4], [0.0, 0.0, 1e4, -1e4]])
+    made = scores(method(*(given(name, row) for name, row in zip("xyz", rows, strict=True))))
+    assert not np.isnan(made).any()
+    assert np.isfinite(made.max())
+
+
+@EVERY
 def test_logits_that_are_no_numbers_are_an_error_in_one_sentence(method: Three) -> None:
     _, b, c = three()
     (reply,) = method(given("x", [float("nan")] * 4), b, c).batch(["a"])

@@ -73,6 +73,12 @@ def test_the_terms_add_up(expert: list[float], amateur: list[float], beta: float
     assert sum(term for _, term in terms(made)) == pytest.approx(scores(made), abs=1e-4)
 
 
+def test_what_is_not_plausible_is_never_drawn_however_hot() -> None:
+    made = contrast(given("e", [2, 1.5, 0, -3]), given("a", [2, 0, 1, -1]))
+    drawn = [made("a", temperature=9.0, seed=seed, max_tokens=5).text for seed in range(40)]
+    assert {letter for text in drawn for letter in text} == {"a", "b", "c"}
+
+
 def test_beta_is_a_half_for_logits_and_one_for_the_log_ratio() -> None:
     assert (contrast(EXPERT, AMATEUR).beta, contrast(EXPERT, AMATEUR, form="log_ratio").beta) == (0.5, 1.0)
 
