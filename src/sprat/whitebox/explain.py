@@ -166,6 +166,8 @@ def _choice(
 ) -> Choice:
     best, base_best = int(scores.argmax()), int(base.argmax())
     others = np.where(np.arange(len(scores)) == token, -np.inf, scores)
+    if others.max() == -np.inf:  # all but one were masked: what the base would have liked next
+        others = np.where(np.arange(len(scores)) == token, -np.inf, base)
     rival = base_best if base_best != token else int(others.argmax())
     with np.errstate(invalid="ignore"):
         margin = float(scores[token] - scores[rival])
