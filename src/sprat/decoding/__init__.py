@@ -4,7 +4,6 @@ from ..whitebox.weighted import Weighted, weighted
 from .aligner import Aligner, Predicted, aligner
 from .choice import Choice, choose
 from .cogenesis import CoGenesis, Sketch, cogenesis
-from .cogenesis_gate import Gate
 from .comblm import Mix, mix
 from .contrast import Contrast, contrast
 from .dexperts import DExperts, dexperts
@@ -20,11 +19,9 @@ from .search_remote import RemoteSearch
 from .told import Told, told
 
 __all__ = [
-    "CoGenesis",
-    "Sketch",
-    "cogenesis",
     "Aligner",
     "Choice",
+    "CoGenesis",
     "Contrast",
     "DExperts",
     "Emulate",
@@ -38,12 +35,14 @@ __all__ = [
     "Remote",
     "RemoteSearch",
     "Search",
+    "Sketch",
     "Steered",
     "TextLadder",
     "Told",
     "Weighted",
     "aligner",
     "choose",
+    "cogenesis",
     "contrast",
     "dexperts",
     "emulate",

@@ -181,10 +181,16 @@ class RemoteSession:
             row.extend(int(i) for i in line[n - count :])
         self.begun = self.begun or [len(row) for row in self.rows]
         kept = n if keep is None else keep
-        wanted = [[tuple(row[: len(row) - back]) if back < count else None for back in range(kept - 1, -1, -1)]
-                  for row, count in zip(self.rows, fresh, strict=True)]  # fmt: skip
+        wanted = [
+            [self.place(row, len(ids) - back) if back < count else None for back in range(kept - 1, -1, -1)]
+            for row, (ids, count) in enumerate(zip(self.rows, fresh, strict=True))
+        ]
         self.see(wanted)
         return np.stack([np.stack([self.scores(place) for place in places]) for places in wanted])
+
+    def place(self, row: int, length: int) -> tuple[int, ...] | None:
+        """The ids to ask with for what follows a row's first `length`; None says: don't ask."""
+        return tuple(self.rows[row][:length])
 
     def see(self, wanted: Sequence[Sequence[tuple[int, ...] | None]]) -> None:
         """Ask for the places that were not seen yet, those of all rows at once."""
