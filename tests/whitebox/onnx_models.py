@@ -28,7 +28,7 @@ def random_llama(folder: Path, **shape: Any) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         LlamaForCausalLM(config).save_pretrained(str(folder))
-    names = ["<pad>", "<s>", "</s>", *(chr(97 + i) for i in range(config.vocab_size - 3))]
+    names = ["<pad>", "<s>", "</s>", *(chr(33 + i) for i in range(config.vocab_size - 3))]
     characters = Tokenizer(models.WordLevel({c: i for i, c in enumerate(names)}, unk_token="<pad>"))
     characters.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     characters.decoder = decoders.Fuse()

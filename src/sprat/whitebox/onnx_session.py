@@ -22,6 +22,7 @@ from .session import Integers
 
 CAPACITY = 64  # places of a new cache; doubled when full
 LOGITS = 1 << 22  # numbers that one run writes as logits at most: bounds a long prompt's memory
+SMALL, BINDINGS = 16, 64  # tokens of a block whose binding is kept, and how many are
 BLOCK = 512  # tokens that one run reads at most
 TYPES = {
     "tensor(float)": np.float32,
@@ -104,19 +105,23 @@ class OnnxSession:
         ids = np.asarray(ids)
         batch, n = ids.shape
         kept: int = n if keep is None else min(keep, n)
-        if counts is None and n == 1:
-            self._check(ids, self._lengths + 1)
-            return self._step(ids, None)[:, :kept]
+        if counts is None and (batch == 1 or n == 1):
+            self._check(ids, int(self._lengths.max(initial=0)) + n)
+            if batch > 1:
+                return self._step(ids, None)[:, :kept]
+            only: Any = np.empty((1, kept, self.model.vocabulary), self.model.logits_type)
+            self._block(0, ids[0], only[0])
+            return only
         read = np.full(batch, n, np.int64) if counts is None else np.asarray(counts, np.int64)
         if (read < 0).any() or (read > n).any():
             raise BadInput(f"Counts {read.tolist()} do not fit blocks of {n} tokens.")
         ids = np.where(np.arange(n) >= n - read[:, None], ids, 0)
-        self._check(ids, self._lengths + read)
+        self._check(ids, int((self._lengths + read).max(initial=0)))
         logits: Any = np.zeros((batch, kept, self.model.vocabulary), self.model.logits_type)
-        most = int(read.max(initial=0))
+        most, longest = int(read.max(initial=0)), int(self._lengths.max(initial=0))
         # An idle row of a batched run has a token put after its end, for which there must be a place.
-        if most < np.count_nonzero(read) and int(self._lengths.max()) + most <= self.model.positions:
-            self._check(ids, self._lengths + most)
+        if most < np.count_nonzero(read) and longest + most <= self.model.positions:
+            self._check(ids, longest + most)
             for column in range(n - most, n):
                 given = self._step(ids[:, column : column + 1], column >= n - read)
                 if column >= n - kept:
@@ -128,9 +133,10 @@ class OnnxSession:
 
     def rollback(self, n: Integers | int) -> None:
         """Forget the last n tokens of each row; what the buffers hold past a row's length is never read."""
-        if np.any(np.asarray(n) < 0) or np.any(self._lengths < n):
+        left = self._lengths - n
+        if ((left < 0) | (left > self._lengths)).any():
             raise BadInput(f"Cannot forget {n} tokens: the rows hold {self._lengths.tolist()}.")
-        self._lengths -= n
+        self._lengths = left
 
     def select(self, rows: Integers | Sequence[int]) -> None:
         """Keep these rows, in this order; a row may be named more than once."""
@@ -147,13 +153,14 @@ class OnnxSession:
         self._lengths[:] = 0
         self._allocate(0)
 
-    def _check(self, ids: np.ndarray[Any, Any], lengths: Integers) -> None:
-        if ids.size and (ids.min() < 0 or ids.max() >= self.model.vocabulary):
+    def _check(self, ids: np.ndarray[Any, Any], longest: int) -> None:
+        """See that all ids have a token and that there is a place for so many in a row."""
+        flat: list[int] = ids.ravel().tolist() if ids.size <= SMALL else [int(ids.min()), int(ids.max())]
+        if flat and (min(flat) < 0 or max(flat) >= self.model.vocabulary):
             raise BadInput(
-                f"The ids {int(ids.min())} to {int(ids.max())} were fed; '{self.model.name}' has 0 to "
+                f"The ids {min(flat)} to {max(flat)} were fed; '{self.model.name}' has 0 to "
                 f"{self.model.vocabulary - 1}."
             )
-        longest = int(lengths.max(initial=0))
         if longest > self.model.positions:
             raise BadInput(
                 f"A row would hold {longest} tokens; '{self.model.name}' reads at most {self.model.positions}.",
@@ -173,42 +180,43 @@ class OnnxSession:
         for new, was in zip(self._buffers, old, strict=False):
             new[:, :, :used] = was[:, :, :used] if rows is None else was[rows, :, :used]
         self._mask = np.zeros((batch, capacity), model.mask_type)
-        self._places = np.arange(capacity)
-        self._bound: dict[int | None, Any] = {}
-        self._ids = np.zeros((batch, 1), model.ids_type)
-        self._logits = np.zeros((batch, 1, model.size), model.logits_type)
+        self._shown = [0] * batch
+        self._bound: dict[tuple[int, int, int], Any] = {}
 
     def _step(self, ids: np.ndarray[Any, Any], active: np.ndarray[Any, Any] | None) -> Any:
         """One token for every row; rows that are not `active` read one too, and forget it."""
-        binding = self._bound.get(None)
-        if binding is None:
-            binding = self._bound[None] = self._bind(slice(0, len(self._lengths)))
-            _give(binding, "input_ids", self._ids)
-            _take(binding, "logits", self._logits)
-        self._ids[:] = ids
-        np.less_equal(self._places, self._lengths[:, None], out=self._mask, casting="unsafe")
+        binding, given, logits = self._binding(0, len(self._lengths), 1)
+        given[:] = ids
+        for row, length in enumerate(self._lengths.tolist()):
+            self._show(row, length + 1)
         self._run(binding)
         self._lengths += 1 if active is None else active
-        return self._logits[:, :, : self.model.vocabulary].copy()
+        return logits[:, :, : self.model.vocabulary].copy()
 
     def _block(self, row: int, ids: np.ndarray[Any, Any], logits: np.ndarray[Any, Any]) -> None:
         """Read one row's ids; its last logits go to the end of `logits` (keep, vocabulary)."""
-        binding = self._bound.get(row)
-        if binding is None:
-            binding = self._bound[row] = self._bind(slice(row, row + 1))
         at_most = max(1, min(BLOCK, LOGITS // self.model.size))
         for start in range(0, len(ids), at_most):
-            piece = np.ascontiguousarray(ids[None, start : start + at_most], self.model.ids_type)
-            given = np.empty((1, piece.shape[1], self.model.size), self.model.logits_type)
-            _give(binding, "input_ids", piece)
-            _take(binding, "logits", given)
-            self._mask[row] = self._places < self._lengths[row] + piece.shape[1]
+            piece = ids[start : start + at_most]
+            n = len(piece)
+            binding, given, found = self._binding(row, row + 1, n)
+            given[0] = piece
+            self._show(row, int(self._lengths[row]) + n)
             self._run(binding)
-            self._lengths[row] += piece.shape[1]
-            end = len(logits) - (len(ids) - start - piece.shape[1])
-            first = max(0, end - piece.shape[1])
+            self._lengths[row] += n
+            end = len(logits) - (len(ids) - start - n)
+            first = max(0, end - n)
             if end > first:
-                logits[first:end] = given[0, first - end :, : self.model.vocabulary]
+                logits[first:end] = found[0, first - end :, : self.model.vocabulary]
+
+    def _show(self, row: int, length: int) -> None:
+        """Let the mask say how long a row is."""
+        shown = self._shown[row]
+        if length > shown:
+            self._mask[row, shown:length] = 1
+        else:
+            self._mask[row, length:shown] = 0
+        self._shown[row] = length
 
     def _run(self, binding: Any) -> None:
         try:
@@ -220,14 +228,28 @@ class OnnxSession:
                 hint="Use the transformers endpoint for this model.",
             ) from error
 
-    def _bind(self, rows: slice) -> Any:
-        """The mask and the caches of some rows, as the graph's inputs and outputs at once."""
-        binding = self.model.run.io_binding()
-        _give(binding, "attention_mask", self._mask[rows])
-        for past, present, buffer in zip(self.model.pasts, self.model.presents, self._buffers, strict=True):
-            _give(binding, past, buffer[rows])
-            _take(binding, present, buffer[rows])
-        return binding
+    def _binding(self, start: int, stop: int, n: int) -> tuple[Any, Any, Any]:
+        """Some rows' mask and caches as the graph's inputs and outputs at once, with the ids to fill in and the logits.
+
+        Those of small blocks are kept, for binding costs more than the small models' arithmetic around it.
+        """
+        key = (start, stop, n)
+        if key in self._bound:
+            return self._bound[key]
+        binding, model = self.model.run.io_binding(), self.model
+        ids = np.zeros((stop - start, n), model.ids_type)
+        logits = np.zeros((stop - start, n, model.size), model.logits_type)
+        _give(binding, "input_ids", ids)
+        _give(binding, "attention_mask", self._mask[start:stop])
+        _take(binding, "logits", logits)
+        for past, present, buffer in zip(model.pasts, model.presents, self._buffers, strict=True):
+            _give(binding, past, buffer[start:stop])
+            _take(binding, present, buffer[start:stop])
+        if n <= SMALL:
+            if len(self._bound) >= BINDINGS:
+                self._bound.clear()
+            self._bound[key] = (binding, ids, logits)
+        return binding, ids, logits
 
 
 def _give(binding: Any, name: str, array: np.ndarray[Any, Any]) -> None:
