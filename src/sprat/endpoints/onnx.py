@@ -1,7 +1,7 @@
-"""A model exported to ONNX as a decoder on a CPU, several times faster than torch for small models.
+"""A model exported to ONNX as a decoder on a CPU: for small models, faster than torch (benchmarks/results/onnx_speed.md).
 
 Only a folder that was compared with its weights is taken (sprat.whitebox.export_onnx), and only while its files are the
-ones compared. Checked against the transformers endpoint token by token (tests/endpoints/test_onnx.py).
+ones compared. Checked against the transformers endpoint token by token (tests/endpoints/test_onnx_endpoint.py).
 """
 
 from __future__ import annotations
