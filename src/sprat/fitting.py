@@ -1,4 +1,4 @@
-"""Fits the signals inside a model on recorded calls; the model given is not changed.
+"""Fits the signals inside a model on recorded calls, or a mixture's gate on texts; the model given is not changed.
 
 A signal that judges one of several models learns from its scores beside the last model's; one that ranks or predicts
 learns from all. What a signal asks while it learns is answered from the recording, never live.
@@ -6,10 +6,14 @@ learns from all. What a signal asks while it learns is answered from the recordi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar, cast
 
+from .core import Request
 from .data import Dataset, Lessons
+from .decoding.comblm import Mix
+from .decoding.comblm import fit as fit_gate
 from .errors import BadInput
 from .replay import Recording
 from .shape import name_of
@@ -17,11 +21,16 @@ from .shape import name_of
 M = TypeVar("M")
 
 
-def fit(model: M, lessons: Dataset | Lessons) -> M:
-    """The model with every signal in it fitted, those of the models that it asks too.
+def fit(model: M, lessons: Dataset | Lessons | Sequence[str] | Sequence[tuple[Request | str, str]]) -> M:
+    """The model with every signal in it fitted, those of the models that it asks too; a mix with its gate fitted.
 
-    Raises BadInput where a signal's models have no recorded calls, or nothing in the model learns.
+    A mix learns from texts, (request, reply) pairs or a dataset's targets. Raises BadInput where a signal's models have
+    no recorded calls, or nothing in the model learns.
     """
+    if isinstance(model, Mix) and not isinstance(lessons, Lessons):
+        return cast("M", fit_gate(model, lessons))
+    if not isinstance(lessons, (Dataset, Lessons)):
+        raise BadInput(f"{model!r} learns from recorded calls.", hint="Give a Dataset: sprat.read(...).")
     fitted = _fitted(model, lessons)
     if fitted is model:
         raise BadInput(f"Nothing in {model!r} learns.", hint="`sprat methods` lists which signals do.")

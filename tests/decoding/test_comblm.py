@@ -165,3 +165,10 @@ def test_tensors_give_what_arrays_give(kind: str) -> None:
     said = np.log(np.random.default_rng(0).dirichlet(np.ones(104), (2, 3))).astype(np.float32)
     there = gate.logit(torch.tensor(said), torch.tensor(said[::-1].copy()))  # type: ignore[union-attr]
     np.testing.assert_allclose(there.numpy(), gate.logit(said, said[::-1]), atol=1e-4)  # type: ignore[union-attr]
+
+
+def test_the_public_fit_fits_a_mix_and_refuses_texts_for_others() -> None:
+    fitted_mix = sprat.fit(mix(LARGE, SMALL, "constant-scalar"), PAIRS)
+    np.testing.assert_array_equal(chances(fitted_mix), chances(fit(mix(LARGE, SMALL, "constant-scalar"), PAIRS)))
+    with pytest.raises(BadInput, match="recorded calls"):
+        sprat.fit(LARGE, ["some text"])
