@@ -153,3 +153,12 @@ def test_a_task_that_is_cancelled_frees_its_caches_too():
 def test_a_decoder_goes_into_a_cascade():
     cascade = sprat.cascade(FRY, MIX, trust=sprat.signals.logprob(), at_least=1.1)
     assert cascade("12+7=").text == MIX("12+7=").text
+
+
+def test_log_probabilities_may_be_declined():
+    reply = MIX("12+7=", logprobs=False)
+    assert (reply.text, reply.logprobs) == (MIX("12+7=").text, None)
+    drawn = {"temperature": 1.0, "seed": 2}
+    assert MIX("12+7=", logprobs=False, **drawn).text == MIX("12+7=", **drawn).text
+    with pytest.raises(BadInput, match="not finite"):
+        Given("broken", ((0.0, float("nan"), 0.0, 0.0),))("a", logprobs=False)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core import Request
 from ..errors import BadInput, SpratError
+from .arrays import host, take
 from .decoder import Decoder
 from .pool import Pool
 from .sampling import Sampling, adjusted, choose, likeliest, logprobs_of
@@ -28,6 +29,7 @@ class Job:
     sampling: Sampling = field(default_factory=Sampling)
     max_tokens: int = 256
     top_logprobs: int = 0
+    logprobs: bool = True
     stop_ids: frozenset[int] = frozenset()
     ignore_end: bool = False
     stopped: bool = False
@@ -45,7 +47,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Written:
-    """Tokens of one job: ids, log-probabilities at temperature 1, the likeliest where asked for.
+    """Tokens of one job: ids, log-probabilities at temperature 1 (unless declined), the likeliest where asked for.
 
     `finish` is set with a job's last tokens ("stop", "length"), `error` where it failed.
     """
@@ -69,6 +71,7 @@ def plain(decoder: Decoder, jobs: Sequence[Job]) -> Iterator[Written]:
         limits = np.minimum(pool.room, [job.max_tokens for job in jobs])
         ends = [ends_of(decoder, job) for job in jobs]
         top = max(job.top_logprobs for job in jobs)
+        wanted = any(job.logprobs for job in jobs) or not sampling.greedy
         history: list[list[int]] = [[] for _ in jobs]
         count = 0
         while True:
@@ -77,7 +80,8 @@ def plain(decoder: Decoder, jobs: Sequence[Job]) -> Iterator[Written]:
             uniforms = None if sampling.greedy else [draws[r].random() for r in rows]
             with np.errstate(invalid="ignore"):  # scores that are not finite are told below
                 chosen = choose(scores, sampling, uniforms)
-                logprobs = logprobs_of(raw, chosen)
+                # What greedily chosen scores are, without their normaliser, tells those that are not finite as well.
+                logprobs = logprobs_of(raw, chosen) if wanted else host(take(raw, chosen))
             tops = likeliest(raw, top) if top else None
             count += 1
             going: list[int] = []
@@ -88,7 +92,7 @@ def plain(decoder: Decoder, jobs: Sequence[Job]) -> Iterator[Written]:
                 finish = "stop" if token in ends[row] else "length" if count >= limits[row] else ""
                 likely = (tuple(tops[place][: jobs[row].top_logprobs]),) if tops else ()
                 history[row].append(token)
-                yield Written(row, (token,), (logprob,), likely, finish)
+                yield Written(row, (token,), (logprob,) if jobs[row].logprobs else (), likely, finish)
                 if not finish and not jobs[row].stopped:
                     going.append(place)
             if not going:

@@ -52,7 +52,8 @@ def job_of(decoder: Decoder, request: Request) -> Job:
         longest = int(next(limit for limit in limits if limit is not None))
         top = int(options.get("top_logprobs") or 0)
         stops = frozenset(int(i) for i in options.get("stop_token_ids") or ())
-        job = Job(request, Sampling.of(options), longest, top, stops, bool(options.get("ignore_eos")))
+        wanted = top > 0 or options.get("logprobs") is not False
+        job = Job(request, Sampling.of(options), longest, top, wanted, stops, bool(options.get("ignore_eos")))
         _ = job.seed
     except (TypeError, ValueError) as error:
         raise BadInput(f"An option is not a number: {error}.") from error
@@ -82,10 +83,11 @@ class Row:
         """Take in tokens; the text that may be shown now."""
         shown = ""
         self.error = written.error
-        for place, (token, logprob) in enumerate(zip(written.ids, written.logprobs, strict=True)):
+        for place, token in enumerate(written.ids):
             last = place == len(written.ids) - 1
             self.ids.append(token)
-            self.logprobs.append(logprob)
+            if self.job.logprobs:
+                self.logprobs.append(written.logprobs[place])
             if written.tops:
                 self.tops.append(written.tops[place])
             ended = last and written.finish == "stop"
@@ -122,7 +124,7 @@ class Row:
             text,
             self.decoder_name,
             tuple(tokens),
-            tuple(self.logprobs[:n]),
+            tuple(self.logprobs[:n]) if self.job.logprobs else None,
             tuple(self._named(top) for top in self.tops[:n]) if wanted else None,
             finish=self.finish or "length",
             usage=parts[0].usage,
