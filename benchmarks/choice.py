@@ -77,7 +77,7 @@ def main() -> None:
     about = header("python benchmarks/choice.py", 5, time.monotonic() - began)
     text = [
         "# Constrained choice",
-        f"mackerel, reading with four names, {TIMED} prompts of {int(np.mean([len(p) for p in prompts]))} tokens or so, "
+        f"mackerel, reading, four names, {TIMED} prompts of {int(np.mean([len(p) for p in prompts]))} tokens or so, "
         f"median of {ROUNDS} interleaved runs [least, most of the paired ratios], CPU time of one thread.",
         "",
         *table(rows),
