@@ -2,10 +2,10 @@
 
     python benchmarks/own_loop.py DATA [--repeats 10]
 
-DATA is the project's data folder (models/aquarium/mackerel, models/stories260K). Both sides read the same ragged prompts
-and write the same number of tokens, in turn, in one process; generate runs under inference_mode, its faster way. The own
-loop also computes every token's log-probability, which generate does not. Ratios are of paired runs; the interval is that
-of the mean log ratio (Student's t).
+DATA is the project's data folder (models/aquarium/mackerel, models/stories260K). Both sides read the same ragged
+prompts and write the same number of tokens, in turn, in one process; generate runs under inference_mode, its faster
+way. The own loop also computes every token's log-probability, which generate does not. Ratios are of paired runs; the
+interval is that of the mean log ratio (Student's t).
 """
 
 from __future__ import annotations
@@ -33,9 +33,8 @@ from sprat.whitebox.torch_session import TorchModel
 
 torch.set_num_threads(1)
 BATCHES = (1, 8, 32)
-SIZES = {  # hidden, layers, heads, feed-forward, vocabulary: about 0.5, 1, 2, 5 and 25 million parameters
+SIZES = {  # hidden, layers, heads, feed-forward, vocabulary: about 0.5, 2, 5 and 25 million parameters
     "random 0.5 M": (96, 3, 3, 256, 1024),
-    "random 1 M": (128, 4, 4, 384, 1024),
     "random 2 M": (192, 4, 6, 512, 1024),
     "random 5 M": (256, 5, 8, 688, 2048),
     "random 25 M": (512, 6, 8, 1376, 8192),
@@ -79,6 +78,12 @@ def random_llama(hidden: int, layers: int, heads: int, feed: int, vocabulary: in
         max_position_embeddings=512,
     )
     return transformers.LlamaForCausalLM(config)
+
+
+def random_gpt2() -> Any:
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(vocab_size=1024, n_positions=512, n_embd=192, n_layer=4, n_head=6)
+    return transformers.GPT2LMHeadModel(config)
 
 
 def own(leaf: Bare, prompts: list[list[int]], n: int) -> list[list[int]]:
@@ -141,11 +146,13 @@ def main() -> None:
         name: transformers.AutoModelForCausalLM.from_pretrained(given.data / "models" / where, dtype=torch.float32)
         for name, where in (("stories260K", "stories260K"), ("mackerel (2.2 M)", "aquarium/mackerel"))
     } | {name: random_llama(*size) for name, size in SIZES.items()}
+    models["random GPT-2, 2 M"] = random_gpt2()
     began, rows = time.time(), []
     for name, model in models.items():
         model.eval().generation_config.eos_token_id = None
         model.generation_config.pad_token_id = 0
-        made = (Bare("own", TorchModel(model, lean=False)), Bare("lean", TorchModel(model)), model)
+        plain, lean = TorchModel(model, lean=False), TorchModel(model)
+        made = (Bare("plain", plain) if lean.lean else None, Bare("lean", lean), model)
         for batch in BATCHES:
             n = 24 if "25" in name else 64
             rows.append(compared(name, made, batch, given.repeats, n))
@@ -160,7 +167,9 @@ def main() -> None:
             "own loop": f"{row['own: tokens/CPU-s']:.0f}",
             "ratio": "{:.2f} [{:.2f}, {:.2f}]".format(*row["own"]),
             "same texts": f"{row['own: same']:.0%}",
-            "ratio with the model's own forward": "{:.2f} [{:.2f}, {:.2f}]".format(*row["own loop, model's forward"]),
+            "ratio with the model's own forward": "{:.2f} [{:.2f}, {:.2f}]".format(
+                *row.get("own loop, model's forward", row["own"])
+            ),
         }
         for row in rows
     ]
@@ -172,6 +181,7 @@ def main() -> None:
             f"torch {torch.__version__}, transformers {transformers.__version__}, float32, one thread, greedy, "
             "24 to 64 new tokens, no end token; batches of prompts of 4 to 24 tokens. Bar: at least 1.25 at 0.5-5 M "
             "parameters, never below 1.0, the same tokens. The own loop computes log-probabilities as well. "
+            "Llama-shaped models are read by the lean forward (whitebox/torch_lean.py), others by their own. "
             "The machine was shared while this ran: CPU time, paired runs.",
             "",
             *measured.table(shown),
