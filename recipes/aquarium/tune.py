@@ -4,8 +4,9 @@ Usage: python recipes/aquarium/tune.py sprat sprat-tuned.safetensors
        python recipes/aquarium/tune.py mackerel mackerel-tuned.safetensors
 
 Both see the same problems in the same order (sprat.aquarium.marked), 128 a step, the loss on the answer and its end.
-They differ in the peak learning rate and in the steps: 250 for sprat; 150 for mackerel, whose
-steps take four times as long and whose loss, on a like domain, fell from .087 to .078 over the next fifty. A stopped run goes on from its last checkpoint, as in train.py.
+They differ in the peak learning rate and in the steps: 250 for sprat; 150 for mackerel, whose steps take four times as
+long (on a like domain its loss fell from .087 to .078 in fifty more). A stopped run goes on from its last checkpoint,
+as in train.py.
 How the domain was chosen, and which ones failed, is told in src/sprat/aquarium/weights/README.md.
 Needs the extra 'torch'.
 """
