@@ -7,6 +7,7 @@ from .cogenesis import CoGenesis, Sketch, cogenesis
 from .comblm import Mix, mix
 from .contrast import Contrast, contrast
 from .dexperts import DExperts, dexperts
+from .drafts import Copied, Lookup, lookup
 from .emulate import Emulate, emulate
 from .induce_contrast import InduceContrast, induce_contrast
 from .ladder import Ladder, TextLadder, ladder
@@ -16,6 +17,7 @@ from .proxy_tune import ProxyTune, proxy_tune
 from .remote import Remote, remote
 from .search import Search, search
 from .search_remote import RemoteSearch
+from .speculate import Speculate, speculate
 from .told import Told, told
 
 __all__ = [
@@ -23,11 +25,13 @@ __all__ = [
     "Choice",
     "CoGenesis",
     "Contrast",
+    "Copied",
     "DExperts",
     "Emulate",
     "InduceContrast",
     "Ladder",
     "LogRatio",
+    "Lookup",
     "Mix",
     "Predicted",
     "Product",
@@ -36,6 +40,7 @@ __all__ = [
     "RemoteSearch",
     "Search",
     "Sketch",
+    "Speculate",
     "Steered",
     "TextLadder",
     "Told",
@@ -49,11 +54,13 @@ __all__ = [
     "induce_contrast",
     "ladder",
     "log_ratio",
+    "lookup",
     "mix",
     "product",
     "proxy_tune",
     "remote",
     "search",
+    "speculate",
     "steered",
     "told",
     "weighted",

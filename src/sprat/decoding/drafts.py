@@ -1,7 +1,7 @@
 """Where drafts come from: another decoder, the text itself, or a text that is expected.
 
-Prompt lookup continues the longest n-gram that was seen before, as transformers does (n-grams of up to 2 tokens, 10 tokens
-drafted), but at its latest occurrence rather than its first. Checked by hand in tests/decoding/test_speculate_drafts.py.
+Prompt lookup continues the longest n-gram that was seen before, as transformers does (n-grams of up to 2 tokens, 10
+tokens drafted), but at its latest occurrence rather than its first. Checked by hand in tests/decoding.
 """
 
 from __future__ import annotations

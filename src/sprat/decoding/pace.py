@@ -20,8 +20,8 @@ AGAIN = 50  # rounds after which a plain step is measured again
 GAIN = 1.02  # the predicted speed-up below which it is not worth it
 
 
-class Middle:
-    """The median of the last numbers: a hiccup of the machine does not move it."""
+class Usual:
+    """The lower quartile of the last numbers: a busy machine only ever adds to a time."""
 
     def __init__(self, last: int = 11) -> None:
         self.recent: deque[float] = deque(maxlen=last)
@@ -31,15 +31,15 @@ class Middle:
         """Take a number in."""
         self.seen += 1
         self.recent.append(x)
-        self.value = sorted(self.recent)[len(self.recent) // 2]
+        self.value = sorted(self.recent)[len(self.recent) // 4]
 
 
 class Pace:
     """Running estimates, kept from reply to reply: seconds per plain step, per drafted token, per block; acceptance."""
 
     def __init__(self) -> None:
-        self.blocks: dict[int, Middle] = {}  # seconds of a block of k drafted tokens and one more; 0 is the plain step
-        self.token = Middle()  # seconds of a drafted token
+        self.blocks: dict[int, Usual] = {}  # seconds of a block of k drafted tokens and one more; 0 is the plain step
+        self.token = Usual()  # seconds of a drafted token
         self.alpha = 0.0
         self.tests = 0.0
         self.warm = WARM
@@ -101,7 +101,7 @@ class Pace:
         """A plain step was made; an opening one also read the prompt."""
         if not opening:
             self.warm = max(0, self.warm - 1)
-            self.blocks.setdefault(0, Middle()).add(seconds)
+            self.blocks.setdefault(0, Usual()).add(seconds)
             self.rested(1)
 
     def rest(self) -> int:
@@ -124,7 +124,7 @@ class Pace:
             self.tests = min(self.tests + 1, 40.0)
             self.alpha += (float(place < stood) - self.alpha) / self.tests
         if not opening:
-            self.blocks.setdefault(proposed, Middle()).add(block)
+            self.blocks.setdefault(proposed, Usual()).add(block)
         if 0 in self.blocks:
             step = self.block(0)
             spent = (drafting + (self.block(proposed) if opening else block)) / step

@@ -42,7 +42,7 @@ class Speculate(Decoder):
     length: int | None = None
     name: str = field(default="", kw_only=True)
     pace: Pace = field(
-        default_factory=Pace, init=False, repr=False, compare=False, metadata={"stored": False}
+        default_factory=Pace, kw_only=True, repr=False, compare=False, metadata={"stored": False}
     )  # what calls have found out about speed
     use = "speculate"
 
@@ -66,6 +66,11 @@ class Speculate(Decoder):
         """The leaves that work for a reply: the target's, then the draft's own."""
         drafts: tuple[Leaf, ...] = self.draft.leaves if isinstance(self.draft, Decoder) else ()
         return (*self.leaves, *(leaf for leaf in drafts if leaf not in self.leaves))
+
+    @property
+    def drafts_model(self) -> bool:
+        """Whether the draft is a decoder."""
+        return isinstance(self.draft, Decoder)
 
     @property
     def formula(self) -> str:
@@ -141,8 +146,7 @@ class _Reply:
         self.target: Decoder = decoder.target
         self.counts = Counts()
         self.why = self._cannot_draft()
-        self.mine = isinstance(decoder.draft, Decoder)
-        shared = self.mine and decoder.kinship == "shared" and not self.why
+        shared = decoder.drafts_model and decoder.kinship == "shared" and not self.why
         self.pool = Pool([self.target, decoder.draft] if shared else [self.target], [job.request])
         read = self.pool.prompt_of(self.target.base)[0]
         draws = job.draws(decoder, read)
@@ -153,7 +157,7 @@ class _Reply:
         self.meters = [_Meter(self.pool)]
         self.drafter = None if self.why else self._drafter(draws)
         draft = decoder.draft
-        self.first, self.longest = (FIRST, LONGEST) if self.mine else (draft.first, draft.longest)
+        self.first, self.longest = (FIRST, LONGEST) if decoder.drafts_model else (draft.first, draft.longest)
         self.behind = True  # the draft has not read all that was written
 
     def _cannot_draft(self) -> str:

@@ -1,0 +1,266 @@
+"""Is speculation exact here? Greedy texts compared, and sampled ones put to a chi-square test that can fail.
+
+Sampled replies of a few tokens are counted against their exact probabilities under the target; rare ones are pooled.
+Three wrong rules go through the same test and must be caught: the residual skipped (the target's own chances instead),
+r reused for the whole block, and the temperature on one side only. Checked in tests/decoding/test_verify.py and
+benchmarks/losslessness.py; the p-value against scipy's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core import Request
+from ..errors import BadInput
+from ..shape import exchanged
+from ..whitebox.arrays import host
+from ..whitebox.decoder import Decoder, Leaf
+from ..whitebox.pool import Pool
+from ..whitebox.sampling import Sampling, adjusted, draw, probabilities
+from ..whitebox.writing import job_of
+from .acceptance import Rule, Uniforms, accept
+from .remembered import remembered
+from .speculate import Speculate, written
+
+LENGTHS = (1, 2, 4, 8)
+TIE = 1e-3  # nats between the two likeliest tokens below which rounding may swap them
+LEAST = 5.0  # expected count below which cells are pooled
+
+
+@dataclass(frozen=True)
+class ChiSquare:
+    """A test of counts against probabilities: the statistic, its degrees of freedom, and the p-value."""
+
+    statistic: float
+    freedom: int
+    p: float
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was checked and found; `exact` says whether nothing speaks against it.
+
+    `unequal` lists greedy texts that differ (prompt's number, length, place) where no tie explains it, `ties` those
+    where one does. `sampled` is the chi-square test of each prompt, `controls` the p-value of each wrong rule.
+    """
+
+    target: str
+    draft: str
+    compared: int
+    unequal: tuple[tuple[int, int, int], ...]
+    ties: tuple[tuple[int, int, int], ...]
+    samples: int
+    sampled: tuple[ChiSquare, ...]
+    controls: dict[str, float]
+    level: float = 0.01
+
+    @property
+    def exact(self) -> bool:
+        """No greedy text differs, and no chi-square test rejects (level shared among the prompts)."""
+        return not self.unequal and all(test.p > self.level / len(self.sampled) for test in self.sampled)
+
+    def row(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self) | {"exact": self.exact}
+
+    def __str__(self) -> str:
+        lines = [
+            f"{'Exact' if self.exact else 'NOT EXACT'}: {self.target}, drafted by {self.draft}",
+            f"greedy: {self.compared - len(self.unequal) - len(self.ties)} of {self.compared} texts are the plain ones"
+            + (f", {len(self.ties)} differ by ties in rounding" if self.ties else ""),
+        ]
+        lines += [f"  prompt {i}, length {k}: token {at} differs" for i, k, at in self.unequal[:5]]
+        for i, test in enumerate(self.sampled):
+            lines.append(
+                f"sampled, prompt {i}: chi-square {test.statistic:.1f} on {test.freedom} degrees of freedom, "
+                f"p = {test.p:.3f} ({self.samples} samples)"
+            )
+        for name, p in self.controls.items():
+            missed = "" if p < self.level else ", NOT caught: draw more samples"
+            lines.append(f"control, {name}: p = {p:.1e}{missed}")
+        return "\n".join(lines)
+
+
+def verify(
+    target: Any,
+    draft: Any,
+    prompts: Sequence[str | Request],
+    *,
+    lengths: Sequence[int] = LENGTHS,
+    samples: int = 2000,
+    tokens: int = 3,
+    sampled: int = 1,
+    options: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Verification:
+    """Compare the greedy texts of all prompts at every length, and test sampled replies of the first `sampled` ones.
+
+    `options` are the requests' (max_tokens; temperature and cuts for the samples, default temperature 1). A model's
+    logits are remembered per text, so that samples cost few passes. BadInput without prompts.
+    """
+    if not prompts:
+        raise BadInput("There is nothing to verify without prompts.", hint="Give some that are like those to come.")
+    drawn = {"temperature": 1.0} | dict(options or {})
+    greedy = {**drawn, "temperature": 0.0}
+    unequal: list[tuple[int, int, int]] = []
+    ties: list[tuple[int, int, int]] = []
+    fast = [Speculate(target, draft, k) for k in lengths]
+    for i, prompt in enumerate(prompts):
+        plain = target(prompt, **greedy, top_logprobs=2)
+        for one in fast:
+            said = one(prompt, **greedy).decoded.ids
+            at = first_difference(plain.decoded.ids, said)
+            if at is not None:
+                found = ties if _is_tie(plain, at) else unequal
+                found.append((i, int(one.length or 0), at))
+    chosen = prompts[:sampled]
+    test = Sampled(target, draft, tokens)
+    first = Request.of(chosen[0], **drawn) if chosen else None
+    controls = {n: test.run(first, samples, rule, seed).p for n, rule in CONTROLS.items()} if first is not None else {}
+    return Verification(
+        target.formula,
+        draft.formula,
+        len(prompts) * len(fast),
+        tuple(unequal),
+        tuple(ties),
+        samples,
+        tuple(test.run(Request.of(p, **drawn), samples, accept, seed) for p in chosen),
+        controls if isinstance(draft, Decoder) and fast[0].kinship != "text" else {},
+    )
+
+
+def first_difference(a: Sequence[int], b: Sequence[int]) -> int | None:
+    """The first place where two texts differ, None where they are equal."""
+    if list(a) == list(b):
+        return None
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+
+
+def _is_tie(plain: Any, at: int) -> bool:
+    tops = plain.top_logprobs or ()
+    if at >= len(tops) or len(tops[at]) < 2:
+        return False
+    best, second = sorted(tops[at].values(), reverse=True)[:2]
+    return best - second < TIE
+
+
+class Sampled:
+    """Sampled replies of a few tokens against their exact probabilities; logits are remembered from run to run."""
+
+    def __init__(self, target: Any, draft: Any, tokens: int = 3, length: int | None = None) -> None:
+        memory: dict[Leaf, Leaf] = {}
+
+        def change(thing: Any) -> Any:
+            return remembered(thing, memory) if isinstance(thing, Leaf) else thing
+
+        self.fast = Speculate(exchanged(target, change), exchanged(draft, change), length or max(1, tokens - 1))
+        self.tokens = tokens
+
+    def run(self, request: Request, samples: int, rule: Rule, seed: int = 0) -> ChiSquare:
+        """Write so many replies under a rule and test them; no reply ends early."""
+        expected = self.expected(request, samples)
+        seen = Counter(self.draws(request, samples, rule, seed))
+        counts = [seen.pop(cell, 0) for cell in expected]
+        chances = list(expected.values())
+        return chi_square([*counts, sum(seen.values())], [*chances, max(0.0, 1.0 - sum(chances))], samples)
+
+    def draws(self, request: Request, samples: int, rule: Rule, seed: int = 0) -> list[tuple[int, ...]]:
+        """The ids of so many replies."""
+        found: list[tuple[int, ...]] = []
+        for i in range(samples):
+            asked = Request.of(request, max_tokens=self.tokens, ignore_eos=True, seed=seed * 1_000_003 + i)
+            parts = written(self.fast, [job_of(self.fast, asked)], rule)
+            found.append(tuple(token for part in parts for token in part.ids))
+        return found
+
+    def expected(self, request: Request, samples: int) -> dict[tuple[int, ...], float]:
+        """The replies that are expected at least five times, with their probabilities under the target."""
+        sampling, target = Sampling.of(request.options), self.fast.target
+        pool = Pool([target], [request])
+        read = pool.prompt_of(target.base)[0]
+        level: dict[tuple[int, ...], float] = {(): 1.0}
+        try:
+            for depth in range(self.tokens):
+                deeper: dict[tuple[int, ...], float] = {}
+                for begun, chance in level.items():
+                    if depth:
+                        pool.write(np.array([begun]))
+                    scores = adjusted(pool.scores(target)[:, 0], sampling, [read], [list(begun)])
+                    chances = chance * host(probabilities(scores, sampling))[0].astype(np.float64)
+                    pool.rollback(depth)
+                    for token in np.flatnonzero(chances * samples >= LEAST).tolist():
+                        deeper[(*begun, token)] = float(chances[token])
+                level = deeper
+        finally:
+            pool.close()
+        return level
+
+
+def chi_square(counts: Sequence[int], chances: Sequence[float], n: int) -> ChiSquare:
+    """Pearson's test; cells expected less than five times are pooled with the last one, and that with the least."""
+    cells = sorted(zip(chances, counts, strict=True), reverse=True)
+    while len(cells) > 1 and cells[-1][0] * n < LEAST:
+        (a, x), (b, y) = cells.pop(), cells.pop()
+        cells = sorted([*cells, (a + b, x + y)], reverse=True)
+    if len(cells) < 2:
+        raise BadInput("All samples fall into one cell.", hint="Draw more, at a higher temperature, or fewer tokens.")
+    total = sum(chance for chance, _ in cells)
+    found = sum((seen - n * c / total) ** 2 / (n * c / total) for c, seen in cells)
+    return ChiSquare(found, len(cells) - 1, upper_gamma((len(cells) - 1) / 2, found / 2))
+
+
+def upper_gamma(a: float, x: float) -> float:
+    """The regularised upper incomplete gamma function: by its series, or its continued fraction past the mode."""
+    if x <= 0:
+        return 1.0
+    scale = math.exp(-x + a * math.log(x) - math.lgamma(a))
+    if x < a + 1:
+        term = total = 1 / a
+        n = a
+        while term > total * 1e-16:
+            n += 1
+            term *= x / n
+            total += term
+        return max(0.0, 1 - scale * total)
+    b = x + 1 - a
+    c, d = 1e300, 1 / b
+    fraction = d
+    for i in range(1, 10_000):
+        step = -i * (i - a)
+        b += 2
+        d = 1 / (step * d + b)
+        c = b + step / c
+        fraction *= c * d
+        if abs(c * d - 1) < 1e-15:
+            break
+    return scale * fraction
+
+
+def _residual_skipped(p: Any, q: list[Any] | None, drafted: Sequence[int], uniforms: Uniforms) -> tuple[int, int]:
+    stood, _ = accept(p, q, drafted, uniforms)
+    return stood, int(draw(p[stood][None], uniforms.use(1))[0])
+
+
+def _r_reused(p: Any, q: list[Any] | None, drafted: Sequence[int], uniforms: Uniforms) -> tuple[int, int]:
+    same = Uniforms(uniforms.draws)
+    same.ahead = uniforms.use(1) * (len(drafted) + 2)
+    return accept(p, q, drafted, same)
+
+
+def _temperature_on_one_side(
+    p: Any, q: list[Any] | None, drafted: Sequence[int], uniforms: Uniforms
+) -> tuple[int, int]:
+    return accept(p, [(x * x) / (x * x).sum() for x in q] if q else q, drafted, uniforms)
+
+
+CONTROLS: dict[str, Rule] = {
+    "residual skipped": _residual_skipped,
+    "r reused": _r_reused,
+    "temperature on one side": _temperature_on_one_side,
+}
