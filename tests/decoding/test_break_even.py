@@ -1,0 +1,82 @@
+"""The prediction: what it measures, what it says, and what it can't measure."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from decoding_doubles import Given, Rows
+
+from sprat.decoding.break_even import Prediction, predict, wilson
+from sprat.decoding.drafts import lookup
+from sprat.errors import BadInput
+
+
+class Slow(Given):
+    """A leaf whose every pass takes `wide` milliseconds and its logits as they are given."""
+
+    def open(self, batch: int) -> Any:
+        return SlowRows(self, batch)
+
+
+class SlowRows(Rows):
+    def feed(self, ids: Any, counts: Any = None, keep: int | None = None) -> Any:
+        time.sleep(1e-3 * (self.leaf.most or 0) / 100)
+        return super().feed(ids, counts, keep)
+
+
+def slow(name: str, ms: float, noise: float) -> Slow:
+    return Slow(name, ((1.0, 2.0, 3.0, 0.5),), noise=noise, most=int(100 * ms))
+
+
+PROMPTS = ["abca", "bb", "cad"]
+
+
+def test_a_cheap_draft_that_agrees_pays() -> None:
+    found = predict(slow("big", 6, 0.2), slow("small", 1.2, 0.2), PROMPTS, options={"max_tokens": 60})
+    assert found.verdict == "yes"
+    assert found.speedups[found.best][1] > 1.5
+    assert 0.05 < found.cost < 0.5
+    assert "Speculate:" in str(found)
+
+
+def test_a_draft_as_dear_as_its_target_does_not() -> None:
+    found = predict(slow("big", 1, 1.5), slow("other", 15, 1.6), PROMPTS, options={"max_tokens": 60})
+    assert found.verdict == "no"
+    assert found.cost > 1
+    assert "Don't" in str(found)
+    assert "smaller one" in str(found)
+
+
+def test_about_as_many_passes_are_made_as_were_asked_for() -> None:
+    big = slow("big", 1, 1.0)
+    predict(big, slow("small", 1, 1.0), PROMPTS, passes=30, options={"max_tokens": 60})
+    assert 30 <= sum(isinstance(entry, list) for entry in big.fed) <= 45
+
+
+def test_it_is_json() -> None:
+    found = predict(slow("big", 1, 1.0), lookup(), PROMPTS, options={"max_tokens": 60})
+    row = json.loads(json.dumps(found.row()))
+    assert row["draft"] == "lookup()"
+    assert row["speedups"]["2"][0] <= row["speedups"]["2"][2]
+
+
+def test_nothing_to_measure_is_said() -> None:
+    with pytest.raises(BadInput, match="needs prompts"):
+        predict(slow("big", 1, 1.0), lookup(), [])
+    with pytest.raises(BadInput, match="too short"):
+        predict(slow("big", 1, 1.0), lookup(), ["a"], options={"max_tokens": 2})
+
+
+def test_the_interval_is_wilsons() -> None:
+    np.testing.assert_allclose(wilson(8, 10), (0.4902, 0.9433), atol=1e-4)
+    assert wilson(0, 5)[0] == 0.0
+    assert wilson(5, 5)[1] == pytest.approx(1.0)
+
+
+def test_a_straddling_interval_says_perhaps() -> None:
+    found = Prediction("a", "b", 1.0, 0.1, {1: 1.0}, 0.0, (0.1, 0.5, 0.9), 9, {1: (0.9, 1.2, 1.5)}, 1, "perhaps")
+    assert str(found).startswith("Perhaps: 1.20x")
