@@ -1,9 +1,9 @@
 """Any causal language model of transformers, from a folder or the hub, as a decoder: sprat's own loop over its forward.
 
-"auto" is float32 on a CPU and the checkpoint's own type on CUDA: bfloat16 rounds so coarsely that close greedy choices
-change with the batch, and what it gains on a CPU depends on it: with bfloat16 instructions 1.1 to 1.7 times the
-speed at 27 M parameters and 0.7 times at 1 M, without them it only loses. Say dtype="bfloat16" where it pays. Checked
-against transformers.generate token by token (tests/endpoints/test_transformers.py); not tried on a GPU.
+"auto" is float32 on a CPU and the checkpoint's own type on CUDA. On a CPU bfloat16 rounds coarsely, and whether it pays
+depends on model and machine: one look on a CPU with bfloat16 instructions gave 0.7 times the speed at 1 M parameters
+and 1.1 to 1.7 times at 27 M; others were not tried. Say dtype="bfloat16" where it pays. Checked against
+transformers.generate token by token (tests/endpoints/test_transformers.py); not tried on a GPU.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ def transformers(
     max_tokens: int = 256,
     at_once: int = 32,
 ) -> Transformers:
-    """The causal language model in a folder or on the hub, loaded at once; MissingExtra, or BadInput on why it can't be.
+    """The causal language model in a folder or on the hub, loaded at once; MissingExtra, or BadInput on why it can't.
 
     Its name is the folder's, or the hub id, unless given.
     """
