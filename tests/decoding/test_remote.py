@@ -117,6 +117,23 @@ def test_the_reply_counts_its_calls_and_says_the_rung(server: TinyServer) -> Non
     assert "share a floor" in reply.tree()
 
 
+def test_told_something_else_its_calls_are_counted_too(server: TinyServer) -> None:
+    before = len(server.calls)
+    reply = decoding.mix(SMALL, decoding.told(server.remote(), before=" "), 0.5)("12+7=")
+    assert reply.asks[1].usage.output_tokens == len(server.calls) - before
+
+
+def test_tokens_are_spelled_as_their_kind_of_vocabulary_has_it() -> None:
+    class Pieces:
+        tokens = ("</s>", "<0x0A>", "<0x41>", "A", "▁the", "é")
+
+    class Bytes:
+        tokens = ("Ġthe", "Ċ", "Ã©", "ä½", "<|end|>")
+
+    assert [spelled(Pieces())[b] for b in (b"</s>", b"\n", b"A", b" the", "é".encode())] == [0, 1, 3, 4, 5]  # type: ignore[arg-type]
+    assert [spelled(Bytes())[b] for b in (b" the", b"\n", "é".encode(), b"\xe4\xbd", b"<|end|>")] == [0, 1, 2, 3, 4]  # type: ignore[arg-type]
+
+
 def test_a_batch_is_each_alone(server: TinyServer) -> None:
     mixed = decoding.mix(server.remote(), SMALL, 0.7)
     assert [r.text for r in mixed.batch(PROMPTS)] == [mixed(p).text for p in PROMPTS]

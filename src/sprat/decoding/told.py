@@ -17,6 +17,7 @@ from ..shape import name_of, need
 from ..whitebox.decoder import Leaf
 from ..whitebox.session import Session
 from ..whitebox.vocabulary import Vocabulary
+from .remote import Remote
 
 SYSTEM = ("system", "developer")
 SHOWN = 32
@@ -72,6 +73,13 @@ class Told(Leaf):
     def open(self, batch: int) -> Session:
         """A session of its own over the model's weights."""
         return self.model.open(batch)
+
+    def opened(self, requests: Sequence[Request], told: Sequence[dict[str, Any]]) -> Session:
+        """As `open`; a remote model counts its calls under this one's name."""
+        if not isinstance(self.model, Remote):
+            return self.open(len(requests))
+        heard = [replace(request, messages=self._messages(request.messages)) for request in requests]
+        return self.model.named(self.name).opened(heard, told)
 
     def prompt(self, request: Request) -> list[int]:
         """The ids of the request as this one is told it."""
