@@ -14,7 +14,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from sprat.aquarium import TASKS, TinyLlama, problems
+from sprat.aquarium import TASKS, problems
+from sprat.endpoints import tiny
 
 Outcome = tuple[str, str, int, float]  # model, task, difficulty, score
 
@@ -54,7 +55,7 @@ def asked(paths: list[Path], n: int, seed: int) -> Iterable[Outcome]:
     """The outcomes of asking the models in these files the same `n` fresh problems, greedily."""
     drawn = problems(n, seed)
     for path in paths:
-        replies = TinyLlama.load(path).generate([one.prompt for one in drawn])
+        replies = tiny(str(path)).batch([one.prompt for one in drawn])
         for one, reply in zip(drawn, replies, strict=True):
             yield f"{path.parent.name}/{path.stem}"[-14:], one.task, one.difficulty, float(reply.text == one.answer)
 

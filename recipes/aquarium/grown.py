@@ -21,7 +21,7 @@ from evaluate import wilson
 from numpy.typing import NDArray
 
 from sprat.aquarium import Problem, TinyLlama, load, marked_problems, problems
-from sprat.aquarium.tiny import log_softmax
+from sprat.whitebox.arrays import log_softmax
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 WEIGHTS = np.linspace(0, 1, 101)

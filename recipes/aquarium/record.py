@@ -17,13 +17,17 @@ import random
 import statistics
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from evaluate import recorded, table
 
-from sprat.aquarium import NAMES, Generated, Problem, TinyLlama, load
+from sprat.aquarium import NAMES, Problem
 from sprat.aquarium.problems import draw_problem
+from sprat.core import Reply
+from sprat.endpoints import tiny
+from sprat.endpoints.tiny import Tiny
 
 SAMPLED_MODELS, TEMPERATURE, SAMPLES, TIMED = ("fry", "sprat"), 0.7, 6, 3
 
@@ -37,13 +41,13 @@ def distinct(n: int, seed: int) -> dict[str, Problem]:
     return {f"{one.task}-{one.difficulty}-{i:04}": one for i, one in enumerate(found.values())}
 
 
-def call(model: TinyLlama, key: str, one: Problem, temperature: float, sample: int, times: int) -> dict[str, Any]:
+def call(model: Tiny, key: str, one: Problem, temperature: float, sample: int, times: int) -> dict[str, Any]:
     """Ask `times` times for the same draw; the row holds the reply and the median seconds."""
     seconds: list[float] = []
-    reply: Generated | None = None
+    reply: Reply | None = None
     for _ in range(times):
         began = time.perf_counter()
-        (reply,) = model.generate([one.prompt], temperature=temperature, seeds=[sample])
+        reply = model(one.prompt, temperature=temperature, seed=sample)
         seconds.append(time.perf_counter() - began)
     assert reply is not None
     row: dict[str, Any] = {
@@ -53,7 +57,7 @@ def call(model: TinyLlama, key: str, one: Problem, temperature: float, sample: i
         "reply": reply.text,
         "target": one.answer,
         "score": int(reply.text == one.answer),
-        "usage": {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens},
+        "usage": asdict(reply.usage),
         "seconds": round(statistics.median(seconds), 5),
         "logprobs": [round(logprob, 4) + 0.0 for logprob in reply.logprobs],
         "sample": sample,
@@ -64,15 +68,15 @@ def call(model: TinyLlama, key: str, one: Problem, temperature: float, sample: i
 
 def calls(n: int, sampled: int, seed: int) -> Iterator[dict[str, Any]]:
     """Every problem's greedy calls, then its sampled ones for `sampled` of the problems, chosen by the seed."""
-    drawn, models = distinct(n, seed), [load(name) for name in NAMES]
+    drawn, models = distinct(n, seed), [tiny(name) for name in NAMES]
     chosen = set(random.Random(seed).sample(sorted(drawn), sampled))
     for model in models:
-        model.generate([one.prompt for one in list(drawn.values())[:20]])  # so that the first row is timed warm
+        model.batch([one.prompt for one in list(drawn.values())[:20]])  # so that the first row is timed warm
     for key, one in drawn.items():
         yield from (call(model, key, one, 0.0, 0, TIMED) for model in models)
         if key in chosen:
             yield from (
-                call(load(name), key, one, TEMPERATURE, sample, 1)
+                call(tiny(name), key, one, TEMPERATURE, sample, 1)
                 for name in SAMPLED_MODELS
                 for sample in range(SAMPLES)
             )

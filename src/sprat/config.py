@@ -205,7 +205,7 @@ def _line(lines: list[str], name: str) -> int:
 
 
 def _answers(entry: dict[str, Any]) -> Any:
-    """What of a model's table shapes its answers: of an endpoint its kind alone, of a decoder how it combines its parts."""
+    """What of a model's table shapes its answers: of an endpoint its kind, of a decoder how it combines its parts."""
     kind = known().get(str(entry.get("use", "openai")))
     return entry.get("use") if not isinstance(kind, type) or issubclass(kind, Endpoint) else entry
 

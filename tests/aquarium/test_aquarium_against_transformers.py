@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sprat.aquarium import NAMES, TinyLlama, load, problems, recordings
+from sprat.endpoints import tiny
 
 pytestmark = pytest.mark.slow
 RECIPES = Path(__file__).parents[2] / "recipes" / "aquarium"
@@ -52,7 +53,7 @@ def test_greedy_replies_are_those_of_transformers(name):
         ids = torch.tensor([ours.vocabulary.encode(one.prompt)])
         written = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=32)
         expected = ours.vocabulary.decode(written[0, ids.shape[1] :].tolist())
-        assert ours.generate([one.prompt])[0].text == expected
+        assert tiny(name)(one.prompt).text == expected
 
 
 def test_a_stopped_run_ends_where_an_unbroken_one_does(tmp_path):

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from sprat.aquarium import NAMES, TASKS, load, prices, recorded, recordings
+from sprat.core import Request
+from sprat.endpoints import tiny
 
 ROWS = list(recorded())
 GREEDY = [row for row in ROWS if "options" not in row]
@@ -70,7 +72,7 @@ def test_groups_are_the_tasks():
 @pytest.mark.parametrize("name", NAMES)
 def test_greedy_calls_replay(name):
     rows = random.Random(0).sample([row for row in GREEDY if row["model"] == name], 60)
-    replies = load(name).generate([row["prompt"] for row in rows])
+    replies = tiny(name).batch([row["prompt"] for row in rows])
     assert [reply.text for reply in replies] == [row["reply"] for row in rows]
     for reply, row in zip(replies, rows, strict=True):
         np.testing.assert_allclose(reply.logprobs, row["logprobs"], atol=1e-3)
@@ -79,7 +81,7 @@ def test_greedy_calls_replay(name):
 @pytest.mark.parametrize("name", ["fry", "sprat"])
 def test_sampled_calls_replay_with_their_samples_number_as_the_seed(name):
     rows = random.Random(0).sample([row for row in SAMPLED if row["model"] == name], 60)
-    replies = load(name).generate([row["prompt"] for row in rows], temperature=0.7, seeds=[r["sample"] for r in rows])
+    replies = tiny(name).batch([Request.of(r["prompt"], temperature=0.7, seed=r["sample"]) for r in rows])
     assert [reply.text for reply in replies] == [row["reply"] for row in rows]
 
 
@@ -87,7 +89,7 @@ def test_sampled_calls_replay_with_their_samples_number_as_the_seed(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_greedy_call_replays(name):
     rows = [row for row in GREEDY if row["model"] == name]
-    replies = load(name).generate([row["prompt"] for row in rows])
+    replies = tiny(name).batch([row["prompt"] for row in rows])
     assert [reply.text for reply in replies] == [row["reply"] for row in rows]
 
 

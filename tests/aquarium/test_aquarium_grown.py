@@ -13,13 +13,14 @@ import pytest
 import sprat
 from sprat.aquarium import GROWN, NAMES, TASKS, load, marked_problems, prices, problems, recordings
 from sprat.aquarium.marked import MARKED_TASKS, draw_marked
+from sprat.endpoints import tiny
 
 WEIGHTS = recordings().parent / "weights"
 RECIPES = Path(__file__).parents[2] / "recipes" / "aquarium"
 
 
 def right(name, asked):
-    replies = load(name).generate([one.prompt for one in asked])
+    replies = tiny(name).batch([one.prompt for one in asked])
     return sum(reply.text == one.answer for reply, one in zip(replies, asked, strict=True)) / len(asked)
 
 
@@ -62,7 +63,7 @@ def test_the_untuned_never_mark_and_the_tuned_does():
 
 
 def test_what_the_tuned_one_marks_is_marked_right():
-    replies = [reply.text for reply in load("sprat-tuned").generate([one.prompt for one in marked_problems(100, 6)])]
+    replies = [reply.text for reply in tiny("sprat-tuned").batch([one.prompt for one in marked_problems(100, 6)])]
     well = [reply for reply in replies if re.fullmatch(r"\d*[02468]e|\d*[13579]o", reply)]
     assert len(well) > 0.9 * len(replies)
 
@@ -109,7 +110,7 @@ def plain_loop():
 
 def test_the_recipes_loop_writes_what_the_model_writes_alone():
     prompts = [one.prompt for one in marked_problems(40, 8)]
-    alone = [reply.text for reply in load("sprat-tuned").generate(prompts, max_tokens=24)]
+    alone = [reply.text for reply in tiny("sprat-tuned").batch(prompts, max_tokens=24)]
     assert plain_loop().greedy([(1.0, load("sprat-tuned"))], prompts) == alone
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from sprat.aquarium import NAMES, TinyLlama, load, problems
 from sprat.aquarium.checkpoint import read_safetensors
-from sprat.aquarium.tiny import choose, log_softmax
+from sprat.core import Request
+from sprat.endpoints import tiny
 from sprat.errors import BadInput
 
 PROMPTS = [one.prompt for one in problems(40, 9)]
@@ -25,7 +26,7 @@ def test_the_vocabulary_writes_back_what_it_read(text):
 
 def test_unknown_characters_are_named_in_one_sentence():
     with pytest.raises(BadInput, match=r"no token for 'é', '#'|no token for '#', 'é'"):
-        load("fry").generate(["caf\xe9 #1"])
+        tiny("fry")("caf\xe9 #1")
 
 
 def test_an_unknown_name_is_met_with_the_nearest():
@@ -34,86 +35,55 @@ def test_an_unknown_name_is_met_with_the_nearest():
 
 
 def test_a_prompt_over_the_limit_is_refused():
-    with pytest.raises(BadInput, match="128 characters; fry reads at most 127"):
-        load("fry").generate(["a" * 128])
+    with pytest.raises(BadInput, match="129 tokens; fry reads at most 128"):
+        tiny("fry")("a" * 128)
 
 
 def test_the_longest_prompt_still_gets_a_token():
-    (reply,) = load("fry").generate(["a" * 127])
-    assert reply.output_tokens == 1
-
-
-@pytest.mark.parametrize("options", [{"max_tokens": 0}, {"temperature": -1.0}, {"seeds": [1, 2]}])
-def test_options_out_of_range_are_refused(options):
-    with pytest.raises(BadInput):
-        load("fry").generate(["1+1="], **options)
-
-
-def test_no_prompts_give_no_replies():
-    assert load("fry").generate([]) == []
+    assert tiny("fry")("a" * 127).usage.output_tokens == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_reply_does_not_depend_on_the_batch(name):
-    together = load(name).generate(PROMPTS)
-    alone = [load(name).generate([prompt])[0] for prompt in PROMPTS]
+    together = tiny(name).batch(PROMPTS)
+    alone = [tiny(name)(prompt) for prompt in PROMPTS]
     assert [reply.tokens for reply in together] == [reply.tokens for reply in alone]
     for a, b in zip(together, alone, strict=True):
         np.testing.assert_allclose(a.logprobs, b.logprobs, atol=1e-4)
 
 
 def test_a_draw_does_not_depend_on_the_batch():
-    seeds = list(range(len(PROMPTS)))
-    together = load("sprat").generate(PROMPTS, temperature=1.0, seeds=seeds)
-    alone = [load("sprat").generate([p], temperature=1.0, seeds=[s])[0] for p, s in zip(PROMPTS, seeds, strict=True)]
+    asked = [Request.of(prompt, temperature=1.0, seed=seed) for seed, prompt in enumerate(PROMPTS)]
+    together = tiny("sprat").batch(asked)
+    alone = [tiny("sprat")(request) for request in asked]
     assert [reply.text for reply in together] == [reply.text for reply in alone]
 
 
 def test_the_same_seed_draws_the_same_and_others_differ():
     def draw(seed):
-        return [reply.text for reply in load("fry").generate(PROMPTS, temperature=1.0, seeds=[seed] * len(PROMPTS))]
+        return [reply.text for reply in tiny("fry").batch(PROMPTS, temperature=1.0, seed=seed)]
 
     assert draw(3) == draw(3) != draw(4)
 
 
 def test_draws_follow_the_models_probabilities():
-    model, n = load("fry"), 2000
-    (greedy,) = model.generate(["12+7="], max_tokens=1, top_logprobs=3)
-    drawn = model.generate(["12+7="] * n, max_tokens=1, temperature=1.0, seeds=list(range(n)))
+    model, n = tiny("fry"), 2000
+    greedy = model("12+7=", max_tokens=1, top_logprobs=3)
+    drawn = model.batch([Request.of("12+7=", max_tokens=1, temperature=1.0, seed=seed) for seed in range(n)])
     counts = Counter(reply.text for reply in drawn)
-    for text, logprob in greedy.top[0]:
+    for text, logprob in greedy.top_logprobs[0].items():
         rate = np.exp(logprob)
         assert abs(counts[text] / n - rate) < 4.5 * np.sqrt(rate * (1 - rate) / n)
 
 
-def test_a_temperature_sharpens_as_the_power_of_the_probabilities():
-    logprobs = np.log([[0.6, 0.3, 0.1]])
-    draws = [np.random.default_rng(0)]
-    ones = [int(choose(logprobs, 0.5, draws)[0]) for _ in range(4000)]
-    np.testing.assert_allclose(np.bincount(ones) / 4000, np.array([36, 9, 1]) / 46, atol=0.03)
-
-
-def test_the_likeliest_tokens_are_listed_from_the_top():
-    (reply,) = load("sprat").generate(["12+7="], top_logprobs=5)
-    for text, logprob, top in zip(reply.text, reply.logprobs, reply.top, strict=True):
-        assert top[0] == (text, logprob)
-        assert [p for _, p in top] == sorted((p for _, p in top), reverse=True)
-
-
 def test_a_cut_reply_has_no_end():
-    (reply,) = load("sprat").generate(["reverse shark:"], max_tokens=3)
-    assert (reply.text, reply.end_logprob, reply.output_tokens) == ("krah"[:3], None, 3)
+    reply = tiny("sprat")("reverse shark:", max_tokens=3)
+    assert (reply.text, reply.finish, reply.usage.output_tokens) == ("kra", "length", 3)
 
 
 def test_a_reply_counts_its_end_token():
-    (reply,) = load("sprat").generate(["reverse shark:"])
-    assert (reply.text, reply.input_tokens, reply.output_tokens) == ("krahs", 15, 6)
-
-
-def test_a_stream_joins_to_the_reply():
-    model = load("sprat")
-    said = [token.text for _, token in model.stream(["reverse shark:"])]
-    assert "".join(said) == model.generate(["reverse shark:"])[0].text
+    reply = tiny("sprat")("reverse shark:")
+    assert (reply.text, reply.usage.input_tokens, reply.usage.output_tokens) == ("krahs", 15, 6)
 
 
 @settings(max_examples=25, deadline=None)
@@ -150,11 +120,6 @@ def test_a_full_session_says_so():
 @pytest.mark.parametrize(("name", "size"), [("fry", 60528), ("sprat", 342432), ("mackerel", 2233920)])
 def test_parameters_are_counted(name, size):
     assert load(name).weights.parameters == size
-
-
-def test_log_probabilities_sum_to_one():
-    logprobs = log_softmax(np.array([[0.0, 1000.0, -1000.0], [1.0, 2.0, 3.0]], np.float32))
-    np.testing.assert_allclose(np.exp(logprobs).sum(axis=1), 1)
 
 
 def test_bfloat16_and_float_tensors_are_read():

@@ -14,7 +14,7 @@ import numpy as np
 
 import sprat
 from sprat.aquarium import load
-from sprat.aquarium.tiny import log_softmax
+from sprat.whitebox.arrays import log_softmax
 
 
 class TinyServer:

@@ -11,17 +11,15 @@ from typing import Any
 
 from sprat.aquarium.marked import marked_problems
 from sprat.aquarium.problems import TASKS, Problem, problems
-from sprat.aquarium.tiny import Generated, TinyLlama, Token
+from sprat.aquarium.tiny import TinyLlama
 from sprat.errors import BadInput, nearest
 
 __all__ = [
     "GROWN",
     "NAMES",
     "TASKS",
-    "Generated",
     "Problem",
     "TinyLlama",
-    "Token",
     "load",
     "marked_problems",
     "prices",

@@ -109,7 +109,7 @@ def _characters(name: str, weights: str) -> Characters:
 
 
 def tiny(which: str, *, price: Price | None = None, max_tokens: int = 32) -> Tiny:
-    """The aquarium's "fry", "sprat" or "mackerel", or a model in a .safetensors file; BadInput where there is none.
+    """One of the aquarium ("sprat"; sprat.aquarium.GROWN too), or a .safetensors file; BadInput where there is none.
 
     They cost what the aquarium's notional table says, unless a price is given.
     """
