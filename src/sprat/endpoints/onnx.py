@@ -1,4 +1,4 @@
-"""A model exported to ONNX as a decoder on a CPU: for small models, faster than torch (benchmarks/results/onnx_speed.md).
+"""A model exported to ONNX as a decoder on a CPU: faster than torch for small models (benchmarks/onnx_speed.py).
 
 Only a folder that was compared with its weights is taken (sprat.whitebox.export_onnx), and only while its files are the
 ones compared. Checked against the transformers endpoint token by token (tests/endpoints/test_onnx_endpoint.py).
