@@ -1,13 +1,15 @@
 """Contrastive decoding against greedy: repetition and errors on story beginnings, accuracy on the aquarium's problems;
 and induce-then-contrast with a copy that was trained on wrong answers.
 
-    python benchmarks/contrast.py DATA [--stories 200] [--problems 1500] [--minutes 1]
+    python benchmarks/contrast.py problems [--problems 1500]
+    python benchmarks/contrast.py induced [--problems 1500] [--steps 120]
+    python benchmarks/contrast.py stories --data DATA [--stories 120] [--minutes 0.75]
 
 DATA is the project's data folder (models/stories260K, text_domains). The stories' amateurs: the expert itself seeing
 only the last token of the beginning (arXiv 2210.15097 restricts the amateur's context), and a Llama of one layer x 32
-trained for a minute on other stories. rep-n is the share of a continuation's word n-grams that came before in it;
+trained for CPU minutes on other stories. rep-n is the share of a continuation's word n-grams that came before in it;
 distinct-2 the share of different ones among all continuations'. A word counts as none where no text at hand has it. The
-expert was trained on stories like these, maybe on these. The induced sprat is fine-tuned for a minute on wrong answers:
+expert was trained on stories like these, maybe on these. The induced sprat is fine-tuned briefly on wrong answers:
 those of other problems of the same task and difficulty. Greedy throughout but where "sampled" is said.
 """
 
@@ -43,6 +45,11 @@ from sprat.endpoints.local import local
 from sprat.errors import SpratError
 
 SEED, WORDS, TOKENS, LENGTH = 11, 10, 160, 128
+TITLES = {
+    "problems": "# Contrastive decoding on the aquarium's problems",
+    "induced": "# Induce-then-contrast on the aquarium's problems",
+    "stories": "# Contrastive decoding on story beginnings",
+}
 TEXTS = ("tinystories", "tinystories_lowercase_rest", "gutenberg", "web_noisy_ewt", "speeches_us_presidents")
 
 
@@ -245,25 +252,26 @@ def of_induced(n: int, steps: int) -> tuple[list[str], dict[str, Any]]:
 def main() -> None:
     """Read the command line, measure, write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--stories", type=int, default=200)
+    parser.add_argument("what", choices=("problems", "induced", "stories"))
+    parser.add_argument("--data", type=Path, help="the project's data folder, for the stories")
+    parser.add_argument("--stories", type=int, default=120)
     parser.add_argument("--problems", type=int, default=1500)
-    parser.add_argument("--minutes", type=float, default=1.0, help="CPU minutes for the stories' amateur")
-    parser.add_argument("--steps", type=int, default=150, help="steps of the induced sprat")
+    parser.add_argument("--minutes", type=float, default=0.75, help="CPU minutes for the stories' amateur")
+    parser.add_argument("--steps", type=int, default=120, help="steps of the induced sprat")
     given = parser.parse_args()
     torch.set_num_threads(1)
     began = time.perf_counter()
-    text, record = ["# Contrastive decoding, and induce-then-contrast"], {}
-    for name, (lines, kept) in (
-        ("problems", of_problems(given.problems)),
-        ("induced", of_induced(given.problems, given.steps)),
-        ("stories", of_stories(given.data, given.stories, given.minutes)),
-    ):
-        text += lines
-        record[name] = kept
-    command = "python benchmarks/contrast.py DATA"
+    if given.what == "stories":
+        if given.data is None:
+            parser.error("stories needs --data")
+        text, record = of_stories(given.data, given.stories, given.minutes)
+    elif given.what == "induced":
+        text, record = of_induced(given.problems, given.steps)
+    else:
+        text, record = of_problems(given.problems)
+    command = f"python benchmarks/contrast.py {given.what}" + " --data DATA" * (given.what == "stories")
     record["about"] = measured.header(command, SEED, time.perf_counter() - began)
-    measured.write("contrast", record, text)
+    measured.write(f"contrast_{given.what}", record, [TITLES[given.what], *text])
 
 
 if __name__ == "__main__":
