@@ -2,10 +2,10 @@
 
 Usage: SPRAT_DATA=... OMP_NUM_THREADS=1 python benchmarks/comblm.py --models FOLDER
 
-The general model is stories260K, trained on with stories, novels, code and web text. The small ones (108 k parameters)
-are trained from nothing on one domain each, which the general one never saw. All share stories260K's 512 tokens. A
-domain's documents are split in three: trained on, fitted on, measured on. Needs the extra 'torch'. Models already in
-FOLDER are not trained again.
+The large model is stories260K (260 k parameters, trained on TinyStories) as it is; the small ones (108 k) are trained
+here from nothing on one domain each: stories in lower case, and presidents' speeches. All share stories260K's 512
+tokens. A domain's documents are split in three: trained on, fitted on, measured on. Needs the extra 'torch'. Models
+already in FOLDER are not trained again.
 """
 
 from __future__ import annotations
@@ -29,42 +29,36 @@ from sprat.whitebox.scoring import text_logprobs
 
 DATA = Path(os.environ["SPRAT_DATA"])
 STORIES = DATA / "models" / "stories260K"
-GENERAL = ("tinystories", "gutenberg", "code_python", "web_noisy_ewt")
-DOMAINS = ("tech_peps", "speeches_us_presidents")
+DOMAINS = ("tinystories_lowercase_rest", "speeches_us_presidents")
 WINDOW, LONGEST = 256, 3000  # tokens a row; characters of a document that is fitted or measured on
-FIT, TEST = 24, 24  # documents
-
-
-def documents(name: str, longest: int = 60_000) -> list[str]:
-    """The documents of a domain, in an order that the seed gives, cut to `longest` characters."""
-    with gzip.open(DATA / "text_domains" / f"{name}.jsonl.gz", "rt") as lines:
-        found = [json.loads(line)["text"][:longest] for line in lines]
-    order = np.random.default_rng(0).permutation(len(found))
-    return [found[i] for i in order]
+SHARE = 60_000  # characters to fit on, and as many to measure on
 
 
 def splits(name: str) -> tuple[list[str], list[str], list[str]]:
-    """What the small model is tuned on, what gates are fitted on, what is measured on; by document."""
-    found = documents(name)
-    few = [text[:LONGEST] for text in found[: FIT + TEST]]
-    return found[FIT + TEST :], few[:FIT], few[FIT:]
+    """What the small model is trained on, what gates are fitted on, what is measured on; by document."""
+    with gzip.open(DATA / "text_domains" / f"{name}.jsonl.gz", "rt") as lines:
+        found = [json.loads(line)["text"] for line in lines]
+    found = [found[i] for i in np.random.default_rng(0).permutation(len(found))]
+    few: list[list[str]] = []
+    for _ in range(2):
+        few.append([])
+        while sum(map(len, few[-1])) < SHARE:
+            few[-1].append(found.pop()[:LONGEST])
+    return found, few[0], few[1]
 
 
-def train(out: Path, texts: list[str], steps: int, rate: float, start: Path | None) -> None:
-    """Train a Llama on windows of the texts and write a checkpoint with stories260K's tokenizer."""
+def train(out: Path, texts: list[str], steps: int, rate: float) -> None:
+    """Train a small Llama on windows of the texts and write a checkpoint with stories260K's tokenizer."""
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(STORIES)
-    if start:
-        model = LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
-    else:
-        shape: dict[str, Any] = {"hidden_size": 48, "intermediate_size": 128, "num_hidden_layers": 3}
-        shape |= {"num_attention_heads": 4, "num_key_value_heads": 4, "tie_word_embeddings": True}
-        base = LlamaConfig.from_pretrained(STORIES).to_dict()
-        kept = {k: base[k] for k in ("vocab_size", "max_position_embeddings", "bos_token_id", "eos_token_id")}
-        model = LlamaForCausalLM(LlamaConfig(**kept, **shape))
+    base = LlamaConfig.from_pretrained(STORIES).to_dict()
+    kept = {k: base[k] for k in ("vocab_size", "max_position_embeddings", "bos_token_id", "eos_token_id")}
+    shape: dict[str, Any] = {"hidden_size": 48, "intermediate_size": 128, "num_hidden_layers": 3}
+    shape |= {"num_attention_heads": 4, "num_key_value_heads": 4, "tie_word_embeddings": True}
+    model = LlamaForCausalLM(LlamaConfig(**kept, **shape))
     stream = np.array([i for text in texts for i in (1, *tokenizer.encode(text, add_special_tokens=False))])
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.05, betas=(0.9, 0.98))
     rng, began = np.random.default_rng(0), time.monotonic()
@@ -98,64 +92,67 @@ def interval(found: list[np.ndarray], other: list[np.ndarray]) -> list[float]:
     return [float(q) for q in np.quantile(ratios, (0.025, 0.975))]
 
 
+def measured(domain: str, models: Path, steps: int) -> dict[str, Any]:
+    """Every gate on one domain."""
+    trained, fitting, testing = splits(domain)
+    if not (models / domain / "config.json").exists():
+        train(models / domain, trained, steps, 3e-3)
+    large, small = Transformers("stories260K", str(STORIES)), Transformers(domain, str(models / domain))
+    parts = {"large alone": text_logprobs(large, testing), "small alone": text_logprobs(small, testing)}
+    found: dict[str, Any] = {name: {"perplexity": perplexity(values)} for name, values in parts.items()}
+    best = min(parts, key=lambda name: found[name]["perplexity"])
+    for kind in ("mean", *KINDS):
+        start = time.process_time()
+        model = fit(mix(large, small, kind), fitting, kind)
+        seconds = time.process_time() - start
+        values = text_logprobs(model, testing)
+        found[kind] = {
+            "perplexity": perplexity(values),
+            "of the better part": perplexity(values) / found[best]["perplexity"],
+            "interval": interval(values, parts[best]),
+            "fit, CPU-seconds": seconds,
+        }
+        print(domain, kind, found[kind], flush=True)
+    found["tokens measured on"] = sum(map(len, parts["large alone"]))
+    found["documents"] = [len(trained), len(fitting), len(testing)]
+    return found
+
+
 def main() -> None:
-    """Train what is missing, fit every gate, measure, write."""
+    """Measure what is not measured yet, and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, required=True)
-    parser.add_argument("--general-steps", type=int, default=200)
-    parser.add_argument("--small-steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--only", default="", help="measure this domain alone; another run writes")
     given = parser.parse_args()
     began = time.monotonic()
-    if not (given.models / "general" / "config.json").exists():
-        texts = [t for name in GENERAL for t in documents(name)]
-        train(given.models / "general", texts, given.general_steps, 1e-3, STORIES)
-    large = Transformers("general", str(given.models / "general"))
+    record: dict[str, Any] = {}
     rows: list[dict[str, str]] = []
-    record: dict[str, Any] = {"domains": {}}
     for domain in DOMAINS:
-        tuned, fitting, testing = splits(domain)
-        if not (given.models / domain / "config.json").exists():
-            train(given.models / domain, tuned, given.small_steps, 3e-3, None)
-        small = Transformers(domain, str(given.models / domain))
-        parts = {"general alone": text_logprobs(large, testing), "small alone": text_logprobs(small, testing)}
-        found: dict[str, Any] = {name: {"perplexity": perplexity(values)} for name, values in parts.items()}
-        best = min(parts, key=lambda name: found[name]["perplexity"])
-        for kind in ("mean", *KINDS):
-            start = time.process_time()
-            model = fit(mix(large, small, kind), fitting, kind)
-            seconds = time.process_time() - start
-            values = text_logprobs(model, testing)
-            found[kind] = {
-                "perplexity": perplexity(values),
-                "of the better part": perplexity(values) / found[best]["perplexity"],
-                "interval": interval(values, parts[best]),
-                "fit CPU-seconds, reading included": seconds,
-            }
-            print(domain, kind, found[kind], flush=True)
-        record["domains"][domain] = found
-        for name, one in found.items():
-            ratio, (low, high) = one.get("of the better part", math.nan), one.get("interval", (math.nan, math.nan))
-            said = f"{ratio:.3f} [{low:.3f}, {high:.3f}]" if "interval" in one else ""
-            rows.append(
-                {
-                    "domain": domain,
-                    "gate": name,
-                    "held-out perplexity": f"{one['perplexity']:.2f}",
-                    "ratio to the better part": said,
-                    "fit, CPU-s": f"{one['fit CPU-seconds, reading included']:.1f}" if "interval" in one else "",
-                }
-            )
-        publish(record, rows, time.monotonic() - began)
-
-
-def publish(record: dict[str, Any], rows: list[dict[str, str]], seconds: float) -> None:
-    """Write what is known so far: a domain takes minutes."""
-    whole = {"about": header("python benchmarks/comblm.py --models FOLDER", 0, seconds), **record}
-    text = ["# CombLM: a general model with a small one trained on a domain", "", *table(rows)]
+        if given.only not in ("", domain):
+            continue
+        known = given.models / f"{domain}.json"
+        if not known.exists():
+            known.write_text(json.dumps(measured(domain, given.models, given.steps)))
+        record[domain] = found = json.loads(known.read_text())
+        for name in ("large alone", "small alone", "mean", *KINDS):
+            one = found[name]
+            row = {"domain": domain, "gate": name, "held-out perplexity": f"{one['perplexity']:.2f}"}
+            if "interval" in one:
+                low, high = one["interval"]
+                row["ratio to the better part"] = f"{one['of the better part']:.3f} [{low:.3f}, {high:.3f}]"
+                row["fit, CPU-s"] = f"{one['fit, CPU-seconds']:.1f}"
+            rows.append({"ratio to the better part": "", "fit, CPU-s": "", **row})
+    if given.only:
+        return
+    columns = ("domain", "gate", "held-out perplexity", "ratio to the better part", "fit, CPU-s")
+    whole = {"about": header("python benchmarks/comblm.py --models FOLDER", 0, time.monotonic() - began), **record}
+    text = ["# CombLM: stories260K with a small model trained on a domain", ""]
+    text += table([{column: row[column] for column in columns} for row in rows])
     text += [
-        f"Gates are fitted on {FIT} documents and measured on {TEST} others of at most {LONGEST} characters; the small "
-        "model was trained on the rest. Intervals: 95 %, paired bootstrap by document. Bar: the mixture below both "
-        "parts, a fit under 10 s (its time here includes that both parts read the documents).",
+        f"Three parts by document: trained on, fitted on, measured on ({SHARE:,} characters each of the last two, a "
+        f"document cut at {LONGEST:,}). Intervals: 95 %, paired bootstrap by document. Bar: the mixture below both "
+        "parts, a fit under 10 s (the time here includes that both parts read the documents).",
     ]
     write("comblm", whole, text)
 

@@ -164,7 +164,7 @@ def main() -> None:
                 "base tuned directly": f"{tuned.mean():.3f} ({', '.join(f'{x:.3f}' for x in tuned.mean(axis=1))})",
                 "share of the way": f"{share:.2f} [{low:.2f}, {high:.2f}]",
                 "base's bits": "unchanged" if same else "CHANGED",
-                "CPU-s a run": f"{np.mean(found['product seconds']):.0f}, direct {np.mean(found['direct seconds']):.0f}",
+                "CPU-s a run": ", direct ".join(f"{np.mean(found[f'{w} seconds']):.0f}" for w in ("product", "direct")),
             }
         )
     if given.only:

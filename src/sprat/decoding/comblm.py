@@ -94,7 +94,8 @@ class Mix(Decoder):
 
 
 def _at(x: Any, ids: Any) -> Any:
-    return take(x, ids if is_torch(x) else host(ids))[..., None]
+    """The entries of (..., n) at one id each, (..., 1)."""
+    return x.gather(-1, ids[..., None]) if is_torch(x) else take(x, ids)[..., None]
 
 
 def _either(a: Any, b: Any) -> Any:

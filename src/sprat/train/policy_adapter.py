@@ -232,8 +232,10 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.rate * min(rising, falling)
         self.model.train()
-        loss, kl = self.loss(rows)
         self.optimizer.zero_grad()
+        with torch.random.fork_rng():  # dropout, where a model has it, follows from the seed and the step
+            torch.manual_seed(int(rng.integers(2**40)))
+            loss, kl = self.loss(rows)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
