@@ -162,3 +162,15 @@ def test_missing_weights_are_not_made_up(tmp_path):
     save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(BadInput, match=r"lacks weights of its own model: model\.norm\.weight"):
         _ = Transformers("x", str(tmp_path)).loaded
+
+
+def test_a_bfloat16_checkpoint_is_read_in_float32_on_a_cpu(tmp_path):
+    hub = pytest.importorskip("transformers")
+    config = hub.LlamaConfig(vocab_size=32, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    hub.LlamaForCausalLM(config).bfloat16().save_pretrained(tmp_path)
+    from tokenizers import Tokenizer, models
+
+    words = Tokenizer(models.WordLevel({"<unk>": 0, "a": 1}, unk_token="<unk>"))
+    hub.PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>").save_pretrained(tmp_path)
+    assert Transformers("x", str(tmp_path), device="cpu").loaded.model.dtype == torch.float32
+    assert Transformers("x", str(tmp_path), device="cpu", dtype="bfloat16").loaded.model.dtype == torch.bfloat16

@@ -114,10 +114,8 @@ def _load(asked: Transformers) -> Loaded:
     hub = library("transformers", f"The model '{asked.name}'")
     torch = library("torch", f"The model '{asked.name}'")
     path, device = asked.path or asked.name, _device(torch, asked.device)
-    dtype: Any = "auto" if asked.dtype == "auto" and device.type != "cpu" else asked.dtype
-    dtype = (
-        getattr(torch, "float32" if dtype == "auto" and device.type == "cpu" else dtype) if dtype != "auto" else dtype
-    )
+    named = "float32" if asked.dtype == "auto" and device.type == "cpu" else asked.dtype
+    dtype: Any = "auto" if named == "auto" else getattr(torch, named)
     options: dict[str, Any] = {
         "revision": asked.revision,
         "trust_remote_code": asked.trust_remote_code,
