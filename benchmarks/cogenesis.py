@@ -34,15 +34,14 @@ NAMES = re.compile(rf"\b({'|'.join((*PEOPLE, *FOODS))})\b")
 
 
 def drawn(task: str, rows: int, seed: int) -> list[tuple[str, str]]:
-    """Prompts with names and foods marked, and right answers; foods of one prompt are distinct, so that each has one
-    stand-in."""
-    rng, found = random.Random(seed), list[tuple[str, str]]()
+    """Different prompts with names and foods marked, and right answers; a prompt's foods differ: one stand-in each."""
+    rng, found = random.Random(seed), dict[str, str]()
     while len(found) < rows:
         prompt, answer = TASKS[task].draw(rng, rng.choice(TASKS[task].difficulties))
         foods = [w for w in NAMES.findall(prompt) if w in FOODS]
         if len(set(foods)) == len(foods):
-            found.append((NAMES.sub(r"<private>\1</private>", prompt), answer))
-    return found
+            found.setdefault(NAMES.sub(r"<private>\1</private>", prompt), answer)
+    return list(found.items())
 
 
 def right(model: Any, rows: list[tuple[str, str]], plain: bool = False) -> np.ndarray:
@@ -81,7 +80,8 @@ def quality(server: TinyServer, rows: int) -> list[dict[str, str]]:
     """Per task and local model: alone, with the remote model, and what is out of reach."""
     lines: list[dict[str, str]] = []
     for task in ("word", "read"):
-        test, lessons = drawn(task, rows, SEED), drawn(task, rows, SEED + 1)
+        both = drawn(task, 2 * rows, SEED)
+        test, lessons = both[:rows], both[rows:]
         ceiling = right(BIG, test, plain=True)
         veiled = decoding.cogenesis(server.endpoint(), FRY, "logits", weight=0.0, hidden=STAND_INS, schedule=(0, 0, 1))
         lines.append(line(task, "-", "mackerel reading everything (not private)", ceiling))
