@@ -57,11 +57,12 @@ def test_a_ragged_batch_is_each_prompt_alone():
 
 @pytest.mark.data
 def test_mackerel_answers_as_in_numpy():
-    from sprat.aquarium import load, problems
+    from sprat.aquarium import problems
+    from sprat.endpoints import tiny
 
     prompts = [one.prompt for one in problems(12, 5)]
     written = Transformers("mackerel", folder("aquarium/mackerel")).batch(prompts, max_tokens=32)
-    assert [r.text for r in written] == [g.text for g in load("mackerel").generate(prompts)]
+    assert [r.text for r in written] == [g.text for g in tiny("mackerel").batch(prompts)]
 
 
 @pytest.mark.data

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from math import isfinite
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,8 +46,7 @@ class Job:
         return np.random.default_rng([self.seed % 2**64, decoder.base.fingerprint, *prompt])
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(NamedTuple):
     """Tokens of one job: ids, log-probabilities at temperature 1 (unless declined), the likeliest where asked for.
 
     `finish` is set with a job's last tokens ("stop", "length"), `error` where it failed.
@@ -68,7 +68,7 @@ def plain(decoder: Decoder, jobs: Sequence[Job]) -> Iterator[Written]:
         rows = list(range(len(jobs)))
         prompts = pool.prompt_of(decoder.base)
         draws = [job.draws(decoder, prompt) for job, prompt in zip(jobs, prompts, strict=True)]
-        limits = np.minimum(pool.room, [job.max_tokens for job in jobs])
+        limits = np.minimum(pool.room, [job.max_tokens for job in jobs]).tolist()
         ends = [ends_of(decoder, job) for job in jobs]
         top = max(job.top_logprobs for job in jobs)
         wanted = any(job.logprobs for job in jobs) or not sampling.greedy
@@ -76,7 +76,9 @@ def plain(decoder: Decoder, jobs: Sequence[Job]) -> Iterator[Written]:
         count = 0
         while True:
             raw = pool.scores(decoder)[:, 0]
-            scores = adjusted(raw, sampling, [prompts[r] for r in rows], [history[r] for r in rows])
+            scores = raw
+            if sampling.looks_back or sampling.logit_bias:
+                scores = adjusted(raw, sampling, [prompts[r] for r in rows], [history[r] for r in rows])
             uniforms = None if sampling.greedy else [draws[r].random() for r in rows]
             with np.errstate(invalid="ignore"):  # scores that are not finite are told below
                 chosen = choose(scores, sampling, uniforms)
@@ -86,14 +88,16 @@ def plain(decoder: Decoder, jobs: Sequence[Job]) -> Iterator[Written]:
             count += 1
             going: list[int] = []
             for place, (row, token, logprob) in enumerate(zip(rows, chosen.tolist(), logprobs.tolist(), strict=True)):
-                if not np.isfinite(logprob):
+                job = jobs[row]
+                if not isfinite(logprob):
                     yield Written(row, error=not_finite(decoder, count))
                     continue
                 finish = "stop" if token in ends[row] else "length" if count >= limits[row] else ""
-                likely = (tuple(tops[place][: jobs[row].top_logprobs]),) if tops else ()
-                history[row].append(token)
-                yield Written(row, (token,), (logprob,) if jobs[row].logprobs else (), likely, finish)
-                if not finish and not jobs[row].stopped:
+                likely = (tuple(tops[place][: job.top_logprobs]),) if tops else ()
+                if sampling.looks_back:
+                    history[row].append(token)
+                yield Written(row, (token,), (logprob,) if job.logprobs else (), likely, finish)
+                if not finish and not job.stopped:
                     going.append(place)
             if not going:
                 return

@@ -169,7 +169,8 @@ class Track:
             self.blocks = [(0, self.session.feed(ids, None if even else counts, keep=1))]
         self.blocks = [(at, block) for at, block in self.blocks if at + block.shape[1] > self.pool.settled]
         if last > self.fed:
-            missing = np.stack(self.pool.written[self.fed : last], axis=1)
+            new = self.pool.written[self.fed : last]
+            missing = new[0][:, None] if len(new) == 1 else np.stack(new, axis=1)
             # Places before the first that may be asked for are read, but their logits are not wanted.
             start = max(self.fed + 1, min(first, self.pool.settled))
             self.blocks.append((start, self.session.feed(missing, keep=last - start + 1)))
