@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 import sprat
 from decoding_doubles import Letters, given
-from sprat.core import Reply, Request, Usage, content_text
+from sprat.core import Endpoint, Reply, Request, Usage, content_text
 from sprat.decoding.log_ratio import log_ratio
 from sprat.decoding.search import search
 from sprat.errors import BadInput, CannotDo, SpratError
@@ -86,6 +87,8 @@ def test_other_tokenizers_score_the_text_alike() -> None:
     told_ = found(search(FAIR, tuned=likes, untuned=flat, beams=2, samples=3, chunk=2))
     assert told_.text == same.text
     assert told(told_)["score"] == pytest.approx(told(same)["score"])
+    assert [part.model for part in told_.asks] == ["fair", "likes2", "flat2"]
+    assert len(told_.explain().choices) == len(told_.decoded.ids)
 
 
 def test_finished_beginnings_stay_candidates() -> None:
@@ -223,6 +226,31 @@ def test_a_function_may_say_how_to_go_on() -> None:
     far_search(log, continued=whole)("e", max_tokens=4)
     assert log[-1].text[0] == "e"
     assert len(log[-1].text) == 3
+
+
+@dataclass(frozen=True, repr=False)
+class Raw(Endpoint):
+    """A server that goes on with raw text, and writes down what it was sent."""
+
+    name: str = "raw"
+    at_once: int = 4
+    defaults: dict[str, Any] = field(default_factory=dict[str, Any])
+    sent: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+    async def post(self, path: str, body: dict[str, Any]) -> Reply:
+        self.sent.append({"path": path, **body})
+        choice = {"text": "ab", "finish_reason": "length"}
+        return Reply(None, "raw", usage=Usage(1, 2), cost=1.0, raw={"choices": [choice]})
+
+
+def test_raw_completions_go_on_with_the_text() -> None:
+    server = Raw()
+    model = search(server, tuned=LIKES, untuned=FLAT, beams=1, samples=2, chunk=2, continued="completions")
+    assert model("e", max_tokens=4, seed=7).text == "abab"
+    assert {(call["path"], call["prompt"]) for call in server.sent} == {("completions", "e"), ("completions", "eab")}
+    assert sorted(call["seed"] for call in server.sent) == [7, 8, 9, 10]
+    with pytest.raises(CannotDo):
+        far_search([], continued="completions")
 
 
 def test_the_same_model_far_away_is_searched_alike() -> None:

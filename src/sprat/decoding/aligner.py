@@ -61,10 +61,10 @@ class Predicted(Decoder):
             if text:
                 copied = Copied(tuple(self.base.vocabulary.encode(text)))
                 for written in Speculate(self.model, copied, BLOCK).write([jobs[i]]):
-                    yield replace(written, job=i)
+                    yield written._replace(job=i)
         if plain:
             for written in self.model.write([jobs[i] for i in plain]):
-                yield replace(written, job=plain[written.job])
+                yield written._replace(job=plain[written.job])
 
 
 def _predicted(request: Request) -> str:

@@ -22,7 +22,7 @@ from ..errors import CannotDo
 from ..shape import leaves as endpoints_in
 from ..shape import name_of, need
 from ..whitebox.arrays import host, log_softmax, take
-from ..whitebox.decoder import Decoder
+from ..whitebox.decoder import Decoder, Leaf
 from ..whitebox.loop import Job, Written, ends_of, not_finite
 from ..whitebox.pool import Pool, Step
 from ..whitebox.sampling import adjusted, choose, likeliest, logprobs_of
@@ -66,8 +66,31 @@ class Search(Decoder):
 
     @property
     def parts(self) -> tuple[Decoder, ...]:
-        """The large model, and the pair that scores."""
-        return (self.large,) if self.tuned is None else (self.large, self.tuned, self.untuned)
+        """The large model, and the pair where it reads the same tokens."""
+        return (self.large, self.tuned, self.untuned) if self.kin else (self.large,)
+
+    @property
+    def paid(self) -> tuple[Leaf, ...]:
+        """The leaves that work for a reply: the pair's too, whatever its vocabulary."""
+        pair: tuple[Decoder, ...] = () if self.tuned is None else (self.tuned, self.untuned)
+        return tuple(dict.fromkeys(leaf for model in (self.large, *pair) for leaf in model.leaves))
+
+    @property
+    def formula(self) -> str:
+        """Such as `search(big, tuned, small)`."""
+        pair: tuple[Decoder, ...] = () if self.tuned is None else (self.tuned, self.untuned)
+        return f"{self.use}({', '.join(model.formula for model in (self.large, *pair))})"
+
+    @cached_property
+    def kin(self) -> bool:
+        """Whether the pair reads the large model's tokens as they are; else it reads text."""
+        if self.tuned is None:
+            return False
+        try:
+            common_size({str(i): leaf.vocabulary for i, leaf in enumerate(self.paid)})
+        except CannotDo:
+            return False
+        return True
 
     @cached_property
     def judge(self) -> LogRatio | None:
@@ -84,10 +107,10 @@ class Search(Decoder):
 
     def write(self, jobs: Sequence[Job]) -> Iterator[Written]:
         """Write every job's best reply; what all kept beginnings share is given out at once."""
-        size = max(1, min(leaf.at_once for leaf in self.leaves) // (self.beams * self.samples))
+        size = max(1, min(leaf.at_once for leaf in self.paid) // (self.beams * self.samples))
         for start in range(0, len(jobs), size):
             for written in _Hunt(self, jobs[start : start + size]).written():
-                yield replace(written, job=start + written.job)
+                yield written._replace(job=start + written.job)
 
 
 @dataclass(eq=False)
@@ -123,7 +146,7 @@ class _Hunt:
         self.sampling = replace(asked, temperature=asked.temperature or search.temperature, top_k=top_k)
         self.pool = Pool([search.large], self.requests)
         self.prompts = self.pool.prompt_of(search.base)
-        self.pair = _pair(search, self.requests)
+        self.pair = _Pair(search, self.requests) if search.kin else None
         room = np.minimum(self.pool.room, [job.max_tokens for job in jobs])
         self.limits: list[int] = (np.minimum(room, self.pair.pool.room) if self.pair else room).tolist()
         self.draws = [job.draws(search, prompt) for job, prompt in zip(jobs, self.prompts, strict=True)]
@@ -245,7 +268,7 @@ class _Hunt:
             beam.score = score
 
     def _tell(self, i: int, best: list[Beam]) -> None:
-        fed = {leaf.name: self.scored[i] for leaf in self.search.leaves}
+        fed = {leaf.name: self.scored[i] for leaf in self.search.paid}
         fed |= {leaf.name: self.generated[i] for leaf in self.search.large.leaves}
         self.jobs[i].told["fed"] = fed
         self.jobs[i].told["search"] = {
@@ -303,17 +326,6 @@ class _Pair:
         pool.settle()
         for row, (beam, gain) in enumerate(zip(rows, gains.tolist(), strict=True)):
             beam.score, beam.judged = beam.score + gain, row
-
-
-def _pair(search: Search, requests: Sequence[Request]) -> _Pair | None:
-    """The pair that reads the large model's tokens as they are; None where its tokens are others."""
-    if search.tuned is None:
-        return None
-    try:
-        common_size({leaf.name: leaf.vocabulary for leaf in search.leaves})
-    except CannotDo:
-        return None
-    return _Pair(search, requests)
 
 
 def _shared(beams: list[Beam]) -> int:

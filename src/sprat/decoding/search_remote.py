@@ -10,10 +10,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
-from ..core import Can, Reply, Request, Signal, Technique, ask, together
-from ..errors import BadInput, CannotDo, nearest
+from ..core import Can, Endpoint, Reply, Request, Signal, Technique, ask, content_text, together
+from ..drivers.background import blocking
+from ..endpoints.openai import gather
+from ..errors import BadInput, CannotDo, Garbled, nearest
 from ..shape import name_of, need
 from .log_ratio import LogRatio
 
@@ -40,6 +42,7 @@ CONTINUED: Mapping[str, Callable[[Request, str], Request]] = {
     "plain": _plain,  # the message is last: Anthropic's older models, llama.cpp, sprat's own decoders
     "continue_final_message": _final,  # vLLM, SGLang
     "prefix": _prefix,  # DeepSeek, Mistral
+    "completions": _plain,  # /completions: raw text goes on (Completions)
 }
 
 
@@ -61,6 +64,41 @@ class _Text:
     score: float = 0.0
     length: int = 0
     finish: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class Completions(Endpoint):
+    """An OpenAI-compatible server asked to go on with raw text: the last question, and what was answered so far.
+
+    No chat template is applied: for base models, and for servers that have no other way to continue a text.
+    """
+
+    model: Any
+    use = "completions"
+
+    @property
+    def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The model's."""
+        return self.model.name
+
+    def answer_many(self, requests: Sequence[Request]) -> list[Reply | Exception]:
+        """The continuations."""
+        return blocking(gather(self.answer_async, requests, self.model.at_once))
+
+    async def answer_async(self, request: Request) -> Reply:
+        """One continuation; raises an EndpointError."""
+        begun = request.messages[-1] if request.messages[-1].get("role") == "assistant" else {}
+        options = {**self.model.defaults, **request.options}
+        if request.sample and isinstance(options.get("seed"), int):
+            options["seed"] += request.sample
+        reply: Reply = await self.model.post(
+            "completions", {"prompt": request.text + content_text(begun.get("content")), **options}
+        )
+        try:
+            choice: Mapping[str, Any] = cast("Mapping[str, Any]", reply.raw)["choices"][0]
+            return replace(reply, text=str(choice["text"]), finish=choice.get("finish_reason"))
+        except (KeyError, IndexError, TypeError) as error:
+            raise Garbled(f"The answer of '{self.name}' is not a completion: {error!r}.", billable=True) from error
 
 
 @dataclass(frozen=True, repr=False)
@@ -92,6 +130,14 @@ class RemoteSearch(Technique):
                 f"There is no way '{self.continued}' to continue a message.", hint=nearest(self.continued, CONTINUED)
             )
 
+        if self.continued == "completions" and not hasattr(self.large, "post"):
+            raise CannotDo(f"'{name_of(self.large)}' has no /completions.", hint="Use sprat.openai(...).")
+
+    @cached_property
+    def writer(self) -> Any:
+        """What is asked for chunks."""
+        return Completions(self.large) if self.continued == "completions" else self.large
+
     @cached_property
     def judge(self) -> Any:
         """What scores: the pair, a signal or a function."""
@@ -111,7 +157,7 @@ class RemoteSearch(Technique):
             begun = [b for b in open_ for _ in range(times)]
             asks: list[Any] = []
             for beam in begun:
-                asks.append(ask(self.large, self._asked(request, beam, most, request.sample * numbers + drawn)))
+                asks.append(ask(self.writer, self._asked(request, beam, most, request.sample * numbers + drawn)))
                 drawn += 1
             replies: list[Reply] = await together(asks)
             grown = [(b, self._grown(b, r, most)) for b, r in zip(begun, replies, strict=True) if r.ok]
