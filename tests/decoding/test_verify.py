@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from decoding_doubles import given
 
+from decoding_doubles import given
 from sprat.core import Request
 from sprat.decoding.acceptance import Uniforms, accept
 from sprat.decoding.drafts import lookup

@@ -8,7 +8,6 @@ Wilson's for a, 95 %. Checked with a made-up clock, and against measured speed-u
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle
@@ -21,8 +20,9 @@ from ..errors import BadInput
 from ..whitebox.pool import Pool
 from ..whitebox.writing import job_of
 from .acceptance import accept
-from .pace import Usual, Pace
-from .speculate import LONGEST, Speculate, written
+from .pace import Pace, Usual, clock_of
+from .rounds import LONGEST, written
+from .speculate import Speculate
 
 MEASURED = (0, 0, 0, 4, 4, 2, 2, 1, 1, 8, 8, 4, 2)  # the lengths that are tried, in turn; 0 is a plain step
 SHOWN = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -169,12 +169,12 @@ def _overhead(fast: Speculate, request: Request, pace: Pace) -> float:
     try:
         k = max(pace.blocks)
         passes = Usual()
-        pool.scores(fast.target)
+        clock = clock_of(fast.paid, pool.scores(fast.target))
         for _ in range(5):
             pool.write(np.full((1, k), pool.prompt_of(fast.base)[0][-1]))
-            began = time.perf_counter()
+            began = clock()
             pool.scores(fast.target, k + 1)
-            passes.add(time.perf_counter() - began)
+            passes.add(clock() - began)
             pool.rollback(k)
         return max(0.0, pace.block(k) - passes.value)
     finally:

@@ -8,8 +8,13 @@ steps, so that it stays a small share of them. Checked with a made-up clock in t
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from ..whitebox.arrays import is_torch
+from .remote import Remote
 
 LENGTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64)
 WARM = 3  # plain steps that are measured before the first draft
@@ -18,6 +23,15 @@ ALLOWED = 0.005  # what tries may cost, as a share of the plain steps
 GRANT = 8.0  # what the first try may cost, in plain steps
 AGAIN = 50  # rounds after which a plain step is measured again
 GAIN = 1.02  # the predicted speed-up below which it is not worth it
+
+
+def clock_of(leaves: Sequence[Any], scores: Any) -> Callable[[], float]:
+    """The clock that tells what a pass costs: this thread's own time, so that a busy machine does not confuse it.
+
+    Work that happens elsewhere, on an accelerator or a server, is timed by the wall.
+    """
+    elsewhere = is_torch(scores) and scores.device.type != "cpu"
+    return time.perf_counter if elsewhere or any(isinstance(leaf, Remote) for leaf in leaves) else time.thread_time
 
 
 class Usual:

@@ -26,7 +26,8 @@ from ..whitebox.sampling import Sampling, adjusted, draw, probabilities
 from ..whitebox.writing import job_of
 from .acceptance import Rule, Uniforms, accept
 from .remembered import remembered
-from .speculate import Speculate, written
+from .rounds import written
+from .speculate import Speculate
 
 LENGTHS = (1, 2, 4, 8)
 TIE = 1e-3  # nats between the two likeliest tokens below which rounding may swap them
