@@ -1,6 +1,5 @@
 """The rounds of speculative decoding: draft, let the target read the block in one pass, keep what stands and one more.
 
-
 Papers: arXiv 2211.17192, 2302.01318. Checked as speculate.py says.
 """
 
@@ -8,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -200,14 +200,15 @@ class _Reply:
 
     def _as_written(self, raw: Any, out: list[int], logprobs: list[float], ended: bool) -> Written:
         """The round's tokens, up to one whose score is not finite."""
-        bad = next((i for i, logprob in enumerate(logprobs) if not np.isfinite(logprob)), None)
+        said = tuple(logprobs) if self.job.logprobs else ()
+        bad = next((i for i, logprob in enumerate(logprobs) if not isfinite(logprob)), None)
         if bad is not None:
             place = len(self.text.written) - len(out) + bad + 1
-            return Written(self.row, tuple(out[:bad]), tuple(logprobs[:bad]), error=not_finite(self.decoder, place))
+            return Written(self.row, tuple(out[:bad]), said[:bad], error=not_finite(self.decoder, place))
         top = self.job.top_logprobs
         tops = tuple(tuple(one) for one in likeliest(raw[: len(out)], top)) if top else ()
         finish = "stop" if ended else "length" if len(self.text.written) >= self.limit else ""
-        return Written(self.row, tuple(out), tuple(logprobs), tops, finish)
+        return Written(self.row, tuple(out), said, tops, finish)
 
     def _time(self, asked: int, proposed: int, stood: int, drafting: float, block: float, opening: bool) -> None:
         if self.decoder.length is not None:
