@@ -179,9 +179,9 @@ def main() -> None:
     text = ["# IPA: an adapter trained through the product, against tuning the base itself", "", *table(rows)]
     text += [
         f"Mean reward of a reply drawn as in training (temperature 1, top-p .95) to {TESTED} prompts that were not "
-        "trained on, by seed in brackets; beside it that of greedy replies. Intervals: 95 %, bootstrap over prompts and "
-        "seeds. Bar: at least .50 of the way, the base unchanged bit for bit. The adapter has 61 k parameters, the base "
-        "342 k; the rate (1e-3) was set once for all runs."
+        "trained on, by seed in brackets; beside it that of greedy replies. Intervals: 95 %, bootstrap over prompts "
+        "and seeds. Bar: at least .50 of the way, the base unchanged bit for bit. The adapter has 61 k parameters, "
+        "the base 342 k; the rate (1e-3) was set once for all runs."
     ]
     write("policy_adapter", {"about": about, **record}, text)
 

@@ -19,6 +19,7 @@ from sprat.core import Request
 from sprat.errors import BadInput
 from sprat.train import policy_adapter
 from sprat.train.quark import Recipe, Sampled, cuts_of
+from sprat.whitebox.pool import Pool
 
 torch = pytest.importorskip("torch")
 needs_data = pytest.mark.skipif("SPRAT_DATA" not in os.environ, reason="needs SPRAT_DATA")
@@ -132,6 +133,16 @@ def test_an_adapter_goes_with_another_base(tmp_path: Path) -> None:
     model = policy_adapter(BASE, fry(), PROMPTS, even, tmp_path / "a", **QUICK)
     attached = sprat.decoding.product(sprat.tiny("mackerel"), model.parts[1])
     assert attached("103+217=", max_tokens=4).text
+
+
+@pytest.mark.data
+@needs_data
+def test_alone_the_adapter_writes_none_of_its_reward_tokens(tmp_path: Path) -> None:
+    model = policy_adapter(BASE, fry(), PROMPTS, even, tmp_path / "a", **QUICK, alone=True)
+    pool = Pool([model], [Request.of("103+217=")])
+    assert pool.scores(model).shape[-1] == len(BASE.vocabulary.tokens)
+    assert model.base.name == "steered(a, <reward-1>)"
+    assert model("103+217=", temperature=5.0, max_tokens=20).finish
 
 
 SCRIPT = """

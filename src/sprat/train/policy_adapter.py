@@ -34,6 +34,7 @@ from ..whitebox.library import library
 from ..whitebox.scoring import read
 from ..whitebox.torch_session import TorchModel, TorchSession
 from ..whitebox.vocabulary import common_size
+from ..whitebox.weighted import Weighted
 from .quark import Recipe, Sampled, cuts_of, token
 
 Reward = Callable[[Request, str], float | None]
@@ -50,14 +51,14 @@ def policy_adapter(
     device: str = "auto",
     save_every: int = 100,
     **numbers: Any,
-) -> Product | Steered:
+) -> Product | Weighted:
     """Train a copy of `adapter` (a transformers checkpoint with the base's tokens) for `reward`; base times adapter.
 
     `reward(request, reply's text)` is a number, None to leave the reply out. `numbers` are the fields of Recipe. `out`
     becomes the adapter's checkpoint; OUT.state beside it lets a killed run go on where it was last saved. With `alone`
-    the adapter itself is the policy, kept close to the base: plain Quark. For a huge base, train with a small one of
-    the same tokens and give product() the huge one. Raises MissingExtra without torch, CannotDo for unequal
-    vocabularies, BadInput for impossible numbers or a finished run of other settings.
+    the adapter itself is the policy, kept close to the base: plain Quark; the base has weight 0 then. For a huge base,
+    train with a small one of the same tokens and give product() the huge one. Raises MissingExtra without torch,
+    CannotDo for unequal vocabularies, BadInput for impossible numbers or a finished run of other settings.
     """
     try:
         recipe = Recipe(**numbers)
@@ -71,7 +72,12 @@ def policy_adapter(
     if not _finished(out, settings):
         _Training(base, str(adapter), asked, reward, out, recipe, settings, device, save_every).run()
     best = steered(Transformers(out.name, str(out), device), (token(1),))
-    return best if recipe.alone else product(base, best, recipe.alpha)
+    return _policy(base, best, recipe)
+
+
+def _policy(base: Decoder, best: Steered, recipe: Recipe) -> Product | Weighted:
+    """What writes: the product, or the adapter alone; beside a base of weight 0 it writes no reward tokens."""
+    return best + 0.0 * base if recipe.alone else product(base, best, recipe.alpha)
 
 
 def _mark(asked: Sequence[Request]) -> str:
@@ -155,7 +161,7 @@ class _Training:
         self.leaf = Live(opened, words, recipe.batch)
         self.size = common_size({leaf.name: leaf.vocabulary for leaf in (*base.leaves, self.leaf)})
         best = steered(self.leaf, (token(1),))
-        self.policy: Decoder = best if recipe.alone else product(base, best, recipe.alpha)
+        self.policy = _policy(base, best, recipe)
         self.prompts = [self.leaf.prompt(request) for request in asked]
         self.optimizer: Any = self.torch.optim.Adam(self.model.parameters(), lr=recipe.rate)
         self.pool: list[Sampled] = []
