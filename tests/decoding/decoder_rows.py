@@ -11,7 +11,12 @@ from sprat import decoding
 BIG, SMALL, FRY = (sprat.tiny(name) for name in ("mackerel", "sprat", "fry"))
 PROMPTS = ["12+7=", "52-17=", "sort 31 4 15:", "reverse shark:", "max 7 120 43:", "roman 44:", "count b in abbac:"]
 
-DECODERS = {
+WRITERS = {  # ways of writing, whose scores are those of what they write with
+    "choose": lambda: decoding.choose(BIG, ("krahs", "krah", "19", "35", "4 15 31", "120", "XLIV", "2")),
+    "search": lambda: decoding.search(BIG, tuned=SMALL, untuned=FRY, beams=2, samples=2, chunk=3),
+    "speculate": lambda: decoding.speculate(BIG + 0.5 * (SMALL - FRY), SMALL, 3),
+}
+DECODERS = WRITERS | {
     "contrast": lambda: decoding.contrast(BIG, FRY),
     "dexperts": lambda: decoding.dexperts(BIG, expert=SMALL, anti=FRY, alpha=0.5),
     "emulate": lambda: decoding.emulate(BIG, tuned=(SMALL, BIG), untuned=FRY, weights=(0.3, 0.2)),

@@ -127,7 +127,7 @@ class Row:
             tuple(self.logprobs[:n]) if self.job.logprobs else None,
             tuple(self._named(top) for top in self.tops[:n]) if wanted else None,
             finish=self.finish or "length",
-            usage=parts[0].usage,
+            usage=Usage(parts[0].usage.input_tokens if parts[0].usage else None, len(self.ids)),
             cost=None if any(c is None for c in costs) else float(sum(c for c in costs if c is not None)),
             asks=parts if len(parts) > 1 else (),
             because=self.job.told.get("because", ""),
