@@ -89,6 +89,7 @@ def test_what_every_command_prints_as_json_is_json(
         "certify": ["certify", "check", str(folder)],
         "collect": ["collect", str(prompts), "--models", "models.toml", "--out", "made.jsonl", "--dry-run"],
         "ask": ["ask", "sort 3 1:", "--model", "tiny:fry"],
+        "decode": ["decode", "sort 3 1:", "--model", "tiny:fry", "--explain"],
         "doctor": ["doctor", server.url, "--model", "mock"],
         "methods": ["methods"],
     }

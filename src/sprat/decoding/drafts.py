@@ -1,4 +1,4 @@
-"""Where drafts come from: another decoder, the text itself, or a text that is expected.
+"""Where drafts come from: another decoder, the text itself, or a text that is expected (arXiv 2304.04487).
 
 Prompt lookup continues the longest n-gram that was seen before, as transformers does (n-grams of up to 2 tokens, 10
 tokens drafted), but at its latest occurrence rather than its first. Checked by hand in tests/decoding.
