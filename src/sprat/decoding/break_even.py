@@ -87,11 +87,11 @@ class _Schedule(Pace):
 
     def __init__(self) -> None:
         super().__init__()
-        self.due = cycle(MEASURED)
+        self.order = cycle(MEASURED)
         self.tested = self.stood = 0
 
     def length(self, first: int, longest: int) -> int:
-        return next(self.due)
+        return next(self.order)
 
     def drafted(self, proposed: int, stood: int, drafting: float, block: float, opening: bool, caught_up: bool) -> None:
         self.tested += min(proposed, stood + 1)
@@ -135,10 +135,7 @@ def predict(
     lengths = [k for k in SHOWN if k <= longest]
     speedups: dict[int, tuple[float, float, float]] = {}
     for k in lengths:
-        gains: list[float] = []
-        for pace.alpha in ends:
-            gains.append(pace.gain(k))
-        speedups[k] = (gains[0], gains[1], gains[2])
+        speedups[k] = (pace.gain(k, low), pace.gain(k, ends[1]), pace.gain(k, high))
     best = max(lengths, key=lambda k: speedups[k][1])
     verdict = "yes" if speedups[best][0] > 1 else "no" if speedups[best][1] <= 1 else "perhaps"
     return Prediction(

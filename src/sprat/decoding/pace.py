@@ -22,7 +22,9 @@ TRY = 4  # rounds of a try
 ALLOWED = 0.005  # what tries may cost, as a share of the plain steps
 GRANT = 8.0  # what the first try may cost, in plain steps
 AGAIN = 50  # rounds after which a plain step is measured again
-GAIN = 1.02  # the predicted speed-up below which it is not worth it
+GAIN = 1.02  # the speed-up below which it is not worth it
+MOST = 64.0  # what gains may save up for texts where drafts lose, in plain steps
+PAUSE, LONGEST_PAUSE = 64, 1024  # plain steps before the next try: doubled after each that was in vain
 
 
 def clock_of(leaves: Sequence[Any], scores: Any) -> Callable[[], float]:
@@ -61,6 +63,8 @@ class Pace:
         self.trial = 0
         self.account = GRANT  # plain steps that speculation may still lose
         self.off = False
+        self.pause, self.due = PAUSE, 0
+        self.begun = GRANT  # the account when drafting was last begun
         self.switched = 0  # how often it was switched off
         self.warned = False
 
@@ -68,6 +72,8 @@ class Pace:
         """Tokens to draft next; 0 says: a plain step."""
         if self.off and not self.rest():
             self.off, self.trial, self.tests, self.warm = False, TRY, min(self.tests, 10.0), WARM
+            # Measured anew: a machine's speed changes, and only costs of the same time compare.
+            self.begun, self.blocks, self.token = self.account, {}, Usual()
         if self.off or self.warm:
             return 0
         if self.rounds < TRY:
@@ -78,23 +84,31 @@ class Pace:
         self.rounds += 1
         if self.rounds % AGAIN == 0:
             return 0
-        k, gain = self.best(longest)
-        if gain < GAIN or self.account <= 0:
-            self.off, self.switched = True, self.switched + 1
-            self.account = min(self.account, 0.0)
+        if self.account <= 0 or self.best(longest, self.hoped)[1] < GAIN:
+            self._stop()
             return 0
-        return k
+        return self.best(longest)[0]
 
-    def best(self, longest: int) -> tuple[int, float]:
-        """The best length and the speed-up that it promises over plain steps."""
+    def _stop(self) -> None:
+        self.pause = PAUSE if self.account > self.begun else min(2 * self.pause, LONGEST_PAUSE)
+        self.off, self.switched, self.due = True, self.switched + 1, self.pause
+
+    @property
+    def hoped(self) -> float:
+        """Acceptance as high as what was seen allows: a standard error above."""
+        likely = (self.alpha * self.tests + 1) / (self.tests + 2)
+        return likely + math.sqrt(likely * (1 - likely) / (self.tests + 2))
+
+    def best(self, longest: int, alpha: float | None = None) -> tuple[int, float]:
+        """The best length and the speed-up that it promises over plain steps; at another acceptance, if given."""
         lengths = [k for k in LENGTHS if k < longest] + [longest]
-        gains = [(self.gain(k), k) for k in lengths]
+        gains = [(self.gain(k, alpha), k) for k in lengths]
         gain, k = max(gains)
         return k, gain
 
-    def gain(self, k: int) -> float:
-        """The speed-up that drafts of k tokens promise."""
-        a = min(self.alpha, 0.999)
+    def gain(self, k: int, alpha: float | None = None) -> float:
+        """The speed-up that drafts of k tokens promise, at the acceptance seen or a given one."""
+        a = min(self.alpha if alpha is None else alpha, 0.999)
         tokens = (1 - a ** (k + 1)) / (1 - a)
         return tokens * self.block(0) / (k * self.token.value + self.block(k))
 
@@ -120,11 +134,12 @@ class Pace:
 
     def rest(self) -> int:
         """How many plain steps are to be made before drafts are tried again."""
-        return max(0, math.ceil((TRY - self.account) / ALLOWED)) if self.off else 0
+        return max(self.due, math.ceil((TRY - self.account) / ALLOWED), 0) if self.off else 0
 
     def rested(self, steps: int) -> None:
         """So many plain steps were made."""
-        self.account = min(self.account + ALLOWED * steps, 2 * GRANT)
+        self.account = min(self.account + ALLOWED * steps, MOST)
+        self.due = max(0, self.due - steps)
 
     def drafted(self, proposed: int, stood: int, drafting: float, block: float, opening: bool, caught_up: bool) -> None:
         """A round: seconds of drafting and of the rest. An opening block also read the prompt.
@@ -143,7 +158,7 @@ class Pace:
             step = self.block(0)
             spent = (drafting + (self.block(proposed) if opening else block)) / step
             # One round can't be judged on a hiccup of the machine.
-            self.account = min(self.account + stood + 1 - min(spent, 4.0 + 2 * proposed), 2 * GRANT)
+            self.account = min(self.account + stood + 1 - min(spent, 4.0 + 2 * proposed), MOST)
 
     def told(self) -> dict[str, Any]:
         """Whether it is off, how often it was switched off, and the estimates in milliseconds."""
