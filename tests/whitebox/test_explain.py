@@ -31,6 +31,11 @@ def test_the_part_that_pushed_most_is_named():
     assert first(BIG + UNTUNED * 0.5).moved_by == ""
 
 
+def test_a_part_that_is_subtracted_has_a_minus_before_its_name():
+    away = BIG - 2.0 * given("amateur", [1.0, 0.0, 0.0, 0.0])
+    assert first(away).moved_by == "-amateur"
+
+
 def test_where_the_bases_choice_stands_the_rival_is_the_runner_up():
     choice = first(BIG)
     assert (choice.token, choice.rival, choice.moved_by) == ("a", "b", "")
@@ -58,9 +63,9 @@ def test_it_says_the_same_as_text_json_and_page():
     why = MIX("a", max_tokens=3).explain()
     row = json.loads(json.dumps(why.row()))
     assert [t["token"] for t in row["tokens"]] == [c.token for c in why.choices]
-    assert row["tokens"][0]["contributions"] == {"big": -1.0, "tuned": 3.0, "untuned": -1.0}
+    assert row["tokens"][0]["contributions"] == {"big": -1.0, "tuned": 3.0, "-untuned": -1.0}
     assert "big + tuned - untuned: 3 of 3 tokens are not what big alone would write." in str(why)
-    assert why.html().count('title="not a: big -1.00, tuned +3.00, untuned -1.00"') == 3
+    assert why.html().count('title="not a: big -1.00, tuned +3.00, -untuned -1.00"') == 3
 
 
 def test_a_page_cannot_be_written_into_by_a_models_words():

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .arrays import host, log_softmax
-from .pool import Pool
+from .pool import Pool, Step
 from .spelling import Speller
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def explain(decoded: Decoded) -> Explanation:
         pool.write(ids[None, :-1])
         step = pool.look(len(ids))
         scores = _rows(step.of(decoder))
-        terms = [(part.formula, _rows(term)) for part, term in decoder.terms(step)]
+        terms = [(_label(part, term, step), _rows(term)) for part, term in decoder.terms(step)]
         base = _rows(step.of(decoder.base))
     finally:
         pool.close()
@@ -190,6 +190,14 @@ def _choice(
         float(np.exp(base_logs[token])),
         token != best,
     )
+
+
+def _label(part: Decoder, term: Any, step: Step) -> str:
+    """The part's formula, with a minus where its term runs against its own scores."""
+    own, added = _rows(step.of(part))[0], _rows(term)[0]
+    both = np.isfinite(own) & np.isfinite(added)
+    against = both.any() and ((own[both] - own[both].mean()) * (added[both] - added[both].mean())).sum() < 0
+    return f"-{part.formula}" if against else part.formula
 
 
 def _rows(scores: Any) -> Any:
