@@ -121,7 +121,7 @@ def main() -> None:
     """Train, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default="", help="train this case alone, and write nothing")
     given = parser.parse_args()
     began, rows, record = time.monotonic(), list[dict[str, str]](), dict[str, Any]()
