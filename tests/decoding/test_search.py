@@ -130,7 +130,7 @@ def test_a_stop_string_ends_a_beginning() -> None:
 def test_top_logprobs_and_costs_are_those_of_the_large_model() -> None:
     reply = search(SPRAT, tuned=SPRAT, untuned=FRY, beams=2, samples=2, chunk=2)("12+7=", top_logprobs=2)
     assert all(len(top) == 2 for top in reply.top_logprobs)
-    assert reply.usage.output_tokens == told(reply)["generated"]
+    assert reply.asks[0].usage.output_tokens == told(reply)["generated"] >= reply.usage.output_tokens
     assert [part.model for part in reply.asks] == ["sprat", "fry"]
     assert reply.cost > SPRAT("12+7=").cost
 
