@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import decoding, encoders, endpoints, signals
+    from . import decoding, encoders, endpoints, signals, train, whitebox
     from .combine import assign, best_of, blend, cascade, fallback, frugal_cascade, route, vote, watchful
     from .core import Endpoint, Piece, Reply, Request, Signal, Technique, ask, together, watch
     from .data import Dataset, Example, Lessons
@@ -98,9 +98,11 @@ __all__ = [
     "together",
     "told",
     "toy",
+    "train",
     "vote",
     "watch",
     "watchful",
+    "whitebox",
     "write",
 ]
 
@@ -124,7 +126,7 @@ _WHERE = {
     "study.job": ("load", "study"),
 }  # fmt: skip
 _FROM = {name: module for module, names in _WHERE.items() for name in names}
-_ROOMS = ("decoding", "encoders", "endpoints", "signals")
+_ROOMS = ("decoding", "encoders", "endpoints", "signals", "train", "whitebox")
 
 
 def __getattr__(name: str) -> Any:
