@@ -1,8 +1,8 @@
 """A key-value cache for transformers that is written in place, each row at its own length.
 
-Rows are compact: token t of a row stands in slot t, whatever the other rows hold, so forgetting tokens is a change of
-lengths alone. What is ignored is written to one slot past the capacity, which no view shows. Checked against plain
-forward passes over the whole text (tests/whitebox/test_torch_session.py).
+A row's tokens stand in consecutive slots, from a slot of its own on, so forgetting tokens is a change of lengths alone.
+What is ignored is written to one slot past the capacity, which no view shows. Checked against plain forward passes over
+the whole text (tests/whitebox/test_torch_session.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from .library import library
 
-LEAST = 64  # slots; capacity doubles from here
+SPARE = 16  # slots at least that a buffer has over; many would slow attention, which reads rows that lie apart
 
 
 class Layer:
@@ -68,13 +68,13 @@ def cache_class() -> type[Any]:
                 values.transpose(1, 2).index_put_(self.where, value_states.transpose(1, 2))
             return keys.narrow(2, 0, end), values.narrow(2, 0, end)
 
-        def select(self, rows: Any, used: int) -> None:
-            """Keep these rows of the first `used` slots."""
+        def select(self, rows: Any, start: int, end: int) -> None:
+            """Keep these rows of the slots [start, end), which move to the front."""
             for layer in self.layers:
                 kept: Any = layer
                 if kept.keys is not None:
-                    kept.keys = picked(kept.keys, rows, used)
-                    kept.values = picked(kept.values, rows, used)
+                    kept.keys = picked(kept.keys, rows, start, end)
+                    kept.values = picked(kept.values, rows, start, end)
 
         def get_seq_length(self, layer_idx: int = 0) -> int:
             return self.start or 0
@@ -93,17 +93,14 @@ def grown(old: Any, new: Any, end: int) -> Any:
 
     It starts as zeros: slots that a row has not reached are masked, yet a NaN there would spread.
     """
-    capacity = LEAST
-    while capacity < end:
-        capacity *= 2
-    made = new.new_zeros((new.shape[0], new.shape[1], capacity + 1, new.shape[3]))
+    made = new.new_zeros((new.shape[0], new.shape[1], end + max(SPARE, end // 8) + 1, new.shape[3]))
     if old is not None:
         made[:, :, : old.shape[2] - 1] = old[:, :, :-1]
     return made
 
 
-def picked(old: Any, rows: Any, used: int) -> Any:
-    """The rows of a buffer, as large as before."""
+def picked(old: Any, rows: Any, start: int, end: int) -> Any:
+    """The rows of a buffer, as large as before, its slots [start, end) first."""
     made = old.new_zeros((rows.shape[0], *old.shape[1:]))
-    made[:, :, :used] = old[:, :, :used].index_select(0, rows)
+    made[:, :, : end - start] = old[:, :, start:end].index_select(0, rows)
     return made

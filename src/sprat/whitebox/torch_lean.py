@@ -55,7 +55,7 @@ def lean_of(model: Any) -> Lean | None:
 
 
 class Lean:
-    """Logits of a Llama-shaped model; takes what the model's own forward takes, with the masks ready-made."""
+    """Logits of a Llama-shaped model; takes what the model's own forward takes, its masks ready-made as numbers to add."""
 
     def __init__(self, torch: Any, model: Any) -> None:
         self.torch, self.model = torch, model
@@ -129,11 +129,6 @@ class Lean:
         norm, linear, attend = functional.rms_norm, functional.linear, functional.scaled_dot_product_attention
         # For one query per row a CPU's fused attention costs more than the two products that it is made of.
         by_hand = n == 1 and batch * heads >= BY_HAND and x.device.type == "cpu" and x.dtype == torch.float32
-        if by_hand and mask is not None:
-            added = (
-                {k: m if m is None else _added(torch, m) for k, m in mask.items()} if isinstance(mask, dict) else None
-            )
-            mask = _added(torch, mask) if added is None else added
         for at, (before, first, bias, out, out_bias, between, gates, down) in enumerate(self.layers):
             qkv = linear(norm(x, size, before, self.eps), first, bias).view(batch, n, roped + self.shared, dim)
             qk = qkv[:, :, :roped]
@@ -166,11 +161,6 @@ class Lean:
             x = torch.addmm(x, functional.silu(gate).mul_(up), down)
         x = x.view(batch, n, -1)[:, n - keep :]
         return linear(norm(x, size, self.norm, self.eps), self.head, self.head_bias)
-
-
-def _added(torch: Any, mask: Any) -> Any:
-    """A mask as numbers to add: 0 where it holds, else minus infinity."""
-    return torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, float("-inf"))
 
 
 def _joined(torch: Any, parts: list[Any]) -> tuple[Any, Any]:

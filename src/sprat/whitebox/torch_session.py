@@ -1,9 +1,10 @@
 """Any causal language model of transformers as a session: rows of unequal length, read on, rolled back, selected.
 
-The cache is written in place (torch_cache.py). No mask is made where none is needed: all rows alike, and one new token
-or nothing read before. A model is tried once when it is opened: a ragged, rolled-back session must give the logits of
-plain forward passes, else it is refused. Checked against plain forward passes of nine architectures
-(tests/whitebox/test_torch_session.py); not tried on a GPU.
+The cache is written in place (torch_cache.py), and rows of unequal length are put so that all end in the same slot: a
+step then is one copy. No mask is made where none is needed: all rows alike, and one new token or nothing read before. A
+model is tried once when it is opened: a ragged, rolled-back session must give the logits of plain forward passes, else
+it is refused. Checked against plain forward passes of nine architectures (tests/whitebox/test_torch_session.py); not
+tried on a GPU.
 """
 
 from __future__ import annotations
@@ -39,7 +40,6 @@ class TorchModel:
         if getattr(config, "is_encoder_decoder", False):
             raise CannotDo(f"'{self.name}' is an encoder-decoder.", hint="Needed: a causal language model.")
         self.config = config.get_text_config()
-        self.eager = getattr(self.config, "_attn_implementation", "eager") == "eager"
         if getattr(self.config, "_attn_implementation", "eager") not in ("eager", "sdpa"):
             raise CannotDo(
                 f"'{self.name}' was loaded with {self.config._attn_implementation}, which takes no masks per row.",
@@ -160,13 +160,25 @@ class TorchSession:
         self.opened = opened
         self.cache: Any = cache_class()(opened.windows)
         self._lengths = np.zeros(batch, np.int64)
-        self._level: int | None = 0  # every row's length; None where they differ
-        self._steps: Any = None  # the lengths on the device, where rows differ
+        self._level: int | None = 0  # the slot past every row's last token; None where they differ
+        self._align(np.zeros(batch, np.int64))
 
     @property
     def lengths(self) -> Integers:
         """Tokens that each row holds, (batch,)."""
         return self._lengths.copy()
+
+    @property
+    def _end(self) -> int:
+        """The slot past the last token of any row."""
+        return int((self._starts + self._lengths).max(initial=0)) if self._level is None else self._level
+
+    def _align(self, starts: Integers) -> None:
+        """Let each row's first token stand in this slot, (batch,)."""
+        self._starts = starts
+        self._even = not starts.any()
+        self._first: Any = None  # the starts on the device, (batch, 1)
+        self._open: Any = None  # which slots lie past the starts, as a mask
 
     def feed(self, ids: Integers, counts: Integers | None = None, keep: int | None = None) -> Any:
         """Read `ids` (batch, n), aligned to the right; see Session. Raises BadInput past the model's positions."""
@@ -177,6 +189,9 @@ class TorchSession:
         if counts is not None and bool((counts == n).all()):
             counts = None
         self._check(batch, n, counts)
+        if counts is not None and not self._lengths.any():
+            self._level = 0
+            self._align(n - counts)
         device = self.opened.device
         with torch.inference_mode():
             block = max(1, min(n, BLOCK // batch))
@@ -195,18 +210,17 @@ class TorchSession:
 
     def _blocks(self, n: int, block: int) -> list[tuple[int, int]]:
         """Column ranges of at most `block`, narrower where the mask would be too large."""
-        longest = int(self._lengths.max(initial=0)) + n
-        block = max(1, min(block, MASK // (len(self._lengths) * longest)))
+        block = max(1, min(block, MASK // (len(self._lengths) * (self._end + n))))
         return [(at, min(n, at + block)) for at in range(0, n, block)]
 
     def _too_wide(self, n: int) -> bool:
-        return len(self._lengths) * n * (int(self._lengths.max(initial=0)) + n) > MASK if n > 1 else False
+        return len(self._lengths) * n * (self._end + n) > MASK if n > 1 else False
 
     def _check(self, batch: int, n: int, counts: Integers | None) -> None:
         if batch != len(self._lengths):
             raise BadInput(f"Fed {batch} rows to a session of {len(self._lengths)}.")
         limit = self.opened.positions
-        if limit is None or n + (self._lengths.max() if self._level is None else self._level) <= limit:
+        if limit is None or n + self._end <= limit:
             return
         longest = int((self._lengths + (n if counts is None else counts)).max())
         if longest > limit:
@@ -216,74 +230,89 @@ class TorchSession:
 
     def _read(self, tokens: Any, counts: Integers | None, keep: int) -> Any:
         """One forward over (batch, n) tokens."""
-        opened, cache, level = self.opened, self.cache, self._level
-        n = tokens.shape[1]
-        if counts is None and level is not None:
-            end = level + n
-            positions = opened.arange(end)[None, level:]
-            cut = n == 1
-            cache.begin(level, end, cut)
-            mask: Any = None
-            if opened.kinds is not None and n == 1:
-                mask = dict.fromkeys(opened.kinds)  # spares the model from making masks that say nothing
-            elif n > 1 and (level or self._must_mask(end)):
-                mask = self._masks(positions, end)
-            logits = opened.forward(tokens, positions, mask, cache, keep)
-            self._lengths += n
-            self._level = end
-            return logits
+        n, level = tokens.shape[1], self._level
         after = self._lengths + (n if counts is None else counts)
-        end = int(after.max())
-        positions, slots = self._places(n, counts)
-        cache.begin(None, end, False, (opened.arange(len(after))[:, None], slots))
-        logits = opened.forward(tokens, positions, self._masks(positions, end), cache, keep)
-        self._settle(after)
-        if self._steps is not None and counts is None:
-            self._steps += n
+        if level is None or not (counts is None or np.array_equal(after, (level + n - self._starts).clip(0))):
+            return self._scatter(tokens, counts, keep, after)
+        opened, cache, end = self.opened, self.cache, level + n
+        slots = opened.arange(end)[None, level:]
+        cache.begin(level, end, n == 1)
+        if self._even:
+            positions, mask = slots, None
+            if n > 1 and (level or self._must_mask(end)):
+                mask = self._masks(slots, end)
+            elif n == 1 and opened.kinds is not None:
+                mask = dict.fromkeys(opened.kinds)  # spares the model from making masks that say nothing
         else:
-            self._steps = None
+            positions = (slots - self._device_starts()).clamp_(min=0)
+            mask = self._masks(slots, end) if n > 1 else self._open_masks(end)
+        logits = opened.forward(tokens, positions, mask, cache, keep)
+        self._lengths, self._level = after, end
+        return logits
+
+    def _scatter(self, tokens: Any, counts: Integers | None, keep: int, after: Integers) -> Any:
+        """One forward whose tokens go to other slots in each row; what is to be ignored goes to the last slot."""
+        opened, n = self.opened, tokens.shape[1]
+        positions = after[:, None] + np.arange(-n, 0)
+        slots = positions + self._starts[:, None]
+        if counts is not None:
+            ignored = np.arange(n) < n - counts[:, None]
+            positions[ignored] = 0
+            slots[ignored] = -1
+        end = int((self._starts + after).max())
+        place = opened.torch.as_tensor(slots).to(opened.device)
+        self.cache.begin(None, end, False, (opened.arange(len(after))[:, None], place))
+        # What is ignored attends the row's first slot, since something must be attended.
+        mask = self._masks(place.maximum(self._device_starts()), end)
+        logits = opened.forward(tokens, opened.torch.as_tensor(positions).to(opened.device), mask, self.cache, keep)
+        self._settle(after)
         return logits
 
     def _must_mask(self, end: int) -> bool:
         """Whether a window matters that the model's own forward would have masked."""
         return self.opened.lean is not None and any(end > window for window in self.opened.windowed)
 
-    def _places(self, n: int, counts: Integers | None) -> tuple[Any, Any]:
-        """Positions (batch, n) of the columns and the slots that they are written to; padding goes to the last slot."""
-        opened, torch = self.opened, self.opened.torch
-        if self._steps is None:
-            self._steps = torch.as_tensor(self._lengths.copy()).to(opened.device)
-        if counts is None:
-            positions = self._steps[:, None] + opened.arange(n)
-            return positions, positions
-        read = torch.as_tensor(counts).to(opened.device)
-        offsets = opened.arange(n) - (n - read)[:, None]
-        positions = (self._steps[:, None] + offsets).clamp(min=0)
-        return positions.masked_fill(offsets < 0, 0), positions.masked_fill(offsets < 0, -1)
+    def _device_starts(self) -> Any:
+        if self._first is None:
+            self._first = self.opened.torch.as_tensor(self._starts).to(self.opened.device)[:, None]
+        return self._first
 
-    def _masks(self, positions: Any, end: int) -> Any:
-        """Which slots each column attends, (batch, 1, n, end): one mask, or one per kind of layer."""
-        slots = self.opened.arange(end)
-        at = positions[:, None, :, None]
+    def _masks(self, at: Any, end: int) -> Any:
+        """Which slots the columns in the slots `at` attend, (batch, 1, n, end): one mask, or one per kind of layer.
+
+        Columns that stand before their row's start attend themselves.
+        """
+        slots, at = self.opened.arange(end), at[:, None, :, None]
         full = slots <= at
-        kinds, windows = self.opened.kinds, self.opened.windowed
-        window = max(windows, default=None)
-        sliding = full if window is None or end <= window else full & (slots > at - window)
-        if kinds is None:
-            return self._as_taken(sliding)
-        return {kind: self._as_taken(sliding if kind == "sliding_attention" else full) for kind in kinds}
+        if not self._even:
+            full = full & (slots >= self._device_starts()[:, None, :, None].minimum(at))
+        mask, window = self._added(full), max(self.opened.windowed, default=end)
+        return self._by_kind(mask, mask if end <= window else self._added(full & (slots > at - window)))
 
-    def _as_taken(self, mask: Any) -> Any:
-        if not self.opened.eager:
-            return mask
-        torch = self.opened.torch
-        dtype = self.opened.dtype
-        return torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, torch.finfo(dtype).min)
+    def _open_masks(self, end: int) -> Any:
+        """The same for one new token per row in the slot end - 1; a layer with a window is shown its window alone."""
+        if self._open is None or self._open.shape[-1] < end:
+            self._open = self._added(self.opened.arange(2 * end) >= self._device_starts())[:, None, None]
+        window = max(self.opened.windowed, default=end)
+        return self._by_kind(self._open[..., :end], self._open[..., max(0, end - window) : end])
+
+    def _by_kind(self, full: Any, sliding: Any) -> Any:
+        kinds = self.opened.kinds
+        return sliding if kinds is None else {k: sliding if k == "sliding_attention" else full for k in kinds}
+
+    def _added(self, seen: Any) -> Any:
+        """A mask as numbers to add: attention would else make them from it in every layer."""
+        dtype, torch = self.opened.model.dtype, self.opened.torch
+        return torch.zeros_like(seen, dtype=dtype).masked_fill_(~seen, torch.finfo(dtype).min)
 
     def _settle(self, lengths: Integers) -> None:
         self._lengths = lengths
-        first = int(lengths[0]) if len(lengths) else 0
-        self._level = first if bool((lengths == first).all()) else None
+        ends = self._starts + lengths
+        first = int(ends[0]) if len(ends) else 0
+        self._level = first if bool((ends == first).all()) else None
+        if not lengths.any():
+            self._level = 0
+            self._align(np.zeros_like(lengths))
 
     def rollback(self, n: Integers | int) -> None:
         """Forget the last n tokens, one number for all rows or one per row; BadInput where so many were not read."""
@@ -291,7 +320,6 @@ class TorchSession:
         if bool((wanted < 0).any()) or bool((wanted > self._lengths).any()):
             raise BadInput(f"Cannot take back {wanted.tolist()} tokens of {self._lengths.tolist()}.")
         self._settle(self._lengths - wanted)
-        self._steps = None
 
     def select(self, rows: Integers | Sequence[int]) -> None:
         """Keep these rows, in this order; a row may be named more than once."""
@@ -301,11 +329,12 @@ class TorchSession:
             return
         if kept.size and not (kept.min() >= 0 and kept.max() < len(self._lengths)):
             raise BadInput(f"Rows {kept.tolist()} of a session of {len(self._lengths)}.")
+        starts, end = self._starts[kept], self._end
+        unused = int(starts.min(initial=end))  # slots that none of these rows needs
         with torch.inference_mode():
-            at = torch.as_tensor(kept).to(self.opened.device)
-            self.cache.select(at, int(self._lengths.max(initial=0)))
+            self.cache.select(torch.as_tensor(kept).to(self.opened.device), unused, end)
+        self._align(starts - unused)
         self._settle(self._lengths[kept])
-        self._steps = None
 
     def close(self) -> None:
         """Free the cache."""
