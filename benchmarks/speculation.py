@@ -2,8 +2,8 @@
 
     python benchmarks/speculation.py DATA STORIES [--repeats 5] [--tokens 128]
 
-DATA is the project's data folder, STORIES what benchmarks/stories.py wrote (a target of 3.9 M parameters, a draft of
-one layer distilled for it, and the same tuned further). Replies are 128 tokens, ends ignored: the aquarium's own replies
+DATA is the project's data folder, STORIES what benchmarks/stories.py wrote (a target of 15 M parameters, a draft of one
+layer distilled for it, and the same tuned further). Replies are 128 tokens, ends ignored: the aquarium's own replies
 of 2 to 10 characters end before a draft can pay, which is measured apart. Everything runs in turn in one process; a
 ratio is that of paired runs, its interval that of the mean log ratio (Student's t, prompts times repeats).
 Assisted generation gets its best of the settings in HF on other prompts first (num_assistant_tokens set on the draft's
@@ -286,7 +286,7 @@ def said(record: dict[str, Any]) -> list[str]:
                      "accepted of drafted": f"{row['acceptance']['draft_acceptance_rate']:.2f}"})  # fmt: skip
     greedy = record["assisted"]["greedy"]
     lines = ["# Speculation against assisted generation and plain decoding", "",
-             "Target: stories260K computed at 256 units (3.9 M parameters); draft: one layer of 64. Tokens per "
+             "Target: stories260K computed at 512 units (15 M parameters); draft: one layer of 64. Tokens per "
              "CPU-second, one thread. Bars: at least 1.0x assisted greedy, 1.5x sampled.", "", *measured.table(rows),
              f"Greedy texts equal to the plain loop's: {greedy['same as plain']:.0%}; to assisted generation's: "
              f"{greedy['same as assisted']:.0%}.", ""]  # fmt: skip

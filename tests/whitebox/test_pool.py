@@ -48,7 +48,7 @@ def test_a_leaf_that_several_share_is_fed_once() -> None:
         pool.write(ids(token))
     pool.scores(target, 4)
     assert fed(shared) == [[[0]], [[1]], [[2]], [[3]]]
-    assert fed(other) == [[[0]], [[1, 2, 3]]]
+    assert fed(other) == [[[0, 1, 2, 3]]]  # with its prompt, in one pass
 
 
 def test_equal_leaves_share_a_session() -> None:
@@ -65,7 +65,7 @@ def test_a_leaf_looked_at_late_catches_up_with_all_at_once() -> None:
     pool.settle()
     pool.write(ids("d"))
     assert pool.scores(late, 2)[0] == pytest.approx(np.stack([alone(late, "abc"), alone(late, "abcd")]))
-    assert fed(late) == [[[0]], [[1, 2, 3]]]
+    assert fed(late) == [[[0, 1, 2, 3]]]
 
 
 @when(st.lists(st.integers(0, 3), min_size=1, max_size=6), st.integers(0, 6), st.lists(st.integers(0, 3), max_size=4))

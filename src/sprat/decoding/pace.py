@@ -156,9 +156,11 @@ class Pace:
             self.blocks.setdefault(proposed, Usual()).add(block)
         if 0 in self.blocks:
             step = self.block(0)
-            spent = (drafting + (self.block(proposed) if opening else block)) / step
+            # The prompt's pass gives a token without a step, and is made anyway: an opening block is what it adds.
+            spent = (drafting + (self.block(proposed) - step if opening else block)) / step
+            gained = stood + (not opening)
             # One round can't be judged on a hiccup of the machine.
-            self.account = min(self.account + stood + 1 - min(spent, 4.0 + 2 * proposed), MOST)
+            self.account = min(self.account + gained - min(spent, 4.0 + 2 * proposed), MOST)
 
     def told(self) -> dict[str, Any]:
         """Whether it is off, how often it was switched off, and the estimates in milliseconds."""

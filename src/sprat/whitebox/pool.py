@@ -161,12 +161,16 @@ class Track:
         """Logits for the places first..last, (batch, last - first + 1, the model's width); feeds what is missing."""
         if self.session is None:
             self.session = self.leaf.opened(self.pool.requests, self.pool.told)
-            counts = np.array([len(prompt) for prompt in self.prompts])
+            # What is written already is read with the prompts, in one pass.
+            texts = [[*prompt, *new] for prompt, new in zip(self.prompts, self._written(last), strict=True)]
+            counts = np.array([len(text) for text in texts])
             ids = np.zeros((len(counts), int(counts.max())), np.int64)
-            for row, prompt in zip(ids, self.prompts, strict=True):
-                row[ids.shape[1] - len(prompt) :] = prompt
+            for row, text in zip(ids, texts, strict=True):
+                row[ids.shape[1] - len(text) :] = text
             even = bool((counts == counts[0]).all())
-            self.blocks = [(0, self.session.feed(ids, None if even else counts, keep=1))]
+            start = min(first, self.pool.settled)
+            self.blocks = [(start, self.session.feed(ids, None if even else counts, keep=last - start + 1))]
+            self.fed = last
         self.blocks = [(at, block) for at, block in self.blocks if at + block.shape[1] > self.pool.settled]
         if last > self.fed:
             new = self.pool.written[self.fed : last]
@@ -181,6 +185,10 @@ class Track:
             if at <= last and at + block.shape[1] > first
         ]
         return join(parts)
+
+    def _written(self, last: int) -> list[list[int]]:
+        """The first `last` written tokens of every row."""
+        return np.stack(self.pool.written[:last], axis=1).tolist() if last else [[] for _ in self.prompts]
 
     def shorten(self, written: int) -> None:
         """Forget what was read past the first `written` tokens."""
