@@ -104,8 +104,8 @@ def main() -> None:
     ]
     lines = ["# Speculation is exact", "",
              f"Greedy texts equal to the plain loop's at draft lengths {LENGTHS}; sampled replies of three tokens, "
-             f"{asked.samples} of them, against their exact probabilities. Bars: p > .01; power at least .99; all greedy "
-             "texts equal.", "", *measured.table(rows)]  # fmt: skip
+             f"{asked.samples} of them, against their exact probabilities. Bars: p > .01; power at least .99; all "
+             "greedy texts equal.", "", *measured.table(rows)]  # fmt: skip
     about = measured.header("python benchmarks/losslessness.py", SEED, time.time() - began)
     measured.write("losslessness", {"about": about, "targets": record}, lines)
 

@@ -2,11 +2,11 @@
 
     python benchmarks/speculation.py DATA STORIES [--repeats 5] [--tokens 128]
 
-DATA is the project's data folder, STORIES what benchmarks/stories.py wrote (a target of 15 M parameters, a draft of one
-layer distilled for it, and the same tuned further). Replies are 128 tokens, ends ignored: the aquarium's own replies
-of 2 to 10 characters end before a draft can pay, which is measured apart. Everything runs in turn in one process; a
-ratio is that of paired runs, its interval that of the mean log ratio (Student's t, prompts times repeats).
-Assisted generation gets its best of the settings in HF on other prompts first (num_assistant_tokens set on the draft's
+DATA is the project's data folder, STORIES what benchmarks/stories.py wrote: targets of 3.9 and 15 M parameters with one
+text, a draft of one layer distilled for it, and the same tuned further. Ends are ignored: the aquarium's own replies of
+2 to 10 characters end before a draft can pay, which is measured apart. Everything runs in turn in one process; a ratio
+is that of paired runs, its interval that of the mean log ratio (Student's t, prompts times repeats). Assisted
+generation gets its best of the settings in HF on other prompts first (num_assistant_tokens set on the draft's
 generation_config, where it is not ignored); so do our fixed lengths.
 """
 
@@ -118,63 +118,53 @@ def best(runs: dict[Any, Callable[[str, int], Any]], prompts: Sequence[str]) -> 
     return min(times, key=lambda key: float(times[key].sum()))
 
 
-def against_assisted(target: Any, draft: Any, prompts: Sequence[str], asked: Any) -> dict[str, Any]:
-    """Greedy and sampled, ours against theirs, each at its best setting."""
-    theirs, record = Theirs(target, draft, asked.tokens), {}
-    scouts, rest = prompts[:2], prompts[2:]
-    for sampled in (False, True):
-        setting = best(
-            {s: (lambda p, r, s=s: theirs(p, sampled, s, r)) for s in HF},
-            scouts,
+def against_assisted(target: Any, draft: Any, prompts: Sequence[str], asked: Any, sampled: bool) -> dict[str, Any]:
+    """Ours against theirs, each at its best setting."""
+    theirs, scouts, rest = Theirs(target, draft, asked.tokens), prompts[:2], prompts[2:]
+    setting = best({s: (lambda p, r, s=s: theirs(p, sampled, s, r)) for s in HF}, scouts)
+    length = best({k: ours(speculate(target, draft, k), asked.tokens, sampled) for k in LENGTHS}, scouts)
+    fixed = speculate(target, draft, length)
+    runs = {
+        "plain": ours(target, asked.tokens, sampled),
+        "fixed": ours(fixed, asked.tokens, sampled),
+        "adaptive": ours(speculate(target, draft), asked.tokens, sampled),
+        "generate": lambda p, r: theirs(p, sampled, None, r),
+        "assisted": lambda p, r: theirs(p, sampled, setting, r),
+    }
+    times = paired(runs, rest, asked.repeats)
+    told = [ours(fixed, asked.tokens, sampled)(p, 0).decoded.told["speculative_decoding"] for p in rest]
+    row: dict[str, Any] = {
+        "rates": {name: asked.tokens / float(t.mean()) for name, t in times.items()},
+        "setting": setting,
+        "length": length,
+        "accepted": sum(t["num_accepted_tokens"] for t in told) / sum(t["num_draft_tokens"] for t in told),
+        "fixed/assisted": ratio(times["assisted"], times["fixed"]),
+        "adaptive/assisted": ratio(times["assisted"], times["adaptive"]),
+        "fixed/plain": ratio(times["plain"], times["fixed"]),
+        "adaptive/plain": ratio(times["plain"], times["adaptive"]),
+    }
+    if not sampled:
+        mine, plain = ([list(ours(m, asked.tokens, False)(p, 0).decoded.ids) for p in rest] for m in (fixed, target))
+        row["same as plain"] = float(np.mean([a == b for a, b in zip(mine, plain, strict=True)]))
+        row["same as assisted"] = float(
+            np.mean([a == theirs(p, False, setting, 0) for a, p in zip(mine, rest, strict=True)])
         )
-        length = best({k: ours(speculate(target, draft, k), asked.tokens, sampled) for k in LENGTHS}, scouts)
-        adaptive, fixed = speculate(target, draft), speculate(target, draft, length)
-        runs = {
-            "plain": ours(target, asked.tokens, sampled),
-            "fixed": ours(fixed, asked.tokens, sampled),
-            "adaptive": ours(adaptive, asked.tokens, sampled),
-            "generate": lambda p, r: theirs(p, sampled, None, r),
-            "assisted": lambda p, r, s=setting: theirs(p, sampled, s, r),
-        }
-        times = paired(runs, rest, asked.repeats)
-        told = fixed(rest[0], max_tokens=asked.tokens, ignore_eos=True, temperature=float(sampled)).decoded.told
-        row: dict[str, Any] = {
-            "rates": {name: asked.tokens / float(t.mean()) for name, t in times.items()},
-            "setting": setting,
-            "length": length,
-            "acceptance": told["speculative_decoding"],
-            "fixed/assisted": ratio(times["assisted"], times["fixed"]),
-            "adaptive/assisted": ratio(times["assisted"], times["adaptive"]),
-            "fixed/plain": ratio(times["plain"], times["fixed"]),
-            "adaptive/plain": ratio(times["plain"], times["adaptive"]),
-        }
-        if not sampled:
-            same = [fixed(p, max_tokens=asked.tokens, ignore_eos=True).decoded.ids for p in rest]
-            row["same as plain"] = float(
-                np.mean([list(a) == list(b) for a, b in zip(same, plain_ids(target, rest, asked), strict=True)])
-            )
-            row["same as assisted"] = float(
-                np.mean([list(a) == theirs(p, False, setting, 0) for a, p in zip(same, rest, strict=True)])
-            )
-        record["sampled" if sampled else "greedy"] = row
-        print("sampled" if sampled else "greedy", json.dumps(row, default=str), flush=True)
-    return record
+    print(json.dumps(row, default=str), flush=True)
+    return row
 
 
-def plain_ids(target: Any, prompts: Sequence[str], asked: Any) -> list[Any]:
-    """The plain loop's greedy ids."""
-    return [target(p, max_tokens=asked.tokens, ignore_eos=True).decoded.ids for p in prompts]
+def call(model: Any, options: dict[str, Any]) -> Callable[[str, int], Any]:
+    """A call with these options."""
+    return lambda prompt, repeat: model(prompt, **options)
 
 
 def composed(target: Any, draft: Any, prompts: Sequence[str], asked: Any, **options: Any) -> dict[str, Any]:
     """A composition: lock-step against speculation with one of its own parts, which is fed once."""
     options = {"max_tokens": asked.tokens, "ignore_eos": True} | options
-    length = best(
-        {k: (lambda p, r, m=speculate(target, draft, k): m(p, **options)) for k in (*LENGTHS, 8)}, prompts[:2]
-    )
+    length = best({k: call(speculate(target, draft, k), options) for k in (*LENGTHS, 8)}, prompts[:2])
     fixed, adaptive = speculate(target, draft, length), speculate(target, draft)
     models = {"lock-step": target, "fixed": fixed, "adaptive": adaptive}
-    times = paired({n: (lambda p, r, m=m: m(p, **options)) for n, m in models.items()}, prompts[2:], asked.repeats)
+    times = paired({n: call(m, options) for n, m in models.items()}, prompts[2:], asked.repeats)
     replies = [(target(p, **options), fixed(p, **options)) for p in prompts]
     told = replies[-1][1].decoded.told
     row = {
@@ -195,11 +185,10 @@ def auto_off(pairs: dict[str, tuple[Any, Any, Sequence[str], dict[str, Any]]], r
     record: dict[str, Any] = {}
     for name, (target, draft, prompts, options) in pairs.items():
         fast = speculate(target, draft)
-        first = [timed(lambda p=p: fast(p, **options)) for p in prompts]
-        also = [timed(lambda p=p: target(p, **options)) for p in prompts]
-        times = paired(
-            {"plain": lambda p, r: target(p, **options), "adaptive": lambda p, r: fast(p, **options)}, prompts, repeats
-        )
+        quick, plain = call(fast, options), call(target, options)
+        first = [timed(lambda p=p, run=quick: run(p, 0)) for p in prompts]
+        also = [timed(lambda p=p, run=plain: run(p, 0)) for p in prompts]
+        times = paired({"plain": plain, "adaptive": quick}, prompts, repeats)
         record[name] = {
             "first calls": sum(also) / sum(first),
             "later": ratio(times["plain"], times["adaptive"]),
@@ -222,10 +211,15 @@ def main() -> None:
     hf.logging.set_verbosity_error()
     warnings.simplefilter("ignore")
     began = time.time()
-    wide, small, tuned = (transformers(str(asked.stories / n)) for n in ("wide", "small", "tuned"))
+    wide, wider, small, tuned = (transformers(str(asked.stories / n)) for n in ("wide", "wider", "small", "tuned"))
     prompts = openings(asked.data, 8)
-    record: dict[str, Any] = {"assisted": against_assisted(wide, small, prompts, asked)}
-    record["composed, torch"] = composed(wide + (tuned - small), tuned, prompts, asked)
+    record: dict[str, Any] = {"assisted": {}}
+    for size, target in (("3.9 M", wide), ("15 M", wider)):
+        for sampled in (False, True):
+            name = f"{size}, {'sampled' if sampled else 'greedy'}"
+            record["assisted"][name] = against_assisted(target, small, prompts, asked, sampled)
+    record["composed, torch, 3.9 M"] = composed(wide + (tuned - small), tuned, prompts, asked)
+    record["composed, torch, 15 M"] = composed(wider + (tuned - small), tuned, prompts, asked)
     mackerel, fry, mid, tuned_sprat = (sprat.tiny(n) for n in ("mackerel", "fry", "sprat", "sprat-tuned"))
     proxy = mackerel + (tuned_sprat - mid)
     marked = [p.prompt for p in marked_problems(60, seed=SEED)]
@@ -256,7 +250,7 @@ def main() -> None:
         },
         asked.repeats,
     )
-    record["prediction"] = predicted(wide, small, prompts, asked)
+    record["prediction"] = predicted(wider, small, prompts, asked)
     about = measured.header("python benchmarks/speculation.py DATA STORIES", SEED, time.time() - began)
     measured.write("speculation", {"about": about, **record}, said(record))
 
@@ -283,13 +277,19 @@ def said(record: dict[str, Any]) -> list[str]:
                      "fixed / our plain": shown(row["fixed/plain"]),
                      "adaptive / our plain": shown(row["adaptive/plain"]),
                      "best of theirs": str(row["setting"]), "our length": str(row["length"]),
-                     "accepted of drafted": f"{row['acceptance']['draft_acceptance_rate']:.2f}"})  # fmt: skip
-    greedy = record["assisted"]["greedy"]
-    lines = ["# Speculation against assisted generation and plain decoding", "",
-             "Target: stories260K computed at 512 units (15 M parameters); draft: one layer of 64. Tokens per "
-             "CPU-second, one thread. Bars: at least 1.0x assisted greedy, 1.5x sampled.", "", *measured.table(rows),
-             f"Greedy texts equal to the plain loop's: {greedy['same as plain']:.0%}; to assisted generation's: "
-             f"{greedy['same as assisted']:.0%}.", ""]  # fmt: skip
+                     "accepted of drafted": f"{row['accepted']:.2f}"})  # fmt: skip
+    rows_greedy = [r for r in record["assisted"].values() if "same as plain" in r]
+    shares = [float(np.mean([r[name] for r in rows_greedy])) for name in ("same as plain", "same as assisted")]
+    lines = [
+        "# Speculation against assisted generation and plain decoding",
+        "",
+        "Targets: stories260K computed at 256 and 512 units (3.9 and 15 M parameters); draft: one layer of 64. "
+        "Tokens per CPU-second, one thread. Bars: at least 1.0x assisted greedy, 1.5x sampled.",
+        "",
+        *measured.table(rows),
+        f"Greedy texts equal to the plain loop's: {shares[0]:.0%}; to assisted generation's: {shares[1]:.0%}.",
+        "",
+    ]
     rows = [
         {"composition": name.removeprefix("composed, "), "fixed / lock-step": shown(row["fixed/lock-step"]),
          "adaptive / lock-step": shown(row["adaptive/lock-step"]), "length": str(row["length"]),
@@ -297,8 +297,8 @@ def said(record: dict[str, Any]) -> list[str]:
          "accepted of drafted": f"{row['acceptance']['draft_acceptance_rate'] or 0:.2f}"}
         for name, row in record.items() if name.startswith("composed")
     ]  # fmt: skip
-    lines += ["Speculation on a proxy-tuned composition, base + (tuned - small), with the tuned part as draft (it is fed "
-              "once). Bar: 1.3x.", "", *measured.table(rows)]  # fmt: skip
+    lines += ["Speculation on a proxy-tuned composition, base + (tuned - small), with the tuned part as draft "
+              "(fed once). Bar: 1.3x.", "", *measured.table(rows)]  # fmt: skip
     rows = [
         {"pair": name, "adaptive / plain": shown(row["later"]), "of the total": f"{row['total']:.3f}",
          "first calls": f"{row['first calls']:.2f}", "off at the end": str(row["off"])}
@@ -312,7 +312,8 @@ def said(record: dict[str, Any]) -> list[str]:
         for k in ("2", "4", "8")
         if (p := found["prediction"]["speedups"][int(k)])
     ]
-    return [*lines, "What was predicted from about 50 passes, and what came of it, on other prompts.", "", *measured.table(rows)]  # fmt: skip
+    told = "What was predicted from about 50 passes, and what came of it, on other prompts."
+    return [*lines, told, "", *measured.table(rows)]
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
     python benchmarks/stories.py DATA FOLDER
 
 `small` is one layer of the same width, distilled from stories260K on its own samples (KL, arXiv 1503.02531); `tuned` is
-small tuned further on written stories, so that stories260K + (tuned - small) is a proxy-tuned composition; `wide` is
-stories260K among zeros: the same text to rounding, computed at 512 units (15 M parameters, more than a core's cache).
+small tuned further on written stories, so that stories260K + (tuned - small) is a proxy-tuned composition; `wide`
+and `wider` are stories260K among zeros: the same text to rounding, computed at 256 and 512 units (3.9 and 15 M
+parameters).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 SEED, ROWS, LENGTH = 5, 640, 160
 
 
-def widened(teacher: Any, by: int = 8) -> Any:
+def widened(teacher: Any, by: int) -> Any:
     """The same function, `by` times as wide: what is added is zero, and the norms' scales make up for it."""
     config = copy.deepcopy(teacher.config)
     for name in ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads"):
@@ -99,17 +100,22 @@ def stories(data: Path, tokenizer: Any) -> torch.Tensor:
 
 
 def make(data: Path, folder: Path) -> None:
-    """Write the three models, each with the tokenizer."""
+    """Write the four models, each with the tokenizer."""
     source = data / "models" / "stories260K"
     teacher: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32).eval()
     tokenizer: Any = AutoTokenizer.from_pretrained(source)
-    wide = widened(teacher)
+    wide, wider = widened(teacher, 4), widened(teacher, 8)
     texts = sampled(teacher)
     with torch.no_grad():
         off = float((wide(texts[:4]).logits - teacher(texts[:4]).logits).abs().max())
     print("wide differs from stories260K by", off)
     small = distilled(teacher, texts)
-    for name, model in {"wide": wide, "small": small, "tuned": tuned_on(small, stories(data, tokenizer))}.items():
+    for name, model in {
+        "wide": wide,
+        "wider": wider,
+        "small": small,
+        "tuned": tuned_on(small, stories(data, tokenizer)),
+    }.items():
         model.save_pretrained(folder / name)
         tokenizer.save_pretrained(folder / name)
 
