@@ -26,6 +26,7 @@ def study(
     prices: Path | None = None,
     grade: str | None = None,
     encoder: str = "static",
+    models: Path | None = None,
     bounds: str | None = None,
     columns: str | None = None,
     skip_bad: bool = False,
@@ -66,6 +67,8 @@ def study(
         judge:MODEL (as in sprat ask --model), or module:function.
     encoder
         What turns prompts into vectors: static (embedded), tfidf, or a sentence-transformers model.
+    models
+        The file that the calls were collected with: serve.toml then asks its models, decoders too.
     bounds
         The scores' scale where it is not 0 to 1, such as 1,10.
     columns
@@ -123,6 +126,7 @@ def study(
             prices=prices,
             grade=grade,
             encoder=encoder,
+            models=models,
             bounds=_bounds(bounds),
             columns=_columns(columns),
             skip_bad=skip_bad,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from ..config import load_models
 from ..core import Model
 from ..data import Dataset
 from ..errors import BadInput, MissingExtra, nearest
@@ -64,6 +66,7 @@ def study(
     prices: Any = None,
     grade: str | None = None,
     encoder: Any = None,
+    models: Mapping[str, Any] | str | Path | None = None,
     skip_bad: bool = False,
     bounds: tuple[float, float] | None = None,
     columns: dict[str, str] | None = None,
@@ -74,9 +77,11 @@ def study(
 
     `data` is a Dataset, a file, or a public set's name; `keep` is a ratio (.98; the default), `within` a loss in
     points of 100; `max_p95` is in seconds; `prices` a price table or its path; `encoder` one of sprat.encoders, or as
-    in --encoder. Raises BadInput for unusable data.
+    in --encoder; `models` say how to ask the recorded models, by name, or the file that does. Raises BadInput for
+    unusable data.
     """
     promise = _promise(keep, within)
+    ways = load_models(models) if isinstance(models, (str, Path)) else models or {}
     if not 0.5 <= confidence < 1:
         raise BadInput(f"--confidence is {confidence:g}; it must be at least 0.5 and below 1.", hint="0.95 is usual.")
     tell("reading", 0, 1)
@@ -101,7 +106,7 @@ def study(
     if isinstance(encoder, str):
         encoder = named_encoder(encoder, complete(rows, asked.models)[0])
     with _one_thread():
-        done = run_study(rows, asked, encoder=encoder, parts=endpoints(rows, asked, known), context=context, tell=tell)
+        done = run_study(rows, asked, encoder=encoder, parts=endpoints(rows, asked, known, ways), context=context, tell=tell)
     ledger.remember(read, done.result.date, command)
     return Study(done.result, done.model, done.certificate)
 
@@ -196,11 +201,18 @@ def priced_by(rows: Dataset, prices: Any) -> tuple[Dataset, Any]:
     return (priced(rows, table), table) if table.models else (rows, table)
 
 
-def endpoints(rows: Dataset, asked: Asked, prices: dict[str, Any]) -> dict[str, Any]:
-    """The endpoints that serve.toml names: the aquarium's own models, else ones whose url is to be filled in."""
+def endpoints(
+    rows: Dataset, asked: Asked, prices: Mapping[str, Any], given: Mapping[str, Any] = MappingProxyType[str, Any]({})
+) -> dict[str, Any]:
+    """What serve.toml asks: the models given, the aquarium's own, else ones whose url is to be filled in."""
     from ..endpoints import openai, tiny
 
-    if rows.name == "aquarium":
-        return {m: tiny(m) for m in asked.models}
-    logprobs = {m: any(r is not None and r.logprobs for r in rows.replies(m)[:50]) for m in asked.models}
-    return {m: openai(m, "", price=prices.get(m), logprobs=logprobs[m]) for m in asked.models}
+    def one(model: str) -> Any:
+        if model in given:
+            return given[model]
+        if rows.name == "aquarium":
+            return tiny(model)
+        logprobs = any(r is not None and r.logprobs for r in rows.replies(model)[:50])
+        return openai(model, "", price=prices.get(model), logprobs=logprobs)
+
+    return {model: one(model) for model in asked.models}
