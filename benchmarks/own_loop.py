@@ -4,8 +4,8 @@
 
 DATA is the project's data folder (models/aquarium/mackerel, models/stories260K). Both sides read the same ragged
 prompts and write the same number of tokens, in turn, in one process; generate runs under inference_mode, its faster
-way. The own loop also computes every token's log-probability, which generate does not. Ratios are of paired runs; the
-interval is that of the mean log ratio (Student's t).
+way. By default the own loop also computes every token's log-probability, which generate does not: it is measured with
+and without. Ratios are of paired runs; the interval is that of the mean log ratio (Student's t).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from sprat.whitebox.torch_session import TorchModel
 
 torch.set_num_threads(1)
 BATCHES = (1, 8, 32)
+OWN_FORWARD = {"mackerel (2.2 M)", "random 2 M"}  # also read without the lean forward
 SIZES = {  # hidden, layers, heads, feed-forward, vocabulary: about 0.5, 2, 5 and 25 million parameters
     "random 0.5 M": (96, 3, 3, 256, 1024),
     "random 2 M": (192, 4, 6, 512, 1024),
@@ -55,10 +56,11 @@ class Bare(Leaf):
 
     name: str
     model: Any
+    words: Numbers
 
     @property
     def vocabulary(self) -> Any:
-        return Numbers(self.model.config.vocab_size)
+        return self.words
 
     def prompt(self, request: Request) -> list[int]:
         return [int(word) for word in request.text.split()]
@@ -80,15 +82,24 @@ def random_llama(hidden: int, layers: int, heads: int, feed: int, vocabulary: in
     return transformers.LlamaForCausalLM(config)
 
 
-def random_gpt2() -> Any:
+def random_others() -> dict[str, Any]:
+    """Models of other makes, about 2 million parameters each."""
     torch.manual_seed(0)
-    config = transformers.GPT2Config(vocab_size=1024, n_positions=512, n_embd=192, n_layer=4, n_head=6)
-    return transformers.GPT2LMHeadModel(config)
+    same = {"vocab_size": 1024, "hidden_size": 192, "num_hidden_layers": 4, "max_position_embeddings": 512}
+    heads = {"num_attention_heads": 6, "num_key_value_heads": 2, "intermediate_size": 512}
+    gemma = transformers.Gemma3TextConfig(**same, **heads, head_dim=32, sliding_window=64)
+    return {
+        "random Qwen2, 2 M": transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**same, **heads)),
+        "random Gemma-3, 2 M": transformers.Gemma3ForCausalLM(gemma),
+        "random GPT-2, 2 M": transformers.GPT2LMHeadModel(
+            transformers.GPT2Config(vocab_size=1024, n_positions=512, n_embd=192, n_layer=4, n_head=6)
+        ),
+    }
 
 
-def own(leaf: Bare, prompts: list[list[int]], n: int) -> list[list[int]]:
+def own(leaf: Bare, prompts: list[list[int]], n: int, logprobs: bool = True) -> list[list[int]]:
     said: list[list[int]] = [[] for _ in prompts]
-    jobs = [Job(Request.of(" ".join(map(str, p))), max_tokens=n) for p in prompts]
+    jobs = [Job(Request.of(" ".join(map(str, p))), max_tokens=n, logprobs=logprobs) for p in prompts]
     for written in leaf.write(jobs):
         said[written.job] += written.ids
     return said
@@ -110,15 +121,16 @@ def interval(ratios: list[float]) -> tuple[float, float, float]:
     return tuple(float(np.exp(logs.mean() + d)) for d in (0.0, -half, half))
 
 
-def compared(name: str, made: Any, batch: int, repeats: int, n: int) -> dict[str, Any]:
-    """One row: tokens per CPU-second of generate, and the ratios of the own loop with and without the lean forward."""
-    own_forward, lean, model = made
+def compared(name: str, leaf: Bare, model: Any, batch: int, repeats: int, n: int) -> dict[str, Any]:
+    """One row: tokens per CPU-second of generate, and the ratios of the own loop with and without log-probabilities."""
     rng = np.random.default_rng(batch)
     lengths = [12] if batch == 1 else rng.integers(4, 25, batch)
     prompts = [rng.integers(3, model.config.vocab_size, k).tolist() for k in lengths]
-    sides = {"generate": lambda: theirs(model, prompts, n), "own": lambda: own(lean, prompts, n)}
-    if own_forward is not None:
-        sides["own loop, model's forward"] = lambda: own(own_forward, prompts, n)
+    sides = {
+        "generate": lambda: theirs(model, prompts, n),
+        "own": lambda: own(leaf, prompts, n),
+        "without log-probabilities": lambda: own(leaf, prompts, n, logprobs=False),
+    }
     texts = {side: run() for side, run in sides.items()}
     spent: dict[str, list[float]] = {side: [] for side in sides}
     for repeat in range(repeats):
@@ -146,17 +158,19 @@ def main() -> None:
         name: transformers.AutoModelForCausalLM.from_pretrained(given.data / "models" / where, dtype=torch.float32)
         for name, where in (("stories260K", "stories260K"), ("mackerel (2.2 M)", "aquarium/mackerel"))
     } | {name: random_llama(*size) for name, size in SIZES.items()}
-    models["random GPT-2, 2 M"] = random_gpt2()
+    models |= random_others()
     began, rows = time.time(), []
     for name, model in models.items():
         model.eval().generation_config.eos_token_id = None
         model.generation_config.pad_token_id = 0
-        plain, lean = TorchModel(model, lean=False), TorchModel(model)
-        made = (Bare("plain", plain) if lean.lean else None, Bare("lean", lean), model)
-        for batch in BATCHES:
-            n = 24 if "25" in name else 64
-            rows.append(compared(name, made, batch, given.repeats, n))
-            print(rows[-1], file=sys.stderr, flush=True)
+        forwards = {name: TorchModel(model)}
+        if name in OWN_FORWARD:
+            forwards[f"{name}, its own forward"] = TorchModel(model, lean=False)
+        for label, opened in forwards.items():
+            for batch in BATCHES:
+                n = 24 if "25" in name else 64
+                rows.append(compared(label, Bare(label, opened, Numbers(model.config.vocab_size)), model, batch, given.repeats, n))
+                print(rows[-1], file=sys.stderr, flush=True)
     command = f"python benchmarks/own_loop.py DATA --repeats {given.repeats}"
     record = {"about": measured.header(command, 0, time.time() - began), "rows": rows}
     shown = [
@@ -166,10 +180,8 @@ def main() -> None:
             "generate, tokens/CPU-s": f"{row['generate: tokens/CPU-s']:.0f}",
             "own loop": f"{row['own: tokens/CPU-s']:.0f}",
             "ratio": "{:.2f} [{:.2f}, {:.2f}]".format(*row["own"]),
+            "without log-probabilities": "{:.2f} [{:.2f}, {:.2f}]".format(*row["without log-probabilities"]),
             "same texts": f"{row['own: same']:.0%}",
-            "ratio with the model's own forward": "{:.2f} [{:.2f}, {:.2f}]".format(
-                *row.get("own loop, model's forward", row["own"])
-            ),
         }
         for row in rows
     ]
@@ -180,9 +192,10 @@ def main() -> None:
             "# The own decode loop against transformers.generate",
             f"torch {torch.__version__}, transformers {transformers.__version__}, float32, one thread, greedy, "
             "24 to 64 new tokens, no end token; batches of prompts of 4 to 24 tokens. Bar: at least 1.25 at 0.5-5 M "
-            "parameters, never below 1.0, the same tokens. The own loop computes log-probabilities as well. "
-            "Llama-shaped models are read by the lean forward (whitebox/torch_lean.py), others by their own. "
-            "The machine was shared while this ran: CPU time, paired runs.",
+            "parameters, never below 1.0, the same tokens. The own loop computes log-probabilities as well, generate "
+            "does not; the second ratio leaves them out. Llama, Mistral and Qwen2 are read by the lean forward "
+            "(whitebox/torch_lean.py), others by their own. The machine was shared while this ran: CPU time, paired "
+            "runs.",
             "",
             *measured.table(shown),
         ],

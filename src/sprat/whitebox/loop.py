@@ -67,17 +67,18 @@ def plain(decoder: Decoder, jobs: Sequence[Job]) -> Iterator[Written]:
     try:
         rows = list(range(len(jobs)))
         prompts = pool.prompt_of(decoder.base)
-        draws = [job.draws(decoder, prompt) for job, prompt in zip(jobs, prompts, strict=True)]
+        draws = [] if sampling.greedy else [job.draws(decoder, p) for job, p in zip(jobs, prompts, strict=True)]
         limits = np.minimum(pool.room, [job.max_tokens for job in jobs]).tolist()
         ends = [ends_of(decoder, job) for job in jobs]
         top = max(job.top_logprobs for job in jobs)
         wanted = any(job.logprobs for job in jobs) or not sampling.greedy
+        looks_back = sampling.looks_back
         history: list[list[int]] = [[] for _ in jobs]
         count = 0
         while True:
             raw = pool.scores(decoder)[:, 0]
             scores = raw
-            if sampling.looks_back or sampling.logit_bias:
+            if looks_back or sampling.logit_bias:
                 scores = adjusted(raw, sampling, [prompts[r] for r in rows], [history[r] for r in rows])
             uniforms = None if sampling.greedy else [draws[r].random() for r in rows]
             with np.errstate(invalid="ignore"):  # scores that are not finite are told below
@@ -94,7 +95,7 @@ def plain(decoder: Decoder, jobs: Sequence[Job]) -> Iterator[Written]:
                     continue
                 finish = "stop" if token in ends[row] else "length" if count >= limits[row] else ""
                 likely = (tuple(tops[place][: job.top_logprobs]),) if tops else ()
-                if sampling.looks_back:
+                if looks_back:
                     history[row].append(token)
                 yield Written(row, (token,), (logprob,) if job.logprobs else (), likely, finish)
                 if not finish and not job.stopped:

@@ -12,7 +12,7 @@ from typing import Any
 
 from .library import library
 
-SPARE = 16  # slots at least that a buffer has over; many would slow attention, which reads rows that lie apart
+SPARE = 8  # slots at least that a buffer has over; many would slow attention, which reads rows that lie apart
 
 
 class Layer:
@@ -91,11 +91,14 @@ def cache_class() -> type[Any]:
 def grown(old: Any, new: Any, end: int) -> Any:
     """A buffer for `end` slots and the one past them, with what `old` held.
 
-    It starts as zeros: slots that a row has not reached are masked, yet a NaN there would spread.
+    The rest is zeros: slots that a row has not reached are masked, yet a NaN there would spread.
     """
-    made = new.new_zeros((new.shape[0], new.shape[1], end + max(SPARE, end // 8) + 1, new.shape[3]))
+    made = new.new_empty((new.shape[0], new.shape[1], end + max(SPARE, end // 16) + 1, new.shape[3]))
+    held = 0
     if old is not None:
-        made[:, :, : old.shape[2] - 1] = old[:, :, :-1]
+        held = old.shape[2] - 1
+        made[:, :, :held] = old[:, :, :-1]
+    made[:, :, held:] = 0
     return made
 
 

@@ -55,7 +55,7 @@ def lean_of(model: Any) -> Lean | None:
 
 
 class Lean:
-    """Logits of a Llama-shaped model; takes what the model's own forward takes, its masks ready-made as numbers to add."""
+    """Logits of a Llama-shaped model; takes what its own forward takes, the masks as numbers to add."""
 
     def __init__(self, torch: Any, model: Any) -> None:
         self.torch, self.model = torch, model
