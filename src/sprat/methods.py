@@ -1,4 +1,4 @@
-"""Lists every technique, decoder, signal, endpoint and encoder that is installed, plug-ins too, as their docstrings say."""
+"""Lists every technique, decoder, signal, endpoint and encoder that is installed, plug-ins too."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from decoding_doubles import Given, Letters, given, pool_of, scores, terms
 
 import sprat
+from decoding_doubles import Given, Letters, given, pool_of, scores, terms
 from sprat.config import dump, load
 from sprat.decoding import contrast, dexperts, emulate, induce_contrast, proxy_tune, told
 from sprat.whitebox.decoder import Decoder

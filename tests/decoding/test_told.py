@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from decoding_doubles import Letters, given, pool_of
 
 import sprat
+from decoding_doubles import Letters, given, pool_of
 from sprat.core import Request
 from sprat.decoding import told
 from sprat.errors import BadInput, CannotDo

@@ -167,7 +167,8 @@ def test_missing_weights_are_not_made_up(tmp_path):
 
 def test_a_bfloat16_checkpoint_is_read_in_float32_on_a_cpu(tmp_path):
     hub = pytest.importorskip("transformers")
-    config = hub.LlamaConfig(vocab_size=32, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = hub.LlamaConfig(vocab_size=32, **size)
     hub.LlamaForCausalLM(config).bfloat16().save_pretrained(tmp_path)
     from tokenizers import Tokenizer, models
 

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from decoding_doubles import given
 
 import sprat
+from decoding_doubles import given
 from sprat.errors import CannotDo
 from sprat.whitebox.weighted import Weighted
 

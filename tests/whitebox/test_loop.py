@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from decoding_doubles import Given
 
 import sprat
+from decoding_doubles import Given
 from sprat.aquarium import problems
 from sprat.core import Request
 from sprat.errors import BadInput, CannotDo

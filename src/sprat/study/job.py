@@ -106,7 +106,8 @@ def study(
     if isinstance(encoder, str):
         encoder = named_encoder(encoder, complete(rows, asked.models)[0])
     with _one_thread():
-        done = run_study(rows, asked, encoder=encoder, parts=endpoints(rows, asked, known, ways), context=context, tell=tell)
+        parts = endpoints(rows, asked, known, ways)
+        done = run_study(rows, asked, encoder=encoder, parts=parts, context=context, tell=tell)
     ledger.remember(read, done.result.date, command)
     return Study(done.result, done.model, done.certificate)
 
