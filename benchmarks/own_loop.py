@@ -169,7 +169,8 @@ def main() -> None:
         for label, opened in forwards.items():
             for batch in BATCHES:
                 n = 24 if "25" in name else 64
-                rows.append(compared(label, Bare(label, opened, Numbers(model.config.vocab_size)), model, batch, given.repeats, n))
+                leaf = Bare(label, opened, Numbers(model.config.vocab_size))
+                rows.append(compared(label, leaf, model, batch, given.repeats, n))
                 print(rows[-1], file=sys.stderr, flush=True)
     command = f"python benchmarks/own_loop.py DATA --repeats {given.repeats}"
     record = {"about": measured.header(command, 0, time.time() - began), "rows": rows}
