@@ -174,6 +174,21 @@ def test_many_rows_at_once_are_each_row_alone(name):
             torch.testing.assert_close(logits[-1], whole(name, row)[-1], atol=1e-4, rtol=1e-4)
 
 
+@every
+def test_steps_after_ragged_prompts_are_each_row_alone_also_once_the_longest_has_left(name):
+    rows = texts(3, 12, 7)
+    session = opened(name).session(3)
+    fed(session, rows)
+    for new in range(1, 14):
+        if new == 4:
+            session.select([0, 2])
+            rows = [rows[0], rows[2]]
+        got = session.feed(np.full((len(rows), 1), new))
+        rows = [[*row, new] for row in rows]
+        for logits, row in zip(got, rows, strict=True):
+            torch.testing.assert_close(logits[-1], whole(name, row)[-1], atol=1e-4, rtol=1e-4)
+
+
 def test_the_buffers_grow_past_their_first_size():
     (row,) = texts(90)
     session = opened("llama").session(1)
