@@ -172,6 +172,12 @@ def main() -> None:
                 leaf = Bare(label, opened, Numbers(model.config.vocab_size))
                 rows.append(compared(label, leaf, model, batch, given.repeats, n))
                 print(rows[-1], file=sys.stderr, flush=True)
+
+    def named(below: float, place: int) -> str:
+        """The rows whose ratio, or whose interval's lower end, is below a number."""
+        found = [f"{r['model']} x {r['batch']} ({r['own'][place]:.2f})" for r in rows if r["own"][place] < below]
+        return "; ".join(found) or "none"
+
     command = f"python benchmarks/own_loop.py DATA --repeats {given.repeats}"
     record = {"about": measured.header(command, 0, time.time() - began), "rows": rows}
     shown = [
@@ -199,6 +205,10 @@ def main() -> None:
             "runs.",
             "",
             *measured.table(shown),
+            "",
+            f"Below 1.25 (model x batch): {named(1.25, 0)}.",
+            "",
+            f"Below 1.0: {named(1.0, 0)}. Whose interval reaches below 1.0: {named(1.0, 1)}.",
         ],
     )
 
