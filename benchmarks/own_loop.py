@@ -205,7 +205,6 @@ def main() -> None:
             "runs.",
             "",
             *measured.table(shown),
-            "",
             f"Below 1.25 (model x batch): {named(1.25, 0)}.",
             "",
             f"Below 1.0: {named(1.0, 0)}. Whose interval reaches below 1.0: {named(1.0, 1)}.",
