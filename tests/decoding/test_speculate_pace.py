@@ -83,3 +83,14 @@ def test_blocks_between_measured_ones_are_interpolated() -> None:
     pace.drafted(4, 0, 0.0, 2.0, False, False)
     assert (pace.block(2), pace.block(8)) == (1.5, 3.0)
     assert pace.account < GRANT
+
+
+def test_replies_written_at_once_do_not_share_a_pace() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    import sprat
+
+    fast = sprat.speculate(sprat.tiny("sprat"), sprat.tiny("fry"))
+    with ThreadPoolExecutor(6) as threads:
+        texts = list(threads.map(lambda _: fast("reverse shark:", ignore_eos=True, max_tokens=30).text, range(24)))
+    assert set(texts) == {sprat.tiny("sprat")("reverse shark:", ignore_eos=True, max_tokens=30).text}

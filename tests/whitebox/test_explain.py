@@ -86,3 +86,7 @@ def test_other_models_replies_have_nothing_to_explain():
 def test_a_cascades_reply_explains_the_decoder_that_wrote_it():
     cascade = sprat.cascade(sprat.tiny("fry"), MIX, trust=sprat.signals.logprob(), at_least=1.1)
     assert cascade("a", max_tokens=1).explain().formula == MIX.formula
+
+
+def test_an_empty_reply_has_nothing_to_explain():
+    assert BIG("a", stop="a").explain().choices == ()

@@ -42,6 +42,13 @@ def test_leading_spaces_follow_the_tokenizer():
     assert spell(joined, [1, 2, 1]) == ["Hello", " there", " Hello", ""]
 
 
+def test_what_follows_a_special_token_is_spelled_as_elsewhere():
+    words = {0: "", 1: "▁hello", 2: "▁world"}
+    joined = SimpleNamespace(decode=lambda ids: "".join(words[i] for i in ids).replace("▁", " ").lstrip(" "))
+    assert "".join(spell(joined, [1, 0, 2])) == "hello world"
+    assert "".join(spell(joined, [1, 2])) == "hello world"
+
+
 def cut(stops, pieces):
     stopper = StopStrings(stops)
     shown = [stopper.add(p) for p in pieces]

@@ -116,3 +116,9 @@ def test_the_sum_costs_what_its_parts_cost() -> None:
     reply = (BIG + 0.3 * (SMALL - FRY))("12+7=")
     assert [ask.model for ask in reply.asks] == ["mackerel", "sprat", "fry"]
     assert reply.cost == pytest.approx(sum(ask.cost or 0 for ask in reply.asks))
+
+
+def test_a_masked_part_of_weight_zero_is_not_looked_at_wherever_it_stands() -> None:
+    big = sprat.tiny("mackerel")
+    masked = sprat.contrast(big, sprat.tiny("fry"))
+    assert (0.0 * masked + big)("12+7=").text == (big + 0.0 * masked)("12+7=").text == big("12+7=").text

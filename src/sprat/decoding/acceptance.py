@@ -62,6 +62,8 @@ def accept(p: Any, q: list[Any] | None, drafted: Sequence[int], uniforms: Unifor
 
 def residual(p: Any, q: Any) -> Any:
     """max(0, p - q), not normalised; p itself where rounding leaves nothing."""
+    if is_torch(p) != is_torch(q) or (is_torch(p) and p.device != q.device):
+        q = like(host(q), p)
     left = (p - q).clip(0)
     return left if float(left.sum()) > 0 else p
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from ..core import Ask, Can, Model, Reply, Request, Technique, ask, content_text
-from ..errors import BadInput
+from ..errors import BadInput, SpratError
 from ..shape import name_of, need
 from ..whitebox.decoder import Decoder
 from ..whitebox.loop import Job, Written
@@ -36,6 +36,7 @@ class Predicted(Decoder):
     model: Any
     name: str = field(default="", kw_only=True, repr=False)
     use = "predicted"
+    token_by_token = False
 
     def __post_init__(self) -> None:
         need(self.model, Can.LOGITS, self.use)
@@ -55,12 +56,22 @@ class Predicted(Decoder):
 
     def write(self, jobs: Sequence[Job]) -> Iterator[Written]:
         """Those with a prediction one after another, each checked in blocks against it; the others as ever."""
-        drafts = [_predicted(job.request) for job in jobs]
-        plain = [i for i, text in enumerate(drafts) if not text]
-        for i, text in enumerate(drafts):
-            if text:
-                copied = Copied(tuple(self.base.vocabulary.encode(text)))
-                for written in Speculate(self.model, copied, BLOCK).write([jobs[i]]):
+        drafts: dict[int, tuple[int, ...]] = {}
+        for i, job in enumerate(jobs):
+            try:
+                text = _predicted(job.request)
+            except BadInput as error:
+                yield Written(i, error=error)
+                continue
+            try:
+                drafts[i] = tuple(self.base.vocabulary.encode(text))
+            except SpratError as error:  # a prediction is a hint: one that this vocabulary can't write is not used
+                drafts[i] = ()
+                job.told["prediction"] = str(error)
+        plain = [i for i, ids in drafts.items() if not ids]
+        for i, ids in drafts.items():
+            if ids:
+                for written in Speculate(self.model, Copied(ids), BLOCK).write([jobs[i]]):
                     yield written._replace(job=i)
         if plain:
             for written in self.model.write([jobs[i] for i in plain]):

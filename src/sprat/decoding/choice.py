@@ -44,6 +44,7 @@ class Choice(Decoder):
     domain: str = "Answer:"
     name: str = field(default="", kw_only=True, repr=False)
     use = "choose"
+    token_by_token = False
 
     def __post_init__(self) -> None:
         need(self.model, Can.LOGITS, self.use)

@@ -7,7 +7,7 @@ tokens drafted), but at its latest occurrence rather than its first. Checked by 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -80,10 +80,12 @@ class Guesses:
         self.draft, self.text, self.pool, self.apart = draft, text, pool, apart
         self.room = room(pool, draft)
         self.ahead = 0
+        known = tuple((i, bias) for i, bias in text.sampling.logit_bias if i < pool.size)
+        self.sampling = replace(text.sampling, logit_bias=known) if apart else text.sampling
 
     def propose(self, k: int) -> tuple[list[int], list[Any] | None]:
         """Up to k tokens; drafting ends with an end token, and where the draft can read no more."""
-        pool, text, sampling = self.pool, self.text, self.text.sampling
+        pool, text, sampling = self.pool, self.text, self.sampling
         ids: list[int] = []
         chances: list[Any] = []
         for _ in range(min(k, self.room - len(pool.written))):
@@ -105,7 +107,9 @@ class Guesses:
 
     def learn(self, ids: Sequence[int]) -> None:
         """A pool apart is brought to what was written; a shared one is the target's to keep."""
-        if self.apart:
+        if self.apart and max(ids) >= self.pool.size:
+            self.room = 0  # a token that the draft does not have: it can't read on
+        if self.apart and self.room:
             self.pool.rollback(max(0, self.ahead - (len(ids) - 1)))
             self.pool.write(np.array([ids[min(self.ahead, len(ids) - 1) :]]))
             self.pool.settle()

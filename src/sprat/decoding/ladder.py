@@ -99,7 +99,7 @@ def best_rung(large: Any, tuned: Any) -> Rung:
     if isinstance(large, Decoder):
         if isinstance(tuned, Decoder):
             try:
-                common_size({leaf.name: leaf.vocabulary for leaf in (*large.leaves, *tuned.leaves)})
+                common_size((*large.leaves, *tuned.leaves))
             except CannotDo:
                 return "chunks"
         floored = any(isinstance(leaf, Remote) and leaf.top > 0 for leaf in large.leaves)

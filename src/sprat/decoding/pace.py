@@ -11,6 +11,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any
 
 from ..whitebox.arrays import is_torch
@@ -22,6 +23,7 @@ TRY = 4  # rounds of a try
 ALLOWED = 0.005  # what tries may cost, as a share of the plain steps
 GRANT = 8.0  # what the first try may cost, in plain steps
 AGAIN = 50  # rounds after which a plain step is measured again
+TICK = 1e-7  # seconds: a coarse clock may say 0
 GAIN = 1.02  # the speed-up below which it is not worth it
 MOST = 64.0  # what gains may save up for texts where drafts lose, in plain steps
 PAUSE, LONGEST_PAUSE = 64, 1024  # plain steps before the next try: doubled after each that was in vain
@@ -46,7 +48,7 @@ class Usual:
     def add(self, x: float) -> None:
         """Take a number in."""
         self.seen += 1
-        self.recent.append(x)
+        self.recent.append(max(x, TICK))
         self.value = sorted(self.recent)[len(self.recent) // 4]
 
 
@@ -67,6 +69,7 @@ class Pace:
         self.begun = GRANT  # the account when drafting was last begun
         self.switched = 0  # how often it was switched off
         self.warned = False
+        self.taken = Lock()  # held while a reply is written
 
     def length(self, first: int, longest: int) -> int:
         """Tokens to draft next; 0 says: a plain step."""

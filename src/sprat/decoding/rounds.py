@@ -21,7 +21,7 @@ from ..whitebox.sampling import adjusted, choose, likeliest, logprobs_of, probab
 from ..whitebox.vocabulary import common_size
 from .acceptance import Counts, Rule, Uniforms, agreeing
 from .drafts import Draft, Drafter, Guesses, Text, room
-from .pace import clock_of
+from .pace import Pace, clock_of
 from .translated import Translated
 
 if TYPE_CHECKING:
@@ -32,18 +32,25 @@ FIRST, LONGEST = 4, 16  # drafts of a decoder: the length that is tried first, a
 
 def written(decoder: Speculate, jobs: Sequence[Job], rule: Rule) -> Iterator[Written]:
     """Write the jobs one after another under an accept rule; verify.py replaces the rule by wrong ones."""
-    for row, job in enumerate(jobs):
-        if decoder.length is None and decoder.pace.rest() >= job.max_tokens:
-            yield from _resting(decoder, row, job)
-            continue
-        reply = _Reply(decoder, row, job, rule)
-        try:
-            yield from reply.write()
-        finally:
-            reply.close()
+    # One reply at a time teaches the decoder's pace; what is written beside it starts from nothing.
+    mine = decoder.pace.taken.acquire(blocking=False)
+    pace = decoder.pace if mine else Pace()
+    try:
+        for row, job in enumerate(jobs):
+            if decoder.length is None and pace.rest() >= job.max_tokens:
+                yield from _resting(decoder, pace, row, job)
+                continue
+            reply = _Reply(decoder, pace, row, job, rule)
+            try:
+                yield from reply.write()
+            finally:
+                reply.close()
+    finally:
+        if mine:
+            decoder.pace.taken.release()
 
 
-def _resting(decoder: Speculate, row: int, job: Job) -> Iterator[Written]:
+def _resting(decoder: Speculate, pace: Pace, row: int, job: Job) -> Iterator[Written]:
     """The plain loop, while drafts do not pay."""
     n = 0
     try:
@@ -51,8 +58,8 @@ def _resting(decoder: Speculate, row: int, job: Job) -> Iterator[Written]:
             n += 1
             yield out._replace(job=row) if row else out
     finally:
-        decoder.pace.rested(n)
-        _tell(job, Counts().told() | decoder.pace.told(), {leaf.name: n for leaf in decoder.leaves}, decoder)
+        pace.rested(n)
+        _tell(job, Counts().told() | pace.told(), {leaf.name: n for leaf in decoder.leaves}, decoder)
 
 
 def _tell(job: Job, told: dict[str, Any], fed: dict[str, int], decoder: Speculate) -> None:
@@ -63,8 +70,8 @@ def _tell(job: Job, told: dict[str, Any], fed: dict[str, int], decoder: Speculat
 class _Reply:
     """One reply in the making."""
 
-    def __init__(self, decoder: Speculate, row: int, job: Job, rule: Rule) -> None:
-        self.decoder, self.row, self.job, self.rule = decoder, row, job, rule
+    def __init__(self, decoder: Speculate, pace: Pace, row: int, job: Job, rule: Rule) -> None:
+        self.decoder, self.pace, self.row, self.job, self.rule = decoder, pace, row, job, rule
         self.target: Decoder = decoder.target
         self.counts = Counts()
         self.why = self._cannot_draft()
@@ -72,7 +79,7 @@ class _Reply:
         self.pool = Pool([self.target, decoder.draft] if shared else [self.target], [job.request])
         read = self.pool.prompt_of(self.target.base)[0]
         draws = job.draws(decoder, read)
-        size = common_size({leaf.name: leaf.vocabulary for leaf in self.target.leaves})
+        size = common_size(self.target.leaves)
         self.ends = ends_of(self.target, job)
         self.text = Text(read, [], job.sampling, Uniforms(draws), self.ends, size)
         self.limit = min(job.max_tokens, room(self.pool, self.target))
@@ -113,7 +120,7 @@ class _Reply:
         """Round after round, until the reply has ended."""
         opening = True  # reads the prompt, and shows where the scores are
         while True:
-            resting = self.decoder.pace.rest() if self.decoder.length is None and not opening else 0
+            resting = self.pace.rest() if self.decoder.length is None and not opening else 0
             for out in self._plainly(resting) if resting else (self.round(opening),):
                 yield out
                 if out.finish or out.error or self.job.stopped:
@@ -145,13 +152,13 @@ class _Reply:
                 meter.mark()
             if self.drafter is not None and begun < len(text.written):
                 self.drafter.learn(text.written[begun:])
-            self.decoder.pace.rested(len(text.written) - begun)
+            self.pace.rested(len(text.written) - begun)
             self.behind = True
 
     def _length(self) -> int:
         if self.drafter is None:
             return 0
-        wanted = self.decoder.length or self.decoder.pace.length(self.first, self.longest)
+        wanted = self.decoder.length or self.pace.length(self.first, self.longest)
         if not wanted:
             self._warn()
         return min(wanted, self.limit - len(self.text.written) - 1)
@@ -213,7 +220,7 @@ class _Reply:
     def _time(self, asked: int, proposed: int, stood: int, drafting: float, block: float, opening: bool) -> None:
         if self.decoder.length is not None:
             return
-        pace = self.decoder.pace
+        pace = self.pace
         if asked > 0:
             pace.drafted(proposed, stood, drafting, block, opening, self.behind)
             self.behind = False
@@ -222,7 +229,7 @@ class _Reply:
             self.behind = True
 
     def _warn(self) -> None:
-        pace = self.decoder.pace
+        pace = self.pace
         if pace.warned or not pace.off or pace.token.seen < 3 or pace.token.value < 1.2 * pace.block(0):
             return
         pace.warned = True
@@ -237,7 +244,7 @@ class _Reply:
         """Leave what was found out in `job.told`, and free the caches."""
         told = self.counts.told()
         if self.decoder.length is None:
-            told |= self.decoder.pace.told()
+            told |= self.pace.told()
         if self.why:
             told["off"] = self.why
         if self.decoder.kinship == "text":

@@ -54,6 +54,7 @@ class Search(Decoder):
     distinct: bool = True
     name: str = field(default="", kw_only=True, repr=False)
     use = "search"
+    token_by_token = False
 
     def __post_init__(self) -> None:
         need(self.large, Can.LOGITS, self.use)
@@ -87,7 +88,7 @@ class Search(Decoder):
         if self.tuned is None:
             return False
         try:
-            common_size({str(i): leaf.vocabulary for i, leaf in enumerate(self.paid)})
+            common_size(self.paid)
         except CannotDo:
             return False
         return True

@@ -36,9 +36,15 @@ class Speculate(Decoder):
         default_factory=Pace, kw_only=True, repr=False, compare=False, metadata={"stored": False}
     )  # what calls have found out about speed
     use = "speculate"
+    token_by_token = False
 
     def __post_init__(self) -> None:
         need(self.target, Can.LOGITS, "speculate")
+        if not self.target.token_by_token:
+            raise CannotDo(
+                f"'{self.target.formula}' writes in a way of its own, which drafts would bypass.",
+                hint="Speculate on what it writes with.",
+            )
         if not isinstance(self.draft, Decoder) and not hasattr(self.draft, "begin"):
             raise CannotDo(
                 f"speculate can't draft with {self.draft!r}.",
@@ -71,9 +77,9 @@ class Speculate(Decoder):
     @cached_property
     def kinship(self) -> str:
         """Whether the draft can write in the target's pool ("shared"), in one "apart", or only by "text"."""
-        size = common_size({leaf.name: leaf.vocabulary for leaf in self.leaves})
+        size = common_size(self.leaves)
         try:
-            both = common_size({str(i): leaf.vocabulary for i, leaf in enumerate(self.paid)})
+            both = common_size(self.paid)
         except CannotDo:
             return "text"
         return "shared" if both == size else "apart"

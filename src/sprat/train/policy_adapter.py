@@ -159,7 +159,7 @@ class _Training:
         words = HubVocabulary(self.tokenizer, ends_of(self.model), adapter)
         opened = TorchModel(self.model, adapter, tried=False, lean=False)
         self.leaf = Live(opened, words, recipe.batch)
-        self.size = common_size({leaf.name: leaf.vocabulary for leaf in (*base.leaves, self.leaf)})
+        self.size = common_size((*base.leaves, self.leaf))
         best = steered(self.leaf, (token(1),))
         self.policy = _policy(base, best, recipe)
         self.prompts = [self.leaf.prompt(request) for request in asked]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import Request
 from ..errors import CannotDo
+from .arrays import is_torch
 from .library import library
 from .pool import Pool
 
@@ -48,7 +49,10 @@ def generate_with(decoder: Decoder) -> Callable[..., Any]:
         going = torch.ones_like(ids[:, 0], dtype=torch.bool)
         try:
             while True:
-                scores = logits_processor(ids, pool.scores(decoder)[:, 0].to(ids.device).float())
+                scores = pool.scores(decoder)[:, 0]
+                if not is_torch(scores):
+                    raise CannotDo(f"'{decoder.formula}' has no torch weights.", hint="Use sprat's own loop: m(...).")
+                scores = logits_processor(ids, scores.to(ids.device).float())
                 if generation_config.do_sample:
                     chosen = torch.multinomial(scores.softmax(-1), 1)[:, 0]
                 else:

@@ -27,6 +27,7 @@ class Decoder(Model):
     """A model that writes token by token, from scores that others may combine."""
 
     is_leaf = False
+    token_by_token = True  # whether its text is drawn from `scores`, one token after another
 
     @property
     def can(self) -> Can:
@@ -82,7 +83,10 @@ class Decoder(Model):
         return [(self, step.of(self))]
 
     def write(self, jobs: Sequence[Job]) -> Iterator[Written]:
-        """Write every job's reply, yielding tokens as they are decided; a job's `stopped` flag is read per token."""
+        """Write every job's reply, yielding tokens as they are decided; a job's `stopped` flag is read per token.
+
+        Ways of writing (search, choose, speculate) override it; as a part of another decoder only their `scores` count.
+        """
         from .loop import plain
 
         return plain(self, jobs)

@@ -143,6 +143,8 @@ def _finite(x: float) -> float | None:
 def explain(decoded: Decoded) -> Explanation:
     """Why each token of a reply was chosen."""
     decoder, ids = decoded.decoder, np.array(decoded.ids, np.int64)
+    if not len(ids):
+        return Explanation(decoder.formula, decoder.base.formula, (), ())
     pool = Pool([decoder], [decoded.request])
     try:
         pool.write(ids[None, :-1])

@@ -39,7 +39,7 @@ class Pool:
             for leaf in decoder.leaves:
                 if leaf not in self.leaves:
                     self.leaves.append(leaf)
-        self.size = common_size({leaf.name: leaf.vocabulary for leaf in self.leaves})
+        self.size = common_size(self.leaves)
         self.prompts = [[leaf.prompt(request) for request in requests] for leaf in self.leaves]
         self.written: list[Integers] = []
         self.settled = 0  # the first place whose logits may still be asked for

@@ -57,7 +57,10 @@ class Sampling:
             raise BadInput(f"A sampling option is not a number: {error}.") from error
         made = cls(**numbers, logit_bias=bias)
         for name, fine, needed in (
-            ("temperature", 0 <= made.temperature < np.inf, ">= 0"),
+            ("temperature", made.temperature == 0 or 1e-6 <= made.temperature < np.inf, "0, or at least 1e-6"),
+            ("presence_penalty", np.isfinite(made.presence_penalty), "a number"),
+            ("frequency_penalty", np.isfinite(made.frequency_penalty), "a number"),
+            ("logit_bias", all(np.isfinite(b) for _, b in made.logit_bias), "numbers"),
             ("top_k", made.top_k >= 0, ">= 0"),
             ("top_p", 0 < made.top_p <= 1, "in (0, 1]"),
             ("min_p", 0 <= made.min_p <= 1, "in [0, 1]"),
@@ -84,7 +87,8 @@ def adjusted(scores: Any, sampling: Sampling, read: Sequence[Sequence[int]], wri
             before, penalty = changed[row][like(seen, scores)], sampling.repetition_penalty
             changed[row][like(seen, scores)] = before * penalty ** (1.0 - 2.0 * (before > 0))
         if sampling.presence_penalty or sampling.frequency_penalty:
-            seen, counts = np.unique(np.array(written[row], np.int64), return_counts=True)
+            seen, counts = np.unique([i for i in written[row] if i < width], return_counts=True)
+            seen = seen.astype(np.int64)
             off = sampling.presence_penalty + sampling.frequency_penalty * counts
             changed[row][like(seen, scores)] -= like(off.astype(np.float32), scores)
     for token, bias in sampling.logit_bias:

@@ -24,14 +24,16 @@ class Speller:
         if self.last and not self.pending:  # what a token adds after another does not depend on which one that is
             if token not in self.known:
                 self.known[token] = self._added([token])
-            if not self.known[token].endswith(_BROKEN):
+            if self.known[token] and not self.known[token].endswith(_BROKEN):
                 self.last = [token]
                 return self.known[token]
         self.pending.append(token)
         added = self._added(self.pending)
         if added.endswith(_BROKEN) and len(self.pending) < LONGEST:
             return ""
-        self.last, self.pending = [token], []
+        if added:  # a special token says nothing: what follows is spelled after the last that did
+            self.last = [token]
+        self.pending = []
         return added
 
     def rest(self) -> str:

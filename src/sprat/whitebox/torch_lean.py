@@ -119,7 +119,7 @@ class Lean:
         heads, dim = self.heads, self.dim
         roped, half, group = heads + self.shared, dim // 2, heads // self.shared
         cosines, sines = self.angles(end)
-        if positions.shape[0] == 1:
+        if positions.shape[0] == 1 and end >= n:
             start = end - n
             cosine, sine = cosines[None, start:end, None], sines[None, start:end, None]
         else:

@@ -40,12 +40,12 @@ class Vocabulary(Protocol):
 SHOWN = 3
 
 
-def common_size(named: Mapping[str, Vocabulary]) -> int:
-    """How many ids the vocabularies share, all from 0 on; CannotDo where an id means different tokens.
+def common_size(leaves: Sequence[Any]) -> int:
+    """How many ids the vocabularies of some leaves share, all from 0 on; CannotDo where an id means different tokens.
 
     Ids past the shortest vocabulary are given up, so long as they mean the same in those that have them.
     """
-    (first, base), *others = named.items()
+    (first, base), *others = [(leaf.name, leaf.vocabulary) for leaf in leaves]
     for name, other in others:
         pairs = enumerate(zip(base.tokens, other.tokens, strict=False))
         unequal = [(i, a, b) for i, (a, b) in pairs if a != b] if base.tokens is not other.tokens else []
@@ -56,4 +56,4 @@ def common_size(named: Mapping[str, Vocabulary]) -> int:
                 hint="What works across vocabularies: search (chunks of text), speculate (drafts are translated), "
                 "cascade, route, vote.",
             )
-    return min(len(v.tokens) for v in named.values())
+    return min(len(leaf.vocabulary.tokens) for leaf in leaves)

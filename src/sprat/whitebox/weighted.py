@@ -45,11 +45,13 @@ class Weighted(Decoder):
 
     def scores(self, step: Step) -> Any:
         """The weighted sum of the parts' scores; a part of weight 0 is not looked at."""
+        if not any(self.weights):
+            return 0.0 * step.of(self.models[0])
         total: Any = None
         # A masked token less a masked token is no number: the loop says so in a sentence.
         with np.errstate(invalid="ignore"):
             for part, weight in zip(self.models, self.weights, strict=True):
-                if weight or total is None:
+                if weight:
                     seen = step.of(part)
                     added = seen if weight == 1 else weight * seen
                     total = added if total is None else total + added
