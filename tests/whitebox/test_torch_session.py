@@ -189,6 +189,16 @@ def test_steps_after_ragged_prompts_are_each_row_alone_also_once_the_longest_has
             torch.testing.assert_close(logits[-1], whole(name, row)[-1], atol=1e-4, rtol=1e-4)
 
 
+@every
+def test_a_row_alone_may_be_padded_and_then_doubled(name):
+    (row,) = texts(5)
+    session = opened(name).session(1)
+    session.feed(np.array([[9, 9, 9, *row]]), np.array([5]))
+    session.select([0, 0])
+    got = session.feed(np.array([[7], [8]]))
+    torch.testing.assert_close(got[1, -1], whole(name, [*row, 8])[-1], atol=1e-4, rtol=1e-4)
+
+
 def test_the_buffers_grow_past_their_first_size():
     (row,) = texts(90)
     session = opened("llama").session(1)

@@ -189,7 +189,7 @@ class TorchSession:
         if counts is not None and bool((counts == n).all()):
             counts = None
         self._check(batch, n, counts)
-        if counts is not None and not self._lengths.any():
+        if counts is not None and batch > 1 and not self._lengths.any():  # a row alone needs no mask: it starts at 0
             self._level = 0
             self._align(n - counts)
         device = self.opened.device
