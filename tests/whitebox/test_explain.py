@@ -64,7 +64,7 @@ def test_it_says_the_same_as_text_json_and_page():
     row = json.loads(json.dumps(why.row()))
     assert [t["token"] for t in row["tokens"]] == [c.token for c in why.choices]
     assert row["tokens"][0]["contributions"] == {"big": -1.0, "tuned": 3.0, "-untuned": -1.0}
-    assert "big + tuned - untuned: 3 of 3 tokens are not what big alone would write." in str(why)
+    assert "big + tuned - untuned: in 3 of 3 tokens the choice is not the one of big alone." in str(why)
     assert why.html().count('title="not a: big -1.00, tuned +3.00, -untuned -1.00"') == 3
 
 
@@ -90,3 +90,32 @@ def test_a_cascades_reply_explains_the_decoder_that_wrote_it():
 
 def test_an_empty_reply_has_nothing_to_explain():
     assert BIG("a", stop="a").explain().choices == ()
+
+
+def test_a_choice_that_a_mask_excluded_is_named_and_the_rival_is_one_that_was_allowed():
+    expert = given("expert", [0.0, 3.0, 2.5, 1.0])
+    masked = sprat.contrast(BIG + expert, given("amateur", [0.0, 0.0, 1.0, 0.0]), alpha=0.2)  # leaves b and c
+    choice = first(masked)
+    assert (choice.token, choice.base_choice, choice.moved_by) == ("b", "a", "mask")
+    assert sum(choice.contributions) == pytest.approx(choice.margin)
+    assert "a excluded" in str(masked("a", max_tokens=1).explain())
+
+
+def test_a_sum_inside_another_decoder_is_opened():
+    nested = sprat.contrast(MIX, given("amateur", [0.0, 0.0, 0.0, 1.0]), alpha=0.01)
+    why = nested("a", max_tokens=1).explain()
+    assert why.parts == ("big", "tuned", "-untuned", "-amateur")
+    np.testing.assert_allclose(why.choices[0].contributions, [-1.5, 4.5, -1.5, 0.0])
+
+
+def test_where_nothing_else_was_allowed_there_is_no_rival():
+    only = sprat.contrast(given("sure", [9.0, 0.0, 0.0, 0.0]), given("amateur", [0.0, 0.0, 0.0, 1.0]))
+    choice = first(only)
+    assert (choice.token, choice.rival, choice.margin) == ("a", "", np.inf)
+    assert "nothing else allowed" in str(only("a", max_tokens=1).explain())
+
+
+def test_an_end_token_is_no_word_of_the_page():
+    page = sprat.tiny("sprat")("12+7=").explain().html()
+    assert "12+7=</span>" in page
+    assert page.count("&lt;/s&gt;") == page.split("<table>")[1].count("&lt;/s&gt;") > 0

@@ -23,12 +23,16 @@ if TYPE_CHECKING:
     from .writing import Decoded
 
 
+MASK = "mask"  # who moved a choice that was not allowed
+
+
 @dataclass(frozen=True)
 class Choice:
     """One token: what was written, against which rival, by how much (nats), and through whom.
 
-    `moved_by` names the part that did most to turn the base's choice into another, "" where the base's choice stands.
-    `divergence` is KL(decoder || base) in nats. `drawn` says that a likelier token was there: it was sampled.
+    `moved_by` names the part that did most to turn the base's choice into another ("mask" where that was excluded), ""
+    where the base's choice stands. `divergence` is KL(decoder || base) in nats. `drawn` says that a likelier token was
+    there: it was sampled, or a penalty counted. Where nothing else was allowed, there is no rival and no contribution.
     """
 
     token: str
@@ -41,6 +45,7 @@ class Choice:
     probability: float
     base_probability: float
     drawn: bool
+    special: bool
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,19 @@ class Explanation:
     base: str
     parts: tuple[str, ...]
     choices: tuple[Choice, ...]
+    prompt: str = ""
 
     @property
     def moved(self) -> int:
-        """How many tokens the base alone would have written otherwise."""
+        """How many tokens' choice the parts changed."""
         return sum(bool(choice.moved_by) for choice in self.choices)
+
+    @property
+    def said(self) -> str:
+        """What happened, in a sentence."""
+        drawn = sum(choice.drawn for choice in self.choices)
+        more = f"; {drawn} of them had a likelier rival (drawn, or penalised)" if drawn else ""
+        return f"in {self.moved} of {len(self.choices)} tokens the choice is not the one of {self.base} alone{more}."
 
     def row(self) -> dict[str, Any]:
         """The explanation as JSON has it; an infinite margin (the rival was excluded) is null."""
@@ -83,39 +96,50 @@ class Explanation:
         drawn = [
             "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in [head, *lines]
         ]
-        said = f"{self.formula}: {self.moved} of {len(self.choices)} tokens are not what {self.base} alone would write."
-        return "\n".join([said, "", *drawn])
+        return "\n".join([f"{self.formula}: {self.said}", "", *drawn])
 
     def _cells(self, c: Choice) -> list[str]:
         numbers = [_signed(x) for x in (*c.contributions, c.margin)]
         mark = " (drawn)" if c.drawn else ""
-        return [_shown(c.token) + mark, _shown(c.rival), *numbers, c.moved_by or "-", f"{c.divergence:.2f}"]
+        rival = _shown(c.rival) if c.rival else "nothing else allowed"
+        left_out = f", {_shown(c.base_choice)} excluded" if c.moved_by == MASK else ""
+        return [_shown(c.token) + mark, rival + left_out, *numbers, c.moved_by or "-", f"{c.divergence:.2f}"]
 
     def html(self) -> str:
         """A page of its own: the text, coloured by who moved each token, with the numbers below."""
-        colours = {part: f"hsl({(47 + 137 * i) % 360} 70% 82%)" for i, part in enumerate(self.parts)}
-        spans = "".join(_span(c, self.parts, colours) for c in self.choices)
-        legend = " ".join(f'<span style="background:{colours[p]}">{html.escape(p)}</span>' for p in self.parts)
+        colours = {part: f"hsl({(47 + 137 * i) % 360} 70% 82%)" for i, part in enumerate((*self.parts, MASK))}
+        spans = "".join(_span(c, self.parts, colours) for c in self.choices if not c.special)
+        legend = " ".join(
+            f'<span style="background:{colours[p]}">{html.escape(p)}</span>'
+            for p in colours
+            if p != MASK or any(c.moved_by == MASK for c in self.choices)
+        )
         names = ["token", "instead of", *self.parts, "margin", "moved by", "KL to base"]
         head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
         rows = "".join(
             f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in self._cells(c))}</tr>" for c in self.choices
         )
-        said = f"{self.moved} of {len(self.choices)} tokens are not what {self.base} alone would write."
         return _PAGE.format(
-            formula=html.escape(self.formula), said=html.escape(said), legend=legend, text=spans, head=head, rows=rows
+            formula=html.escape(self.formula),
+            said=html.escape(self.said[0].upper() + self.said[1:]),
+            prompt=html.escape(self.prompt),
+            legend=legend,
+            text=spans,
+            head=head,
+            rows=rows,
         )
 
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{formula}</title><style>
 body{{font:16px/1.6 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}}
 .text{{font:18px/2 ui-monospace,monospace;white-space:pre-wrap;border:1px solid #ccc;border-radius:6px;padding:1rem}}
-.text span,.legend span{{border-radius:3px;padding:1px 2px}} .drawn{{text-decoration:underline dotted}}
+.text span,.legend span{{border-radius:3px;padding:1px 2px}}
+.prompt{{color:#666}} .drawn{{text-decoration:underline dotted}}
 table{{border-collapse:collapse;font-size:14px;margin-top:1.5rem}} td,th{{padding:.2rem .8rem;text-align:right}}
 td:nth-child(-n+2),th:nth-child(-n+2){{text-align:left;font-family:ui-monospace,monospace;white-space:pre}}
 tr:nth-child(even){{background:#f5f5f5}}</style>
 <h1>{formula}</h1><p>{said} A colour names the part that moved the token; a dotted line says that it was drawn.</p>
-<p class="legend">{legend}</p><div class="text">{text}</div>
+<p class="legend">{legend}</p><div class="text"><span class="prompt">{prompt}</span> {text}</div>
 <table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></html>
 """
 
@@ -129,11 +153,11 @@ def _span(c: Choice, parts: tuple[str, ...], colours: dict[str, str]) -> str:
 
 
 def _shown(token: str) -> str:
-    return repr(token)[1:-1] if token.strip() else repr(token)
+    return repr(token)[1:-1] if token.strip() or not token else repr(token)
 
 
 def _signed(x: float) -> str:
-    return f"{x:+.2f}" if math.isfinite(x) else ("+inf" if x > 0 else "-inf" if x < 0 else "?")
+    return f"{x:+.2f}" if math.isfinite(x) else ("+inf" if x > 0 else "-inf" if x < 0 else "-")
 
 
 def _finite(x: float) -> float | None:
@@ -150,7 +174,7 @@ def explain(decoded: Decoded) -> Explanation:
         pool.write(ids[None, :-1])
         step = pool.look(len(ids))
         scores = _rows(step.of(decoder))
-        terms = [(_label(part, term, step), _rows(term)) for part, term in decoder.terms(step)]
+        terms = _terms(decoder, step)
         base = _rows(step.of(decoder.base))
     finally:
         pool.close()
@@ -160,7 +184,7 @@ def explain(decoded: Decoded) -> Explanation:
         _choice(decoder, int(token), text, scores[i], base[i], names, [term[i] for _, term in terms])
         for i, (token, text) in enumerate(zip(ids, spelled, strict=True))
     ]
-    return Explanation(decoder.formula, decoder.base.formula, tuple(names), tuple(chosen))
+    return Explanation(decoder.formula, decoder.base.formula, tuple(names), tuple(chosen), decoded.request.text)
 
 
 def _choice(
@@ -168,21 +192,21 @@ def _choice(
 ) -> Choice:
     best, base_best = int(scores.argmax()), int(base.argmax())
     others = np.where(np.arange(len(scores)) == token, -np.inf, scores)
-    if others.max() == -np.inf:  # all but one were masked: what the base would have liked next
-        others = np.where(np.arange(len(scores)) == token, -np.inf, base)
-    rival = base_best if base_best != token else int(others.argmax())
+    alone = others.max() == -np.inf
+    excluded = scores[base_best] == -np.inf
+    rival = int(others.argmax()) if base_best == token or excluded else base_best
     with np.errstate(invalid="ignore"):
-        margin = float(scores[token] - scores[rival])
-        contributions = [float(term[token] - term[rival]) for term in terms]
+        margin = math.inf if alone else float(scores[token] - scores[rival])
+        contributions = [math.nan if alone else float(term[token] - term[rival]) for term in terms]
         logs, base_logs = log_softmax(scores), log_softmax(base)
         chances = np.exp(logs)
         held = chances > 0
         divergence = float((chances[held] * (logs[held] - base_logs[held])).sum())
     pushed = [(x, name) for x, name in zip(contributions, names, strict=True) if name != decoder.base.formula]
-    moved = max(pushed)[1] if base_best != best and pushed else ""
+    moved = "" if base_best == best else MASK if excluded else max(pushed)[1] if pushed else ""
     return Choice(
         text,
-        _named(decoder, rival),
+        "" if alone else _named(decoder, rival),
         _named(decoder, base_best),
         tuple(contributions),
         margin,
@@ -191,15 +215,39 @@ def _choice(
         float(chances[token]),
         float(np.exp(base_logs[token])),
         token != best,
+        not decoder.base.vocabulary.decode([token]),
     )
 
 
-def _label(part: Decoder, term: Any, step: Step) -> str:
-    """The part's formula, with a minus where its term runs against its own scores."""
-    own, added = _rows(step.of(part))[0], _rows(term)[0]
+def _terms(decoder: Decoder, step: Step, weight: float = 1.0) -> list[tuple[str, Any]]:
+    """The terms by name, opened where a part is a sum and counts in proportion; a minus before what is taken off."""
+    found: list[tuple[str, Any]] = []
+    for part, term in decoder.terms(step):
+        own, added = _rows(step.of(part)), weight * _rows(term)
+        slope = _slope(own, added)
+        if slope is not None and part is not decoder and len(part.terms(step)) > 1:
+            inside = _terms(part, step, slope)
+            # What the term leaves out (a mask) stays left out.
+            found += [(name, np.where(np.isfinite(added), one, added)) for name, one in inside]
+        else:
+            found.append((f"-{part.formula}" if slope is not None and slope < 0 else part.formula, added))
+    return found
+
+
+def _slope(own: Any, added: Any) -> float | None:
+    """The number that `added` is of `own` (rows, vocabulary), up to a constant per row; None where it is none."""
     both = np.isfinite(own) & np.isfinite(added)
-    against = both.any() and ((own[both] - own[both].mean()) * (added[both] - added[both].mean())).sum() < 0
-    return f"-{part.formula}" if against else part.formula
+    counts = np.maximum(both.sum(axis=1, keepdims=True), 1)
+    x, y = np.where(both, own, 0.0), np.where(both, added, 0.0)
+    x, y = (
+        np.where(both, x - x.sum(1, keepdims=True) / counts, 0),
+        np.where(both, y - y.sum(1, keepdims=True) / counts, 0),
+    )
+    spread = float((x * x).sum())
+    if not spread:
+        return None
+    slope = float((x * y).sum()) / spread
+    return slope if np.abs(y - slope * x).max() <= 1e-3 * max(1.0, float(np.abs(y).max())) else None
 
 
 def _rows(scores: Any) -> Any:
