@@ -211,7 +211,7 @@ def _answers(entry: dict[str, Any]) -> Any:
 
 
 def model_of(name: str, key_env: str | None = None) -> Model:
-    """The model that a command line names: PATH.toml, tiny:NAME, a model's folder, or URL#model; BadInput otherwise."""
+    """What a command line names: PATH.toml, PATH.toml#model, tiny:NAME, a folder, or URL#model; BadInput otherwise."""
     if name.startswith("tiny:") or name.endswith(".safetensors") or Path(name).is_dir():
         from .endpoints import local
 
@@ -223,9 +223,16 @@ def model_of(name: str, key_env: str | None = None) -> Model:
         if not mark or not model:
             raise BadInput(f"{name} names no model.", hint="Write URL#model, such as http://localhost:8000/v1#qwen.")
         return openai(model, url, model, key_env=key_env)
-    if name.endswith(".toml"):
-        return load(name)
-    raise BadInput(f"'{name}' names no model.", hint="Give PATH.toml, tiny:mackerel, a model's folder, or URL#model.")
+    path, mark, named = name.partition("#")
+    if path.endswith(".toml"):
+        return _named(load_models(path), path, named) if mark else load(path)
+    raise BadInput(f"'{name}' names no model.", hint="Give PATH.toml, tiny:mackerel, a folder, or URL#model.")
+
+
+def _named(models: Mapping[str, Any], path: str, name: str) -> Any:
+    if name not in models:
+        raise BadInput(f"{path} has no model '{name}'.", hint=nearest(name, models))
+    return models[name]
 
 
 def fingerprint(path: Path | str) -> str:

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..core import Request, content_text
+from ..errors import BadInput
 from ..prices import Price, built_in
 from ..whitebox.decoder import Leaf
 from ..whitebox.vocabulary import Vocabulary
@@ -84,6 +85,10 @@ class Characters:
 
     def prompt(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
         """The begin token and the last user message; an assistant's message after it is continued."""
+        for message in messages:
+            content: Any = message.get("content")
+            if isinstance(content, list) and any("text" not in part for part in cast("list[Any]", content)):
+                raise BadInput("The tiny models read text alone; a message holds something else.", hint="Leave it out.")
         begun = content_text(messages[-1].get("content")) if messages[-1].get("role") == "assistant" else ""
         return self.loaded.vocabulary.encode(Request(tuple(messages)).text + begun)
 

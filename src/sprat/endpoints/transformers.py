@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..errors import BadInput, SpratError, nearest
+from ..errors import BadInput, SpratError
 from ..prices import Price
 from ..whitebox.decoder import Leaf
 from ..whitebox.hub_vocabulary import HubVocabulary, ends_of
@@ -67,7 +67,7 @@ class Transformers(Leaf):
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
-            raise BadInput(f"There is no dtype '{self.dtype}'.", hint=f"{nearest(self.dtype, DTYPES)} Known: {DTYPES}.")
+            raise BadInput(f"There is no dtype '{self.dtype}'.", hint=f"Known: {', '.join(DTYPES)}.")
         if self.at_once < 1 or self.max_tokens < 1:
             raise BadInput(f"at_once is {self.at_once} and max_tokens {self.max_tokens}.", hint="Needed: >= 1.")
 

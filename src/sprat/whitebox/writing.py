@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -191,27 +192,38 @@ def _together(decoder: Decoder, jobs: list[Job]) -> list[Reply | Exception]:
     rows = [Row(decoder, job) for job in jobs]
     texts: list[list[str]] = [[] for _ in jobs]
     try:
-        for written in decoder.write(jobs):
-            texts[written.job].append(rows[written.job].take(written))
+        with closing(_writes(decoder, jobs)) as steps:
+            for written in steps:
+                texts[written.job].append(rows[written.job].take(written))
     except SpratError as error:
         return [error for _ in jobs]
-    return [row.error or row.reply("".join(said)) for row, said in zip(rows, texts, strict=True)]
+    # Each is charged its part of the batch's time; what loading the weights took was before.
+    seconds = (time.perf_counter() - rows[0].began) / len(rows)
+    return [
+        row.error or replace(row.reply("".join(said)), seconds=seconds) for row, said in zip(rows, texts, strict=True)
+    ]
+
+
+def _writes(decoder: Decoder, jobs: list[Job]) -> Generator[Written]:
+    yield from decoder.write(jobs)  # a generator, so that whoever stops reading can close it at once
 
 
 def streamed(decoder: Decoder, request: Request) -> Generator[Piece]:
     """The pieces of one reply, the last with the whole; closing the iterator frees the caches."""
     job = job_of(decoder, request)
+    check_lengths(decoder, request)  # loads the weights, which is not the reply's time
     row, said = Row(decoder, job), list[str]()
-    for written in decoder.write([job]):
-        before = len(row.texts)
-        said.append(row.take(written))
-        if row.error:
-            raise row.error
-        ended = row.finish == "stop" and not row.stops.hit
-        new = slice(before, len(row.texts) - ended)
-        if said[-1] or row.texts[new]:
-            yield Piece(said[-1], tuple(row.texts[new]), tuple(row.logprobs[new]))
-        if row.stops.hit:
-            break
+    with closing(_writes(decoder, [job])) as steps:
+        for written in steps:
+            before = len(row.texts)
+            said.append(row.take(written))
+            if row.error:
+                raise row.error
+            ended = row.finish == "stop" and not row.stops.hit
+            new = slice(before, len(row.texts) - ended)
+            if said[-1] or row.texts[new]:
+                yield Piece(said[-1], tuple(row.texts[new]), tuple(row.logprobs[new]))
+            if row.stops.hit:
+                break
     reply = row.reply("".join(said))
     yield Piece(reply=replace(reply, seconds=time.perf_counter() - row.began))
