@@ -8,10 +8,12 @@ absent tokens the best score; here neither. Checked by hand, and on the wire in 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from ipaddress import ip_address
+from typing import Any, Literal, cast
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -46,8 +48,12 @@ class Sketch(Technique):
     expand: str = EXPAND
     hidden: Hidden = HIDDEN
     strict: bool = False
+    loopback: bool = False
     name: str = field(default="", kw_only=True)
     use = "sketch_privately"
+
+    def __post_init__(self) -> None:
+        check_local(self.local, self.loopback)
 
     async def answer(self, request: Request) -> Reply | Ask:
         """The local model's reply; BadInput where it is not clear what is private, and then nothing is sent."""
@@ -58,6 +64,45 @@ class Sketch(Technique):
         said = await ask(self.large, asked, "outlines the public part")
         task = _filled(self.expand, task=parts.whole.text, outline=said.text or "")
         return ask(self.local, parts.whole.asking(task), "writes it out with what is private")
+
+
+def check_local(local: Any, loopback: bool) -> None:
+    """CannotDo where the model that reads what is private holds a server; with `loopback` one on this machine may."""
+    for part in _inside(local, set()):
+        where: Any = getattr(part, "url", None)
+        if where is None and not hasattr(part, "post"):
+            continue
+        if loopback and isinstance(where, str) and _on_this_machine(where):
+            continue
+        raise CannotDo(
+            f"The local part of cogenesis reads what is private, and '{name_of(part)}' in it is a server's model.",
+            hint="Use weights of your own, such as sprat.local(...); loopback=True allows a server on this machine.",
+        )
+
+
+def _inside(thing: Any, seen: set[int]) -> Iterator[Any]:
+    """The thing and all that it is made of."""
+    if id(thing) in seen or isinstance(thing, (str, bytes, type)):
+        return
+    seen.add(id(thing))
+    if isinstance(thing, Mapping):
+        parts: list[Any] = list(cast("Mapping[Any, Any]", thing).values())
+    elif isinstance(thing, (tuple, list, set, frozenset)):
+        parts = list(cast("Sequence[Any]", thing))
+    else:
+        yield thing
+        parts = [getattr(thing, f.name, None) for f in fields(thing)] if is_dataclass(thing) else []
+        parts += getattr(thing, "paid", ()) if isinstance(thing, Decoder) else ()
+    for part in parts:
+        yield from _inside(part, seen)
+
+
+def _on_this_machine(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _filled(template: str, **given: str) -> str:
@@ -98,6 +143,12 @@ class Whole(Leaf):
         """The leaf's."""
         return self.leaf.open(batch)
 
+    def opened(
+        self, requests: Sequence[Request], told: Sequence[dict[str, Any]], begun: Sequence[int] | None = None
+    ) -> Session:
+        """The leaf's, over all that the requests say."""
+        return self.leaf.opened([parted(request).whole for request in requests], told, begun)
+
     def prompt(self, request: Request) -> list[int]:
         """The ids of all that the request says."""
         return self.leaf.prompt(parted(request).whole)
@@ -122,24 +173,36 @@ class Public(Remote):
         if self.by == "chat" and public.messages[-1]["role"] == "assistant":
             raise CannotDo("cogenesis can't go on with an assistant's message over a chat API.",
                            hint='Use by="completions", or end with the user\'s message.')  # fmt: skip
-        return super().prompt(public)
+        return self.ids(public)
 
-    def opened(self, requests: Sequence[Request], told: Sequence[dict[str, Any]]) -> RemoteSession:
+    def opened(
+        self, requests: Sequence[Request], told: Sequence[dict[str, Any]], begun: Sequence[int] | None = None
+    ) -> RemoteSession:
         """A session that looks at each text before it is sent."""
-        return Guarded(self, requests, told)
+        return Guarded(self, requests, told, begun)
 
 
 class Guarded(RemoteSession):
     """Asks with the public part and what was written, private words replaced; holds back while one may be beginning."""
 
-    def __init__(self, leaf: Public, requests: Sequence[Request], told: Sequence[dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        leaf: Public,
+        requests: Sequence[Request],
+        told: Sequence[dict[str, Any]],
+        begun: Sequence[int] | None = None,
+    ) -> None:
         parts = [leaf.parted(request) for request in requests]
-        super().__init__(leaf, [p.public for p in parts], told)
+        lengths = [len(leaf.ids(p.public)) for p in parts]
+        if begun is not None and list(begun) != lengths:
+            raise BadInput("The prompts of a guarded session are not the public parts of its requests.")
+        super().__init__(leaf, [p.public for p in parts], told, lengths)
         self.public, self.veils = leaf, [p.veil for p in parts]
 
     def place(self, row: int, length: int) -> tuple[int, ...] | None:
         """The public prompt and the veiled reply; None where the place is not due or the reply's end is not settled."""
-        ids, begun, vocabulary = self.rows[row], (self.begun or [])[row], self.leaf.vocabulary
+        ids, vocabulary = self.rows[row], self.leaf.vocabulary
+        begun = self.begun[row] if self.begun else 0
         if length < begun or not due(length - begun, self.public.schedule):
             return None
         last = self.requests[row].messages[-1]
@@ -202,11 +265,15 @@ class CoGenesis(Decoder):
     schedule: tuple[int, int, int] = (5, 10, 3)
     hidden: Hidden = HIDDEN
     strict: bool = False
+    loopback: bool = False
     name: str = field(default="", kw_only=True)
     use = "cogenesis"
 
     def __post_init__(self) -> None:
         need(self.local, Can.LOGITS, self.use)
+        check_local(self.local, self.loopback)
+        if not isinstance(self.large, Remote):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise CannotDo(f"'{name_of(self.large)}' is no remote model.", hint="Use sprat.remote, or sprat.mix.")
         first, rest, joint = self.schedule
         if not 0 <= self.weight <= 1 or self.top < 1 or min(first, rest) < 0 or joint < 0 or rest + joint < 1:
             raise BadInput(
@@ -297,6 +364,7 @@ def cogenesis(
     expand: str = EXPAND,
     hidden: Hidden = HIDDEN,
     strict: bool = False,
+    loopback: bool = False,
 ) -> Sketch | CoGenesis:
     """A remote model that reads the public part of a request beside a local one that reads all of it.
 
@@ -304,17 +372,18 @@ def cogenesis(
     number; or a word for each span), and so wherever a private word comes up again, in the reply too. `strict` also
     withholds common words and whatever shares four characters in a row. "sketch" needs text; "logits" a server with
     log-probabilities whose tokens the local model shares. `weight`, `top`, `schedule` (first, rest, joint) are for
-    "logits", `outline` ({task}) and `expand` ({task}, {outline}) for "sketch". Raises CannotDo for parts that can't.
+    "logits", `outline` ({task}) and `expand` ({task}, {outline}) for "sketch". Raises CannotDo for parts that can't, and
+    for a server in `local`, unless `loopback` says that one on this machine may read what is private.
     """
     if mode == "sketch":
         for template, words in ((outline, ("task",)), (expand, ("task", "outline"))):
             if missing := [w for w in words if f"{{{w}}}" not in template]:
                 raise BadInput(f"A template has no {{{missing[0]}}}.", hint="Needed: {task}, and {outline} to expand.")
-        return Sketch(large, local, outline, expand, hidden, strict)
+        return Sketch(large, local, outline, expand, hidden, strict, loopback)
     if mode != "logits":
         raise BadInput(f"There is no mode '{mode}'.", hint="Needed: sketch or logits.")
     need(local, Can.LOGITS, "cogenesis")
     if isinstance(large, Decoder) and not isinstance(large, Remote):
         raise CannotDo(f"'{name_of(large)}' is a local model: it may read everything.", hint="Use sprat.mix.")
     far = large if isinstance(large, Remote) else remote(large, local.base, top=top)
-    return CoGenesis(far, local, weight, None, top, schedule, hidden, strict)
+    return CoGenesis(far, local, weight, None, top, schedule, hidden, strict, loopback)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core import Can, Request
-from ..errors import BadInput
+from ..errors import BadInput, CannotDo
 from ..prices import Price
 from ..shape import name_of, need
 from ..whitebox.arrays import log_softmax
@@ -22,6 +22,7 @@ from ..whitebox.decoder import Decoder, Leaf
 from ..whitebox.pool import Step
 from ..whitebox.session import Session
 from ..whitebox.vocabulary import Vocabulary
+from .remote import Remote
 
 
 @dataclass(frozen=True, repr=False)
@@ -104,6 +105,16 @@ class Steered(Leaf):
     def open(self, batch: int) -> Session:
         """A session over the model's weights."""
         return self.model.open(batch)
+
+    def opened(
+        self, requests: Sequence[Request], told: Sequence[dict[str, Any]], begun: Sequence[int] | None = None
+    ) -> Session:
+        """As `open`; a remote model counts its calls under this one's name, and refuses where it reads messages."""
+        if not isinstance(self.model, Remote):
+            return self.open(len(requests))
+        if self.model.by == "chat":
+            raise CannotDo(f"'{self.model.name}' reads messages, not ids.", hint='Pass by="completions".')
+        return self.model.named(self.name).opened(requests, told, begun)
 
     def prompt(self, request: Request) -> list[int]:
         """The first tokens, then what the model reads; BadInput for a token that it lacks."""

@@ -1,17 +1,20 @@
 """What of a request is private: marked `<private>...</private>` by the user, and kept from whoever may not read it.
 
 sprat's own, for CoGenesis (arXiv 2403.03129), whose code sends all. Withheld are the spans and each of their words,
-wherever they stand again; common words (the, with, is) are let through unless `strict`. What is not marked, or said in
-other words, is not found. Checked on the wire, byte by byte, in tests/decoding/test_cogenesis_wire.py.
+wherever they stand again, also written together or apart (JoAnn, 1,234,567); common words (the, with, is) are let
+through unless `strict`, or where both are capitalised (Will). What is not marked, or said in other words, letters of
+another script or numbers spelled out, is not found. Checked on the wire in tests/decoding/test_cogenesis_wire.py.
 """
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, cast
 
 from ..core import Request
@@ -19,6 +22,8 @@ from ..errors import BadInput
 
 HIDDEN = "[hidden {n}]"
 SHORT = 4  # from so many letters on, a word is also looked for inside other words
+PARTS = 6  # a span's words that follow each other, written together
+APART = 3  # characters that may stand between the pieces of a word that is written apart
 ROLES = ("system", "developer", "user", "assistant")
 # They tell nothing by themselves; words that do (not, no, he, she, who, numbers) are left out on purpose.
 COMMON = frozenset(
@@ -29,22 +34,71 @@ COMMON = frozenset(
     )
 )
 _MARKED = re.compile(r"<private>(.*?)</private>", re.DOTALL)
-_NEARLY = re.compile(r"(<|&lt;|\[)\s*/?\s*private\b|\bprivate\s*/?\s*(>|&gt;)", re.IGNORECASE)
+_OPENS, _CLOSES = (
+    "<\u2039\u00ab\u3008\u300a\u27e8\u276e\u276c\u2770\u227a\u02c2\u1438",
+    ">\u203a\u00bb\u3009\u300b\u27e9\u276f\u276d\u2771\u227b\u02c3\u1433",
+)
+_NEARLY = re.compile(
+    rf"[{_OPENS}\[\u3010\u3014{{]\s*[/\\]?\s*private\b|\bprivate\s*[/\\]?\s*[{_CLOSES}\]\u3011\u3015}}]"
+)
+_TAG = re.compile(rf"[{_OPENS}]([^{_OPENS}{_CLOSES}]{{1,24}})[{_CLOSES}]|[\[{{]\s*[/\\]([^\]}}]{{1,24}})[\]}}]")
+_PLAIN_MARK = re.compile(r"<\s*/?\s*private\s*>")
+_BLANK = ("\u115f", "\u1160")  # letters that are not seen
 # A script without spaces has a word per character: then every one of them is withheld.
 _ALONE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD = re.compile(rf"[{_ALONE}]|[^\W_{_ALONE}]+")
+_DIGITS = re.compile(r"[0-9]+")
+_HANGUL = re.compile("[\u1100-\u11ff]")  # as NFKD has it
 
 
 def folded(text: str) -> tuple[str, list[int]]:
-    """The text without case, accents and invisible characters, and which character of it each one came from."""
+    """The text without case, accents and invisible characters, its digits as 0 to 9; and where each one came from."""
     letters: list[str] = []
     places: list[int] = []
     for place, character in enumerate(text):
         for one in unicodedata.normalize("NFKD", character).casefold():
-            if unicodedata.category(one) not in ("Mn", "Cf"):
-                letters.append(one)
-                places.append(place)
+            kind = unicodedata.category(one)
+            if kind in ("Mn", "Me", "Cf") or (kind == "Cc" and not one.isspace()) or one in _BLANK:
+                continue
+            digit = unicodedata.digit(one, None)
+            letters.append(one if digit is None else str(digit))
+            places.append(place)
     return "".join(letters), places
+
+
+def nearly(text: str) -> bool:
+    """Whether a text holds what looks like a mark: another spelling, other brackets, hidden characters within."""
+    plain, _ = folded(html.unescape(text))
+    if _NEARLY.search(plain):
+        return True
+    inside = ("".join(re.findall(r"\w", one[0] or one[1])) for one in _TAG.findall(plain))
+    return any("private" in word or _apart(word, "private") <= 2 for word in inside)
+
+
+def _apart(a: str, b: str) -> int:
+    """How many letters are to be put in, left out or changed to make one of the other."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
+    return row[-1]
+
+
+def marked(request: Request) -> bool:
+    """Whether a message of the request holds a mark, in any coding of its letters."""
+    return any(_PLAIN_MARK.search(folded(text)[0]) for m in request.messages for text in _texts(m))
+
+
+def _texts(thing: Any) -> list[str]:
+    """Every text in a message, however deep."""
+    if isinstance(thing, str):
+        return [thing]
+    if isinstance(thing, Mapping):
+        return [text for part in cast("Mapping[Any, Any]", thing).values() for text in _texts(part)]
+    if isinstance(thing, (list, tuple)):
+        return [text for part in cast("list[Any]", thing) for text in _texts(part)]
+    return []
 
 
 @dataclass(frozen=True)
@@ -57,18 +111,53 @@ class Veil:
 
     @cached_property
     def words(self) -> Mapping[str, int]:
-        """Every private word, folded, with the number of its span."""
+        """Every private word, folded, with the number of its span; of those with digits the digits too."""
         found: dict[str, int] = {}
         for number, span in enumerate(self.spans, 1):
             words = _WORD.findall(folded(span)[0])
             telling = [w for w in words if self.strict or w not in COMMON]
             for word in telling or words:
                 found.setdefault(word, number)
+                for digits in _DIGITS.findall(word):
+                    found.setdefault(digits, number)
+        return found
+
+    @cached_property
+    def _names(self) -> Mapping[str, int]:
+        """Common words that a span has with a capital, such as Will: withheld where they have one again."""
+        found: dict[str, int] = {}
+        for number, span in enumerate(self.spans, 1):
+            plain, places = folded(span)
+            for m in _WORD.finditer(plain):
+                if m[0] in COMMON and m[0] not in self.words and span[places[m.start()]].isupper():
+                    found.setdefault(m[0], number)
+        return found
+
+    @cached_property
+    def _together(self) -> Mapping[str, int]:
+        """A span's words written together, some that follow each other or all; each word alone too."""
+        found: dict[str, int] = dict(self.words)
+        for number, span in enumerate(self.spans, 1):
+            words = _WORD.findall(folded(span)[0])
+            tells = [w in self.words or w in self._names for w in words]
+            for i, first in enumerate(tells):
+                for j in range(i + 1, len(words)) if first else ():
+                    if tells[j] and (j - i < PARTS or (i == 0 and j == len(words) - 1)):
+                        found.setdefault("".join(words[i : j + 1]), number)
         return found
 
     @cached_property
     def _long(self) -> tuple[str, ...]:
-        return tuple(word for word in self.words if len(word) >= SHORT)
+        return tuple(word for word in self._together if len(word) >= SHORT)
+
+    @cached_property
+    def _numbers(self) -> tuple[str, ...]:
+        return tuple(word for word in self._long if _DIGITS.fullmatch(word))
+
+    @cached_property
+    def _begun(self) -> frozenset[str]:
+        """How words that are written apart may begin."""
+        return frozenset(word[:k] for word in self._together if len(word) >= APART for k in range(1, len(word)))
 
     @cached_property
     def _runs(self) -> Mapping[str, int]:
@@ -86,16 +175,24 @@ class Veil:
 
     def number(self, word: str) -> int:
         """The span that a folded word is of; 0 for one that may be shown."""
-        if word in self.words:
-            return self.words[word]
+        known = self._together
+        if word in known:
+            return known[word]
+        pieces = _DIGITS.findall(word)
+        if found := next((self.words[p] for p in pieces if p in self.words), 0):  # 34 in 34kg
+            return found
+        if found := next((n for w, n in self.words.items() if _inflected(word, w)), 0):
+            return found
         if len(word) < SHORT:
             return 0
-        return next((self.words[long] for long in self._long if long in word or word in long), 0)
+        return next((known[long] for long in self._long if long in word or (long in self.words and word in long)), 0)
 
     def over(self, text: str) -> str:
         """The text with what is private replaced."""
         plain, places = folded(text)
-        marks = [(m.start(), m.end(), n) for m in _WORD.finditer(plain) if (n := self.number(m[0]))]
+        words = list(_WORD.finditer(plain))
+        marks = [(m.start(), m.end(), n) for m in words if (n := self.number(m[0]) or self._name(m, text, places))]
+        marks += self._apart_marks(plain, words)
         marks += [
             (m.start(), m.end(), n) for sign, n in self._signs.items() for m in re.finditer(re.escape(sign), plain)
         ]
@@ -110,8 +207,47 @@ class Veil:
                 at = last
             else:
                 at = max(at, last)
-            before = (stop, number)
+            before = (max(stop, before[0]), number)
         return shown + text[at:]
+
+    def _name(self, word: re.Match[str], text: str, places: list[int]) -> int:
+        return self._names.get(word[0], 0) if self._names and text[places[word.start()]].isupper() else 0
+
+    def _apart_marks(self, plain: str, words: list[re.Match[str]]) -> list[tuple[int, int, int]]:
+        """Private words that are written in pieces: from a word's beginning to a word's end; numbers anywhere."""
+        found: list[tuple[int, int, int]] = []
+        most = max(map(len, self._together), default=0)
+        for i, first in enumerate(words):
+            joined = first[0]
+            for before, one in pairwise(words[i:]):
+                joined += one[0]
+                if one.start() - before.end() > APART or len(joined) > most:
+                    break
+                if len(joined) >= APART and joined in self._together:
+                    found.append((first.start(), one.end(), self._together[joined]))
+        for places in self._number_rows(words) if self._numbers else ():
+            digits = "".join(plain[p] for p in places)
+            for number in self._numbers:
+                at = digits.find(number)
+                while at >= 0:
+                    found.append((places[at], places[at + len(number) - 1] + 1, self._together[number]))
+                    at = digits.find(number, at + 1)
+        return found
+
+    @staticmethod
+    def _number_rows(words: list[re.Match[str]]) -> list[list[int]]:
+        """Where the digits of each row of numbers stand that only separators part."""
+        rows: list[list[int]] = []
+        end = -APART - 1
+        for word in words:
+            if not _DIGITS.fullmatch(word[0]):
+                end = -APART - 1
+                continue
+            if word.start() - end > APART:
+                rows.append([])
+            rows[-1] += range(word.start(), word.end())
+            end = word.end()
+        return rows
 
     def _run_marks(self, plain: str) -> list[tuple[int, int, int]]:
         words = [(m.start(), m.end()) for m in _WORD.finditer(plain)]
@@ -134,12 +270,48 @@ class Veil:
         if text.endswith("\ufffd") or any(plain.endswith(s[:k]) for s in self._signs for k in range(1, len(s))):
             return False
         words = list(_WORD.finditer(plain))
-        if not words or words[-1].end() < len(plain):
+        if not words:
+            return True
+        if self._begins(plain, words):
+            return False
+        if words[-1].end() < len(plain):
             return True
         word = words[-1][0]
-        if self.number(word) or any(private.startswith(word) for private in self.words):
+        if self.number(word) or any(private.startswith(word) for private in (*self._together, *self._names)):
             return False
         return not any(word.endswith(p[:k]) for p in self._long for k in range(SHORT, len(p)))
+
+    def _begins(self, plain: str, words: list[re.Match[str]]) -> bool:
+        """Whether the last words may be the first pieces of a private one, and are not withheld already."""
+        if len(plain) - words[-1].end() > APART:
+            return False
+        joined = ""
+        most = max(map(len, self._together), default=0)
+        for i in range(len(words) - 1, -1, -1):
+            if i < len(words) - 1 and words[i + 1].start() - words[i].end() > APART:
+                return False
+            joined = words[i][0] + joined
+            if len(joined) > most:
+                return False
+            hidden = all(self.number(w[0]) for w in words[i:])
+            if joined in self._begun and not hidden:
+                return True
+            if (
+                joined.isdigit()
+                and not hidden
+                and any(joined.endswith(n[:k]) for n in self._numbers for k in range(2, len(n)))
+            ):
+                return True
+        return False
+
+
+def _inflected(word: str, private: str) -> bool:
+    """Whether a word is a short private one with an ending: Anna, Annie, Bos; particles after Korean words."""
+    if _HANGUL.match(private):
+        return private in word
+    if private.isdigit() or len(private) not in (2, 3) or not word.startswith(private):
+        return False
+    return len(word) - len(private) <= 2 if len(private) == 3 else word == private + "s"
 
 
 @dataclass(frozen=True)
@@ -165,7 +337,7 @@ def parted(request: Request, hidden: str | tuple[str, ...] = HIDDEN, strict: boo
             hint="Write <private>...</private> around it; an empty one says that there is nothing.",
         )
     for text in texts:
-        if _NEARLY.search(_MARKED.sub("", text)) or any("<private>" in span for span in _MARKED.findall(text)):
+        if nearly(_MARKED.sub("", text)) or any(_PLAIN_MARK.search(folded(s)[0]) for s in _MARKED.findall(text)):
             raise BadInput("A <private> mark is open, nested or misspelt, so nothing was sent.",
                            hint="Write <private> before and </private> after each private part.")  # fmt: skip
     spans: dict[str, str] = {}

@@ -23,6 +23,7 @@ from ..shape import name_of, need
 from ..whitebox.decoder import Leaf
 from ..whitebox.session import Integers
 from ..whitebox.vocabulary import Vocabulary
+from .private import marked
 from .spelled import spelled
 
 LEAST_MASS = 1e-6  # what a server's rounded numbers can't tell from nothing
@@ -49,13 +50,13 @@ class Remote(Leaf):
     `extra` goes into each call's body; `context` is how many tokens the server reads.
     """
 
-    endpoint: Any
-    shares: Any
+    endpoint: Any = field(hash=False)
+    shares: Any = field(hash=False)
     top: int = 20
     by: Literal["completions", "chat"] = "completions"
     sends: Literal["ids", "text"] = "ids"
     echo: bool = False
-    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
     context: int | None = None
     max_tokens: int = 256
     name: str = field(default="", kw_only=True)
@@ -98,14 +99,30 @@ class Remote(Leaf):
         """A session of `batch` rows that are known by their ids alone; CannotDo for a chat, which needs messages."""
         if self.by == "chat":
             raise CannotDo(f"'{self.name}' reads messages, not ids.", hint='Pass by="completions".')
-        return self.opened([Request(())] * batch, [{} for _ in range(batch)])
+        return RemoteSession(self, [Request(())] * batch, [{} for _ in range(batch)])
 
-    def opened(self, requests: Sequence[Request], told: Sequence[dict[str, Any]]) -> RemoteSession:
-        """A session for these requests; what its calls took goes into `told`."""
-        return RemoteSession(self, requests, told)
+    def opened(
+        self, requests: Sequence[Request], told: Sequence[dict[str, Any]], begun: Sequence[int] | None = None
+    ) -> RemoteSession:
+        """A session for these requests; what its calls took goes into `told`. Refuses as `prompt` does."""
+        for request in requests:
+            self._refuse(request)
+        return RemoteSession(self, requests, told, begun)
 
     def prompt(self, request: Request) -> list[int]:
-        """The ids of the request in the shared vocabulary."""
+        """The ids of the request in the shared vocabulary; BadInput for one that marks what is private."""
+        self._refuse(request)
+        return self.ids(request)
+
+    def _refuse(self, request: Request) -> None:
+        if marked(request):
+            raise BadInput(
+                f"The request marks what is private, and '{self.name}' is a remote model that would read all of it.",
+                hint="Only the remote part of sprat.cogenesis may be asked: it reads the rest.",
+            )
+
+    def ids(self, request: Request) -> list[int]:
+        """The ids of a request that may be sent."""
         ids = self.vocabulary.prompt(request.messages)
         if self.by == "completions" and self.sends == "text" and any(not self.vocabulary.decode([i]) for i in ids[1:]):
             raise BadInput(f"The prompt for '{self.name}' has special tokens, which text can't carry.",
@@ -159,10 +176,19 @@ class Remote(Leaf):
 class RemoteSession:
     """Rows of ids; a place is asked for once, however often rows come back to it."""
 
-    def __init__(self, leaf: Remote, requests: Sequence[Request], told: Sequence[dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        leaf: Remote,
+        requests: Sequence[Request],
+        told: Sequence[dict[str, Any]],
+        begun: Sequence[int] | None = None,
+    ) -> None:
         self.leaf, self.requests, self.told = leaf, list(requests), list(told)
         self.rows: list[list[int]] = [[] for _ in requests]
-        self.begun: list[int] | None = None
+        # How many ids of each row are its prompt; None: the rows are ids alone, and none was written.
+        self.begun: list[int] | None = None if begun is None else list(begun)
+        for one in self.told:
+            self._paid(one)
         self.seen: dict[tuple[int, ...], Known] = {}
 
     @property
@@ -171,7 +197,7 @@ class RemoteSession:
         return np.array([len(row) for row in self.rows], np.int64)
 
     def feed(self, ids: Integers, counts: Integers | None = None, keep: int | None = None) -> Any:
-        """Read on; log-probabilities after the last `keep` columns. The first ids fed are taken for the prompts."""
+        """Read on; log-probabilities after the last `keep` columns."""
         n = ids.shape[1]
         fresh = [n] * len(self.rows) if counts is None else [int(c) for c in counts]
         limit = self.leaf.positions
@@ -179,7 +205,6 @@ class RemoteSession:
             if limit is not None and len(row) + count > limit:
                 raise BadInput(f"{len(row) + count} tokens; '{self.leaf.name}' reads at most {limit}.", hint="Shorten.")
             row.extend(int(i) for i in line[n - count :])
-        self.begun = self.begun or [len(row) for row in self.rows]
         kept = n if keep is None else keep
         wanted = [
             [self.place(row, len(ids) - back) if back < count else None for back in range(kept - 1, -1, -1)]
@@ -215,8 +240,6 @@ class RemoteSession:
     async def _ask(self, missing: dict[tuple[int, ...], int]) -> None:
         calls = self._echoed(missing) if self.leaf.echo else [([place], row) for place, row in missing.items()]
         gate = asyncio.Semaphore(self.leaf.at_once)
-        begun = self.begun or [0] * len(self.rows)
-
         failed: list[SpratError] = []
 
         async def one(places: list[tuple[int, ...]], row: int) -> None:
@@ -225,11 +248,12 @@ class RemoteSession:
                 async with gate:
                     if failed:
                         return
-                    prompt = min(begun[row], len(longest))
+                    prompt = len(longest) if self.begun is None else min(self.begun[row], len(longest))
                     found, reply = await self.leaf.asked(longest, prompt, self.requests[row], echo)
+                self._pay(row, reply)
                 for place in places:
                     self.seen[place] = self.leaf.known(found[len(place)] if echo else found[-1])
-                self._count(row, reply, [self.seen[place] for place in places])
+                self._tell(row, [self.seen[place] for place in places])
             except SpratError as error:
                 failed.append(error)
 
@@ -245,11 +269,13 @@ class RemoteSession:
             rows.setdefault(row, []).append(place)
         return [(sorted(places, key=len), row) for row, places in rows.items()]
 
-    def _count(self, row: int, reply: Reply, known: list[Known]) -> None:
-        told, usage = self.told[row], reply.usage
-        paid = told.setdefault("paid", {}).setdefault(
-            self.leaf.name, {"calls": 0, "input_tokens": 0, "output_tokens": 0, "cost": 0.0}
-        )
+    def _paid(self, told: dict[str, Any]) -> dict[str, Any]:
+        nothing = {"calls": 0, "input_tokens": 0, "output_tokens": 0, "cost": 0.0}
+        return told.setdefault("paid", {}).setdefault(self.leaf.name, nothing)
+
+    def _pay(self, row: int, reply: Reply) -> None:
+        """An answer is paid for, whatever is in it."""
+        paid, usage = self._paid(self.told[row]), reply.usage
         paid["calls"] += 1
         for word, more in (
             ("input_tokens", usage.input_tokens if usage else None),
@@ -257,6 +283,9 @@ class RemoteSession:
             ("cost", reply.cost),
         ):
             paid[word] = None if paid[word] is None or more is None else paid[word] + more
+
+    def _tell(self, row: int, known: list[Known]) -> None:
+        told = self.told[row]
         whole = all(len(ids) >= len(self.leaf.vocabulary.tokens) for ids, _, _ in known)
         if told.get("rung") != "logprobs":  # one place that was floored is enough
             told |= lost(self.leaf, whole)

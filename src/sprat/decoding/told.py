@@ -74,12 +74,14 @@ class Told(Leaf):
         """A session of its own over the model's weights."""
         return self.model.open(batch)
 
-    def opened(self, requests: Sequence[Request], told: Sequence[dict[str, Any]]) -> Session:
+    def opened(
+        self, requests: Sequence[Request], told: Sequence[dict[str, Any]], begun: Sequence[int] | None = None
+    ) -> Session:
         """As `open`; a remote model counts its calls under this one's name."""
-        if not isinstance(self.model, Remote):
+        if not isinstance(self.model, (Remote, Told)):
             return self.open(len(requests))
         heard = [replace(request, messages=self._messages(request.messages)) for request in requests]
-        return self.model.named(self.name).opened(heard, told)
+        return self.model.named(self.name).opened(heard, told, begun)
 
     def prompt(self, request: Request) -> list[int]:
         """The ids of the request as this one is told it."""

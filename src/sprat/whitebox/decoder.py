@@ -173,8 +173,13 @@ class Leaf(Decoder, Endpoint):
         """An empty session of `batch` rows."""
         raise NotImplementedError
 
-    def opened(self, requests: Sequence[Request], told: Sequence[dict[str, Any]]) -> Session:
-        """An empty session for these requests; a remote leaf leaves in `told`, one per row, what its calls took."""
+    def opened(
+        self, requests: Sequence[Request], told: Sequence[dict[str, Any]], begun: Sequence[int] | None = None
+    ) -> Session:
+        """An empty session for these requests; a remote leaf leaves in `told`, one per row, what its calls took.
+
+        `begun` says how many of a row's ids are its prompt: what comes after them was written.
+        """
         return self.open(len(requests))
 
     def prompt(self, request: Request) -> list[int]:

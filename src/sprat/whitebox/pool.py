@@ -47,6 +47,11 @@ class Pool:
         self.home: Any = None
 
     @property
+    def fed(self) -> dict[str, int]:
+        """Tokens that each leaf that was asked had to write, the one that follows its prompt too."""
+        return {track.leaf.name: track.fed + 1 for track in self.tracks if track.session is not None}
+
+    @property
     def room(self) -> Integers:
         """How many tokens each row may write in all, (batch,): the last one need not be read again."""
         limits = np.full(len(self.prompts[0]), np.iinfo(np.int64).max)
@@ -160,7 +165,8 @@ class Track:
     def logits(self, first: int, last: int) -> Any:
         """Logits for the places first..last, (batch, last - first + 1, the model's width); feeds what is missing."""
         if self.session is None:
-            self.session = self.leaf.opened(self.pool.requests, self.pool.told)
+            begun = [len(prompt) for prompt in self.prompts]
+            self.session = self.leaf.opened(self.pool.requests, self.pool.told, begun)
             # What is written already is read with the prompts, in one pass.
             texts = [[*prompt, *new] for prompt, new in zip(self.prompts, self._written(last), strict=True)]
             counts = np.array([len(text) for text in texts])
