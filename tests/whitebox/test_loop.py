@@ -162,3 +162,8 @@ def test_log_probabilities_may_be_declined():
     assert MIX("12+7=", logprobs=False, **drawn).text == MIX("12+7=", **drawn).text
     with pytest.raises(BadInput, match="not finite"):
         Given("broken", ((0.0, float("nan"), 0.0, 0.0),))("a", logprobs=False)
+
+
+def test_a_stop_that_is_no_text_is_said():
+    with pytest.raises(BadInput, match=r"stop is \[1\]"):
+        BIG("a", stop=[1])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def ask(
-    prompt: str,
+    prompt: Annotated[str, Parameter(allow_leading_hyphen=True)],
     *,
     model: str = "tiny:mackerel",
     key_env: str | None = None,
@@ -55,7 +55,7 @@ def ask(
     given = {"max_tokens": max_tokens, "temperature": temperature}
     options = {k: v for k, v in given.items() if v is not None}
     shown = stream and not as_json
-    reply = asyncio.run(_streamed(asked, text, options)) if shown else asked(text, **options)
+    reply = asyncio.run(streamed(asked, text, options)) if shown else asked(text, **options)
     if as_json:
         print(json.dumps(told(reply), ensure_ascii=False))
         return 0
@@ -65,7 +65,8 @@ def ask(
     return 0
 
 
-async def _streamed(model: Model, text: str, options: dict[str, Any]) -> Reply:
+async def streamed(model: Model, text: str, options: dict[str, Any]) -> Reply:
+    """The reply, shown while it is written."""
     reply: Reply | None = None
     async with aclosing(cast("AsyncGenerator[Piece]", model.stream(text, **options))) as pieces:
         async for piece in pieces:

@@ -18,7 +18,7 @@ Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 @decode.default
 def write(
-    prompt: str,
+    prompt: Annotated[str, Parameter(allow_leading_hyphen=True)],
     *,
     model: str = "tiny:mackerel",
     explain: Annotated[bool, Parameter(negative="")] = False,
@@ -175,7 +175,7 @@ def _prompts(path: Path | None) -> list[Any]:
 
     if path is None:
         return [problem.prompt for problem in problems(20, seed=0)]
-    found = [example.request for example in read(path)]
+    found = [example.request for example in read(path, prompts_only=True)]
     if not found:
         raise BadInput(f"{path} holds no prompts.", hint='Write a line for each: {"prompt": "..."}.')
     return found

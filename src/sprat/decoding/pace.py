@@ -8,9 +8,12 @@ steps, so that it stays a small share of them. Checked with a made-up clock in t
 from __future__ import annotations
 
 import math
+import sys
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -36,6 +39,14 @@ def clock_of(leaves: Sequence[Any], scores: Any) -> Callable[[], float]:
     """
     elsewhere = is_torch(scores) and scores.device.type != "cpu"
     return time.perf_counter if elsewhere or any(isinstance(leaf, Remote) for leaf in leaves) else time.thread_time
+
+
+def warn(said: str) -> None:
+    """Warn of speed, pointing at the line outside this package that asked; at the outermost one if there is none."""
+    package, level, frame = str(Path(__file__).parents[1]), 2, sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(said, stacklevel=level)
 
 
 class Usual:

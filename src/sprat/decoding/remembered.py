@@ -43,6 +43,11 @@ class Remembered(Leaf):
         """The leaf's."""
         return self.leaf.fingerprint
 
+    @property
+    def parameters(self) -> int | None:
+        """The leaf's."""
+        return self.leaf.parameters
+
     def prompt(self, request: Request) -> list[int]:
         """The leaf's."""
         return self.leaf.prompt(request)

@@ -5,7 +5,6 @@ Papers: arXiv 2211.17192, 2302.01318. Checked as speculate.py says.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from ..whitebox.sampling import adjusted, choose, likeliest, logprobs_of, probab
 from ..whitebox.vocabulary import common_size
 from .acceptance import Counts, Rule, Uniforms, agreeing
 from .drafts import Draft, Drafter, Guesses, Text, room
-from .pace import Pace, clock_of
+from .pace import Pace, clock_of, warn
 from .translated import Translated
 
 if TYPE_CHECKING:
@@ -59,11 +58,15 @@ def _resting(decoder: Speculate, pace: Pace, row: int, job: Job) -> Iterator[Wri
             yield out._replace(job=row) if row else out
     finally:
         pace.rested(n)
-        _tell(job, Counts().told() | pace.told(), {leaf.name: n for leaf in decoder.leaves}, decoder)
+        _tell(job, Counts().told() | pace.told(), job.told.get("fed", {}), decoder)
 
 
 def _tell(job: Job, told: dict[str, Any], fed: dict[str, int], decoder: Speculate) -> None:
     """Leave in `told` what was found out; leaves that were never asked wrote nothing."""
+    paid: dict[str, Any] = job.told.get("paid", {})
+    if not paid.keys() & {leaf.name for leaf in decoder.leaves}:  # how the draft was asked costs no guarantee
+        for name in ("rung", "lost", "because") if paid else ():
+            job.told.pop(name, None)
     job.told |= {"speculative_decoding": told, "fed": {leaf.name: 0 for leaf in decoder.paid} | fed}
 
 
@@ -76,7 +79,7 @@ class _Reply:
         self.counts = Counts()
         self.why = self._cannot_draft()
         shared = decoder.drafts_model and decoder.kinship == "shared" and not self.why
-        self.pool = Pool([self.target, decoder.draft] if shared else [self.target], [job.request])
+        self.pool = Pool([self.target, decoder.draft] if shared else [self.target], [job.request], [job.told])
         read = self.pool.prompt_of(self.target.base)[0]
         draws = job.draws(decoder, read)
         size = common_size(self.target.leaves)
@@ -108,7 +111,7 @@ class _Reply:
             return draft.begin(self.text)
         if self.decoder.kinship == "shared":
             return Guesses(draft, self.text, self.pool, apart=False)
-        pool = Pool([draft], [self.job.request])
+        pool = Pool([draft], [self.job.request], [self.job.told])
         self.meters.append(_Meter(pool))
         if self.decoder.kinship == "apart":
             return Guesses(draft, self.text, pool, apart=True)
@@ -234,10 +237,9 @@ class _Reply:
             return
         pace.warned = True
         k, gain = pace.best(self.longest)
-        warnings.warn(
+        warn(
             f"A token of the draft {self.decoder.draft.formula} costs {pace.token.value / pace.block(0):.1f} of the "
-            f"target's: {gain:.2f}x the plain speed is predicted at best (length {k}), so nothing is drafted.",
-            stacklevel=2,
+            f"target's: {gain:.2f}x the plain speed is predicted at best (length {k}), so nothing is drafted."
         )
 
     def close(self) -> None:

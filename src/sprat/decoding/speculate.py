@@ -20,7 +20,7 @@ from ..whitebox.loop import Job, Written, plain
 from ..whitebox.pool import Step
 from ..whitebox.vocabulary import common_size
 from .acceptance import Counts, accept
-from .pace import Pace
+from .pace import Pace, warn
 from .rounds import written
 
 
@@ -88,6 +88,11 @@ class Speculate(Decoder):
         """The target's."""
         return step.of(self.target)
 
+    @property
+    def linear(self) -> tuple[tuple[Decoder, float], ...]:
+        """The target."""
+        return ((self.target, 1.0),)
+
     def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
         """The target's."""
         return self.target.terms(step)
@@ -97,12 +102,29 @@ class Speculate(Decoder):
 
         Leaves `speculative_decoding` and `fed` in `job.told`.
         """
+        self._warn_once()
         if self.length is None and len(jobs) > 1:
             for job in jobs:
                 job.told["speculative_decoding"] = {**Counts().told(), "off": "a batch is decoded plainly"}
             yield from plain(self.target, jobs)
             return
         yield from written(self, jobs, accept)
+
+    def _warn_once(self) -> None:
+        """Say at the first use of a fixed length that the draft is as large as its target; without one, time tells."""
+        if self.length is None or self.pace.warned or not isinstance(self.draft, Decoder):
+            return
+        self.pace.warned = True
+        drafts, targets = ([leaf.parameters for leaf in of.leaves] for of in (self.draft, self.target))
+        ours, theirs = sum(n or 0 for n in drafts), sum(n or 0 for n in targets)
+        if None in drafts or None in targets or ours < theirs:
+            return
+        most = (self.length + 1) / (self.length * ours / theirs + 1)
+        warn(
+            f"The draft {self.draft.formula} has {ours:,} parameters, its target {theirs:,}: even if every token "
+            f"stood, at most {most:.2f} times the plain speed is predicted (length {self.length}). "
+            "A smaller draft is needed."
+        )
 
 
 def speculate(target: Any, draft: Any, length: int | None = None, *, name: str = "") -> Speculate:

@@ -62,6 +62,11 @@ class Tiny(Leaf):
         """The CRC-32 of its weights."""
         return self.loaded.weights.fingerprint
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers its weights are."""
+        return self.loaded.weights.parameters
+
     def open(self, batch: int) -> Session:
         """An empty session of `batch` rows."""
         return self.loaded.session(batch)

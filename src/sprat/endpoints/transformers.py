@@ -42,6 +42,11 @@ class Loaded:
             found = zlib.crc32(first.tobytes(), found)
         return found
 
+    @cached_property
+    def parameters(self) -> int:
+        """How many numbers the weights are; shared ones count once."""
+        return sum(weight.numel() for weight in self.model.model.parameters())
+
 
 @dataclass(frozen=True, repr=False)
 class Transformers(Leaf):
@@ -100,6 +105,11 @@ class Transformers(Leaf):
     def fingerprint(self) -> int:
         """A number of its weights."""
         return self.loaded.fingerprint
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers its weights are."""
+        return self.loaded.parameters
 
     def open(self, batch: int) -> TorchSession:
         """An empty session of `batch` rows."""

@@ -78,6 +78,11 @@ class Decoder(Model):
         """Log-probabilities up to a constant, (batch, count, vocabulary), from the parts' scores: `step.of(part)`."""
         raise NotImplementedError
 
+    @property
+    def linear(self) -> tuple[tuple[Decoder, float], ...] | None:
+        """The parts with their weights, where the scores are that weighted sum up to a constant and a mask; else None."""
+        return None
+
     def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
         """The same scores as a sum: each part with what it adds, up to a constant per place; for `explain`."""
         return [(self, step.of(self))]
@@ -168,6 +173,11 @@ class Leaf(Decoder, Endpoint):
     def fingerprint(self) -> int:
         """A number of its weights that goes into the seed of a draw; 0 where none is at hand."""
         return 0
+
+    @property
+    def parameters(self) -> int | None:
+        """How many numbers its weights are; None where that is not known."""
+        return None
 
     def open(self, batch: int) -> Session:
         """An empty session of `batch` rows."""

@@ -25,7 +25,8 @@ class Decoded:
     """How a decoder wrote a reply: what `explain` needs, and what the writer found out.
 
     `told` may hold `rung` (how a remote part was asked), `lost` (which guarantees that cost), `paid` (what its calls
-    took), `because` (both in a sentence) and `speculative_decoding` (acceptance, named as vLLM does).
+    took), `because` (both in a sentence), `fed` (tokens that each leaf was made to write; one that is not named was never
+    asked) and `speculative_decoding` (acceptance, named as vLLM does).
     """
 
     decoder: Decoder
@@ -34,7 +35,10 @@ class Decoded:
     told: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def explain(self) -> Explanation:
-        """Per token, each part's contribution to the choice; reads the reply once more, in one block."""
+        """Per token, each part's contribution to the choice; reads the reply once more, in one block.
+
+        Remote parts are asked again; what that took is in the explanation's `paid`, not in the reply's cost.
+        """
         from .explain import explain
 
         return explain(self)
@@ -60,6 +64,9 @@ def job_of(decoder: Decoder, request: Request) -> Job:
         raise BadInput(f"An option is not a number: {error}.") from error
     if longest < 1 or top < 0:
         raise BadInput(f"max_tokens is {longest} and top_logprobs {top}.", hint="Needed: >= 1 and >= 0.")
+    stop = options.get("stop") or ()
+    if not isinstance(stop, str) and not (isinstance(stop, list | tuple) and all(isinstance(s, str) for s in stop)):  # pyright: ignore[reportUnknownVariableType]
+        raise BadInput(f"stop is {stop!r}.", hint="Needed: a text or a list of texts; token ids go to stop_token_ids.")
     return job
 
 
@@ -128,7 +135,7 @@ class Row:
             tuple(self.logprobs[:n]) if self.job.logprobs else None,
             tuple(self._named(top) for top in self.tops[:n]) if wanted else None,
             finish=self.finish or "length",
-            usage=Usage(parts[0].usage.input_tokens if parts[0].usage else None, len(self.ids)),
+            usage=Usage(_read(parts), len(self.ids)),
             cost=None if any(c is None for c in costs) else float(sum(c for c in costs if c is not None)),
             asks=parts if len(parts) > 1 else (),
             because=self.job.told.get("because", ""),
@@ -144,8 +151,10 @@ class Row:
         return {self.vocabulary.decode([i]) or self.vocabulary.tokens[i]: logprob for i, logprob in top}
 
     def _parts(self) -> tuple[Reply, ...]:
-        fed: dict[str, int] = self.job.told.get("fed", {})
-        return tuple(self._part(leaf, fed.get(leaf.name, len(self.ids))) for leaf in self.decoder.paid)
+        fed: dict[str, int] | None = self.job.told.get("fed")
+        return tuple(
+            self._part(leaf, len(self.ids) if fed is None else fed.get(leaf.name, 0)) for leaf in self.decoder.paid
+        )
 
     def _part(self, leaf: Leaf, written: int) -> Reply:
         if (
@@ -153,8 +162,28 @@ class Row:
         ) is not None:  # a remote part knows what its calls took
             usage = Usage(paid["input_tokens"], paid["output_tokens"])
             return Reply(None, leaf.name, usage=usage, cost=paid["cost"], because=f"a part, in {paid['calls']} calls")
+        if not written:
+            return Reply(None, leaf.name, usage=Usage(0, 0), cost=0.0, because="a part that was not asked")
         usage = Usage(len(leaf.prompt(self.job.request)), written)
         return Reply(None, leaf.name, usage=usage, cost=cost(leaf.price, usage), because="a part")
+
+
+def _read(parts: tuple[Reply, ...]) -> int | None:
+    """The prompt's tokens, as the first part read them that was asked."""
+    usage = next((part.usage for part in parts if part.usage and part.usage.input_tokens != 0), parts[0].usage)
+    return usage.input_tokens if usage else None
+
+
+def _spent(error: SpratError, job: Job) -> SpratError:
+    """The error, with what the job's remote parts were paid before it; a copy, where others have it too."""
+    dollars = [paid["cost"] for paid in job.told.get("paid", {}).values() if paid["calls"]]
+    if not dollars:
+        return error
+    made = type(error).__new__(type(error), *error.args)
+    made.__dict__.update(error.__dict__)
+    made.__cause__ = error
+    made.spent = None if any(d is None for d in dollars) else float(sum(dollars))
+    return made
 
 
 def answer_many(decoder: Decoder, requests: Sequence[Request]) -> list[Reply | Exception]:
@@ -196,11 +225,12 @@ def _together(decoder: Decoder, jobs: list[Job]) -> list[Reply | Exception]:
             for written in steps:
                 texts[written.job].append(rows[written.job].take(written))
     except SpratError as error:
-        return [error for _ in jobs]
+        return [_spent(error, job) for job in jobs]
     # Each is charged its part of the batch's time; what loading the weights took was before.
     seconds = (time.perf_counter() - rows[0].began) / len(rows)
     return [
-        row.error or replace(row.reply("".join(said)), seconds=seconds) for row, said in zip(rows, texts, strict=True)
+        _spent(row.error, row.job) if row.error else replace(row.reply("".join(said)), seconds=seconds)
+        for row, said in zip(rows, texts, strict=True)
     ]
 
 
@@ -208,17 +238,24 @@ def _writes(decoder: Decoder, jobs: list[Job]) -> Generator[Written]:
     yield from decoder.write(jobs)  # a generator, so that whoever stops reading can close it at once
 
 
+def _charged(decoder: Decoder, job: Job) -> Generator[Written]:
+    try:
+        yield from decoder.write([job])
+    except SpratError as error:
+        raise _spent(error, job) from error
+
+
 def streamed(decoder: Decoder, request: Request) -> Generator[Piece]:
     """The pieces of one reply, the last with the whole; closing the iterator frees the caches."""
     job = job_of(decoder, request)
     check_lengths(decoder, request)  # loads the weights, which is not the reply's time
     row, said = Row(decoder, job), list[str]()
-    with closing(_writes(decoder, [job])) as steps:
+    with closing(_charged(decoder, job)) as steps:
         for written in steps:
             before = len(row.texts)
             said.append(row.take(written))
             if row.error:
-                raise row.error
+                raise _spent(row.error, job)
             ended = row.finish == "stop" and not row.stops.hit
             new = slice(before, len(row.texts) - ended)
             if said[-1] or row.texts[new]:
