@@ -100,7 +100,17 @@ def test_what_a_decoder_cannot_write_is_said(options):
         MIX("12+7=", **options)
 
 
-@pytest.mark.parametrize("options", [{"max_tokens": 0}, {"temperature": -1}, {"top_logprobs": -1}, {"seed": "x"}, {"temperature": 1e-9}, {"presence_penalty": "nan"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_tokens": 0},
+        {"temperature": -1},
+        {"top_logprobs": -1},
+        {"seed": "x"},
+        {"temperature": 1e-9},
+        {"presence_penalty": "nan"},
+    ],
+)
 def test_options_out_of_range_are_said(options):
     with pytest.raises(BadInput):
         MIX("12+7=", **options)

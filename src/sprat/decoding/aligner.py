@@ -50,6 +50,11 @@ class Predicted(Decoder):
         """The decoder's."""
         return step.of(self.model)
 
+    @property
+    def linear(self) -> tuple[tuple[Decoder, float], ...]:
+        """The decoder."""
+        return ((self.model, 1.0),)
+
     def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
         """The decoder's."""
         return self.model.terms(step)

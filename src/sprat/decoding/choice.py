@@ -63,6 +63,11 @@ class Choice(Decoder):
         """The model's scores."""
         return step.of(self.model)
 
+    @property
+    def linear(self) -> tuple[tuple[Decoder, float], ...]:
+        """The model."""
+        return ((self.model, 1.0),)
+
     def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
         """Those of the model."""
         return self.model.terms(step)
@@ -129,6 +134,7 @@ class _Plan:
         # Where each option is read: the row of a path that it begins.
         self.rows = [next(r for r, path in enumerate(self.paths) if path[: len(a)] == a) for a in self.ids]
         self.extra = 0
+        self.asked: frozenset[str] = frozenset()  # the leaves that were looked at
 
     @property
     def tokens(self) -> int:
@@ -154,7 +160,7 @@ class _Plan:
             best = int(draw(softmax(scores / job.sampling.temperature)[None], [uniform])[0])
         job.told["choices"] = dict(zip(self.options, chances.tolist(), strict=True))
         job.told["scores"] = dict(zip(self.options, scores.tolist(), strict=True))
-        job.told["fed"] = {leaf.name: self.tokens + self.extra for leaf in self.choice.leaves}
+        job.told["fed"] = dict.fromkeys(self.asked, self.tokens + self.extra)
         ids = (*self.ids[best], *self.stops[:1])
         logprobs = tuple(known[ids[: n + 1]] for n in range(len(ids)))
         tops = tuple(self._allowed(ids[:n], known) for n in range(len(ids))) if job.top_logprobs else ()
@@ -184,7 +190,7 @@ def read(
     Each prompt is read once, the options as one block beside one another (`at_once` rows at most). Raises BadInput
     where an option doesn't fit after its prompt.
     """
-    pool = Pool([model], [request for request, _ in asked])
+    pool = Pool([model], [request for request, _ in asked], [plan.job.told for _, plan in asked])
     found: list[dict[tuple[int, ...], float]] = [{} for _ in asked]
     try:
         pool.scores(model)
@@ -198,6 +204,8 @@ def read(
                 some = rows[start : start + at_once]
                 pool.rollback(len(pool.written))
                 _block(pool, model, asked, some + [some[-1]] * (at_once - len(some)), found, again=True)
+        for _, plan in asked:
+            plan.asked = frozenset(pool.fed)
     finally:
         pool.close()
     return [(_sums(plan, known), known) for (_, plan), known in zip(asked, found, strict=True)]

@@ -57,6 +57,14 @@ class Contrast(Decoder):
         """The contrast on the plausible tokens; beta 0 does not look at the amateur."""
         return total(self.terms(step))
 
+    @property
+    def linear(self) -> tuple[tuple[Decoder, float], ...]:
+        """The expert and the amateur, on the plausible tokens."""
+        return (
+            (self.expert, 1 + self.beta * (self.form == "logits")),
+            (self.amateur, -self.beta / self.amateur_temperature),
+        )
+
     def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
         """The expert's part, -inf where a token is not plausible, and the amateur's, 0 there."""
         seen = step.of(self.expert)

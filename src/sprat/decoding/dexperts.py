@@ -59,6 +59,13 @@ class DExperts(Decoder):
         """The steered scores, -inf outside the nucleus."""
         return total(self.terms(step))
 
+    @property
+    def linear(self) -> tuple[tuple[Decoder, float], ...]:
+        """The base (once more for each part that is missing), the expert and the anti-expert, on the base's nucleus."""
+        added = ((self.expert, self.alpha), (self.anti, -self.alpha))
+        own = 1 + sum(weight for part, weight in added if part is None)
+        return ((self.model, own), *((part, weight) for part, weight in added if part is not None))
+
     def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
         """The base's part, once more for each part that is missing, and what expert and anti-expert add."""
         base = step.of(self.model)

@@ -65,6 +65,14 @@ class Emulate(Decoder):
         """Normalised log-probabilities."""
         return log_softmax(total(self.terms(step)))
 
+    @property
+    def linear(self) -> tuple[tuple[Decoder, float], ...] | None:
+        """The base, and the weighted differences; with a nucleus it is not linear."""
+        if self.top_p is not None and self.top_p < 1:
+            return None
+        pairs = zip(self.tuned, self.weights, strict=True)
+        return ((self.model, 1.0), *pairs, (self.untuned, -sum(self.weights)))
+
     def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
         """Each part's weighted log-probabilities; outside the nucleus only the base's."""
         base = log_softmax(step.of(self.model))

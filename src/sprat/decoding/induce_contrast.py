@@ -54,6 +54,11 @@ class InduceContrast(Decoder):
         """The contrast on the head, -inf elsewhere."""
         return total(self.terms(step))
 
+    @property
+    def linear(self) -> tuple[tuple[Decoder, float], ...] | None:
+        """Both models, on the plausible tokens; "relu" is not linear."""
+        return ((self.model, self.beta), (self.induced, -1.0)) if self.form == "log_ratio" else None
+
     def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
         """The model's part, -inf outside the head, and what the induced copy adds, 0 there."""
         seen, induced = step.of(self.model), step.of(self.induced)

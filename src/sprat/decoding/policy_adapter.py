@@ -54,6 +54,11 @@ class Product(Decoder):
         base = log_softmax(step.of(self.base_model))
         return base if self.alpha == 0 else base + self.alpha * step.of(self.adapter)
 
+    @property
+    def linear(self) -> tuple[tuple[Decoder, float], ...]:
+        """The base, and alpha times the adapter."""
+        return ((self.base_model, 1.0), (self.adapter, self.alpha))
+
     def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
         """The base's log-probabilities, and what the adapter adds to them."""
         return [

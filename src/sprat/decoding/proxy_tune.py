@@ -49,6 +49,11 @@ class ProxyTune(Decoder):
         """The sum; alpha 0 looks at the large model alone."""
         return total(self.terms(step))
 
+    @property
+    def linear(self) -> tuple[tuple[Decoder, float], ...]:
+        """The large model, and alpha times the difference."""
+        return ((self.large, 1.0), (self.tuned, self.alpha), (self.untuned, -self.alpha))
+
     def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
         """Each part's weighted logits."""
         large = (self.large, step.of(self.large))

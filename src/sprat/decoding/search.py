@@ -102,6 +102,11 @@ class Search(Decoder):
         """The large model's scores: the search chooses among what these let it write."""
         return step.of(self.large)
 
+    @property
+    def linear(self) -> tuple[tuple[Decoder, float], ...]:
+        """The large model."""
+        return ((self.large, 1.0),)
+
     def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
         """Those of the large model."""
         return self.large.terms(step)
@@ -145,9 +150,10 @@ class _Hunt:
         asked = jobs[0].sampling
         top_k = asked.top_k or (TOP_K if search.top_k is None else search.top_k)
         self.sampling = replace(asked, temperature=asked.temperature or search.temperature, top_k=top_k)
-        self.pool = Pool([search.large], self.requests)
+        told = [job.told for job in jobs]
+        self.pool = Pool([search.large], self.requests, told)
         self.prompts = self.pool.prompt_of(search.base)
-        self.pair = _Pair(search, self.requests) if search.kin else None
+        self.pair = _Pair(search, self.requests, told) if search.kin else None
         room = np.minimum(self.pool.room, [job.max_tokens for job in jobs])
         self.limits: list[int] = (np.minimum(room, self.pair.pool.room) if self.pair else room).tolist()
         self.draws = [job.draws(search, prompt) for job, prompt in zip(jobs, self.prompts, strict=True)]
@@ -262,16 +268,17 @@ class _Hunt:
             return
         requests, texts = [self.requests[b.job] for b in rows], [self.vocabulary.decode(b.ids) for b in rows]
         if self.search.judge:
-            scores = self.search.judge.scores(requests, texts, [b.finish == "stop" for b in rows])
+            scores = self.search.judge.scores(requests, texts, [b.finish == "stop" for b in rows], [self.jobs[b.job].told for b in rows])
         else:
             scores = [float(self.search.score(r, t)) for r, t in zip(requests, texts, strict=True)]
         for beam, score in zip(rows, scores, strict=True):
             beam.score = score
 
     def _tell(self, i: int, best: list[Beam]) -> None:
-        fed = {leaf.name: self.scored[i] for leaf in self.search.paid}
-        fed |= {leaf.name: self.generated[i] for leaf in self.search.large.leaves}
-        self.jobs[i].told["fed"] = fed
+        pair = self.pair.pool.fed if self.pair else {leaf.name for leaf in self.search.paid}
+        large = {leaf.name for leaf in self.search.large.leaves}
+        fed = {name: self.scored[i] for name in pair if name not in large}
+        self.jobs[i].told["fed"] = fed | dict.fromkeys(self.pool.fed, self.generated[i])
         self.jobs[i].told["search"] = {
             "score": best[0].score,
             "chunks": self.chunks[i],
@@ -294,9 +301,9 @@ class _Hunt:
 class _Pair:
     """Tuned and untuned model over the large one's own tokens: each token is read once, caches follow the beams."""
 
-    def __init__(self, search: Search, requests: Sequence[Request]) -> None:
+    def __init__(self, search: Search, requests: Sequence[Request], told: Sequence[dict[str, Any]]) -> None:
         self.search = search
-        self.pool = Pool([search.tuned, search.untuned], requests)
+        self.pool = Pool([search.tuned, search.untuned], requests, told)
 
     def score(self, rows: list[Beam]) -> None:
         """Add to each row's score what its last chunk is worth."""

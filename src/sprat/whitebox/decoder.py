@@ -80,7 +80,7 @@ class Decoder(Model):
 
     @property
     def linear(self) -> tuple[tuple[Decoder, float], ...] | None:
-        """The parts with their weights, where the scores are that weighted sum up to a constant and a mask; else None."""
+        """The parts and their weights, where the scores are that sum up to a constant and a mask; else None."""
         return None
 
     def terms(self, step: Step) -> list[tuple[Decoder, Any]]:

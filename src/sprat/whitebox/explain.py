@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import html
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,16 +24,14 @@ if TYPE_CHECKING:
     from .writing import Decoded
 
 
-MASK = "mask"  # who moved a choice that was not allowed
-
-
 @dataclass(frozen=True)
 class Choice:
     """One token: what was written, against which rival, by how much (nats), and through whom.
 
-    `moved_by` names the part that did most to turn the base's choice into another ("mask" where that was excluded), ""
-    where the base's choice stands. `divergence` is KL(decoder || base) in nats. `drawn` says that a likelier token was
-    there: it was sampled, or a penalty counted. Where nothing else was allowed, there is no rival and no contribution.
+    `moved_by` names the part that did most to turn the base's choice into another, "" where the base's choice stands.
+    The margin over a rival that a mask excluded is infinite; contributions are then those without the mask.
+    `divergence` is KL(decoder || base) in nats. `drawn` says that a likelier token was there: it was sampled, or a
+    penalty counted.
     """
 
     token: str
@@ -50,13 +49,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Every token's choice; `parts` name the contributions' columns, the base's first."""
+    """Every token's choice; `parts` name the contributions' columns, the base's first.
+
+    `paid` is what asking the remote parts again took, by name: calls, tokens, dollars (None: unknown).
+    """
 
     formula: str
     base: str
     parts: tuple[str, ...]
     choices: tuple[Choice, ...]
     prompt: str = ""
+    paid: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def moved(self) -> int:
@@ -87,7 +90,9 @@ class Explanation:
             }
             for c in self.choices
         ]
-        return {"formula": self.formula, "base": self.base, "parts": list(self.parts), "tokens": tokens}
+        return {"formula": self.formula, "base": self.base, "parts": list(self.parts), "tokens": tokens} | (
+            {"paid": dict(self.paid)} if self.paid else {}
+        )
 
     def __str__(self) -> str:
         head = ["token", "instead of", *self.parts, "margin", "moved by", "KL to base"]
@@ -101,19 +106,14 @@ class Explanation:
     def _cells(self, c: Choice) -> list[str]:
         numbers = [_signed(x) for x in (*c.contributions, c.margin)]
         mark = " (drawn)" if c.drawn else ""
-        rival = _shown(c.rival) if c.rival else "nothing else allowed"
-        left_out = f", {_shown(c.base_choice)} excluded" if c.moved_by == MASK else ""
-        return [_shown(c.token) + mark, rival + left_out, *numbers, c.moved_by or "-", f"{c.divergence:.2f}"]
+        rival = _shown(c.rival) + (" (excluded)" if c.margin == math.inf else "")
+        return [_shown(c.token) + mark, rival, *numbers, c.moved_by or "-", f"{c.divergence:.2f}"]
 
     def html(self) -> str:
         """A page of its own: the text, coloured by who moved each token, with the numbers below."""
-        colours = {part: f"hsl({(47 + 137 * i) % 360} 70% 82%)" for i, part in enumerate((*self.parts, MASK))}
+        colours = {part: f"hsl({(47 + 137 * i) % 360} 70% 82%)" for i, part in enumerate(self.parts)}
         spans = "".join(_span(c, self.parts, colours) for c in self.choices if not c.special)
-        legend = " ".join(
-            f'<span style="background:{colours[p]}">{html.escape(p)}</span>'
-            for p in colours
-            if p != MASK or any(c.moved_by == MASK for c in self.choices)
-        )
+        legend = " ".join(f'<span style="background:{c}">{html.escape(p)}</span>' for p, c in colours.items())
         names = ["token", "instead of", *self.parts, "margin", "moved by", "KL to base"]
         head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
         rows = "".join(
@@ -169,7 +169,8 @@ def explain(decoded: Decoded) -> Explanation:
     decoder, ids = decoded.decoder, np.array(decoded.ids, np.int64)
     if not len(ids):
         return Explanation(decoder.formula, decoder.base.formula, (), ())
-    pool = Pool([decoder], [decoded.request])
+    told: dict[str, Any] = {}
+    pool = Pool([decoder], [decoded.request], [told])
     try:
         pool.write(ids[None, :-1])
         step = pool.look(len(ids))
@@ -184,7 +185,7 @@ def explain(decoded: Decoded) -> Explanation:
         _choice(decoder, int(token), text, scores[i], base[i], names, [term[i] for _, term in terms])
         for i, (token, text) in enumerate(zip(ids, spelled, strict=True))
     ]
-    return Explanation(decoder.formula, decoder.base.formula, tuple(names), tuple(chosen), decoded.request.text)
+    return Explanation(decoder.formula, decoder.base.formula, tuple(names), tuple(chosen), decoded.request.text, told.get("paid", {}))
 
 
 def _choice(
@@ -192,21 +193,21 @@ def _choice(
 ) -> Choice:
     best, base_best = int(scores.argmax()), int(base.argmax())
     others = np.where(np.arange(len(scores)) == token, -np.inf, scores)
-    alone = others.max() == -np.inf
-    excluded = scores[base_best] == -np.inf
-    rival = int(others.argmax()) if base_best == token or excluded else base_best
+    if others.max() == -np.inf:  # all but one were masked: what the base would have liked next
+        others = np.where(np.arange(len(scores)) == token, -np.inf, base)
+    rival = base_best if base_best != token else int(others.argmax())
     with np.errstate(invalid="ignore"):
-        margin = math.inf if alone else float(scores[token] - scores[rival])
-        contributions = [math.nan if alone else float(term[token] - term[rival]) for term in terms]
+        margin = float(scores[token] - scores[rival])
+        contributions = [float(term[token] - term[rival]) for term in terms]
         logs, base_logs = log_softmax(scores), log_softmax(base)
         chances = np.exp(logs)
         held = chances > 0
         divergence = float((chances[held] * (logs[held] - base_logs[held])).sum())
     pushed = [(x, name) for x, name in zip(contributions, names, strict=True) if name != decoder.base.formula]
-    moved = "" if base_best == best else MASK if excluded else max(pushed)[1] if pushed else ""
+    moved = max(pushed)[1] if base_best != best and pushed else ""
     return Choice(
         text,
-        "" if alone else _named(decoder, rival),
+        _named(decoder, rival),
         _named(decoder, base_best),
         tuple(contributions),
         margin,
@@ -219,35 +220,27 @@ def _choice(
     )
 
 
-def _terms(decoder: Decoder, step: Step, weight: float = 1.0) -> list[tuple[str, Any]]:
-    """The terms by name, opened where a part is a sum and counts in proportion; a minus before what is taken off."""
-    found: list[tuple[str, Any]] = []
-    for part, term in decoder.terms(step):
-        own, added = _rows(step.of(part)), weight * _rows(term)
-        slope = _slope(own, added)
-        if slope is not None and part is not decoder and len(part.terms(step)) > 1:
-            inside = _terms(part, step, slope)
-            # What the term leaves out (a mask) stays left out.
-            found += [(name, np.where(np.isfinite(added), one, added)) for name, one in inside]
-        else:
-            found.append((f"-{part.formula}" if slope is not None and slope < 0 else part.formula, added))
+def _terms(decoder: Decoder, step: Step) -> list[tuple[str, Any]]:
+    """What adds up to the scores, by name: every leaf of a sum, or a decoder's own terms where it is no sum."""
+    if decoder.linear is None:
+        return [(part.formula, _rows(term)) for part, term in decoder.terms(step)]
+    added = [(part, weight) for part, weight in _opened(decoder, 1.0) if weight]
+    return [(f"-{p.formula}" if w < 0 else p.formula, w * _rows(step.of(p))) for p, w in added]
+
+
+def _opened(decoder: Decoder, weight: float) -> list[tuple[Decoder, float]]:
+    """The parts of a sum with what they count in all, sums inside it opened, each part once."""
+    if decoder.linear is None:
+        return [(decoder, weight)]
+    found: list[tuple[Decoder, float]] = []
+    for part, times in decoder.linear:
+        for one, counts in _opened(part, weight * times):
+            place = next((i for i, (seen, _) in enumerate(found) if seen is one), None)
+            if place is None:
+                found.append((one, counts))
+            else:
+                found[place] = (one, found[place][1] + counts)
     return found
-
-
-def _slope(own: Any, added: Any) -> float | None:
-    """The number that `added` is of `own` (rows, vocabulary), up to a constant per row; None where it is none."""
-    both = np.isfinite(own) & np.isfinite(added)
-    counts = np.maximum(both.sum(axis=1, keepdims=True), 1)
-    x, y = np.where(both, own, 0.0), np.where(both, added, 0.0)
-    x, y = (
-        np.where(both, x - x.sum(1, keepdims=True) / counts, 0),
-        np.where(both, y - y.sum(1, keepdims=True) / counts, 0),
-    )
-    spread = float((x * x).sum())
-    if not spread:
-        return None
-    slope = float((x * y).sum()) / spread
-    return slope if np.abs(y - slope * x).max() <= 1e-3 * max(1.0, float(np.abs(y).max())) else None
 
 
 def _rows(scores: Any) -> Any:

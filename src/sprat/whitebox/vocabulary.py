@@ -52,9 +52,10 @@ def common_size(leaves: Sequence[Any]) -> int:
         if unequal:
             shown = "; ".join(f"{i}: {a!r} and {b!r}" for i, a, b in unequal[:SHOWN])
             raise CannotDo(
-                f"'{first}' and '{name}' have different vocabularies of {len(base.tokens)} and {len(other.tokens)} tokens: "
+                f"'{first}' and '{name}' have different vocabularies of {len(base.tokens)} and "
+                f"{len(other.tokens)} tokens: "
                 f"{len(unequal)} ids differ ({shown}).",
-                hint="What works across vocabularies: sprat.ladder and sprat.search (chunks of text), speculate (drafts "
-                "are translated), cascade, route, vote.",
+                hint="What works across vocabularies: sprat.ladder and sprat.search (chunks of text), speculate "
+                "(drafts are translated), cascade, route, vote.",
             )
     return min(len(leaf.vocabulary.tokens) for leaf in leaves)

@@ -57,6 +57,11 @@ class Weighted(Decoder):
                     total = added if total is None else total + added
         return total
 
+    @property
+    def linear(self) -> tuple[tuple[Decoder, float], ...]:
+        """The parts and their weights."""
+        return tuple(zip(self.models, self.weights, strict=True))
+
     def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
         """Each part with its weighted scores."""
         return [(p, w * step.of(p)) for p, w in zip(self.models, self.weights, strict=True) if w]
