@@ -1,6 +1,6 @@
 """Everything that sprat raises on purpose.
 
-SpratError                 has `hint` (what to do) and `retryable` (would the same call work later?)
+SpratError                 has `hint` (what to do), `retryable` (would the same call work later?), `spent` (dollars)
 ├── BadInput               a file, option or argument is not what was needed
 │   └── BadRow             ... at a line of a file
 ├── MissingExtra           an optional dependency is not installed
@@ -24,9 +24,13 @@ from collections.abc import Iterable
 
 
 class SpratError(Exception):
-    """One sentence on what happened; `hint` says what to do about it."""
+    """One sentence on what happened; `hint` says what to do about it.
+
+    `spent` is what was paid for answers before it happened, None where unknown.
+    """
 
     retryable: bool = False
+    spent: float | None = 0.0
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

@@ -167,6 +167,50 @@ def test_it_survives_its_toml(mode: Any, server: TinyServer, tmp_path: Any) -> N
     assert repr(config.load(tmp_path / "m.toml")) == repr(model)
 
 
+SERVED = {
+    "remote": lambda far: far,
+    "told": lambda far: decoding.told(far, before=" "),
+    "proxy_tune": lambda far: decoding.proxy_tune(SMALL, tuned=far, untuned=FRY),
+    "ladder": lambda far: decoding.ladder(far, tuned=SMALL, untuned=FRY),
+    "draft": lambda far: decoding.speculate(SMALL, far, 2),
+    "sum": lambda far: SMALL + 0.0 * far,
+    "search": lambda far: decoding.search(SMALL, tuned=far, untuned=FRY),
+}
+
+
+@pytest.mark.parametrize("name", SERVED)
+@pytest.mark.parametrize("mode", ["sketch", "logits"])
+def test_a_local_part_with_a_server_in_it_is_refused(name: str, mode: Any, server: TinyServer) -> None:
+    with pytest.raises(CannotDo, match="is a server's model"):
+        cogenesis(server.endpoint(), SERVED[name](server.remote()), mode)
+
+
+@pytest.mark.parametrize("local", [sprat.openai("far", "https://example.org/v1"), sprat.anthropic("far")])
+def test_nor_does_a_sketch_go_to_a_server(local: Any) -> None:
+    for one in (local, sprat.fallback(SMALL, local), sprat.vote(SMALL, local)):
+        for loopback in (False, True):
+            with pytest.raises(CannotDo, match="is a server's model"):
+                cogenesis(BIG, one, loopback=loopback)
+
+
+@pytest.mark.parametrize(
+    "where", ["http://127.0.0.1.example.org/v1", "http://10.0.0.1/v1", "https://localhost.a.org/v1"]
+)
+def test_an_address_that_only_looks_like_this_machines_is_refused(where: str) -> None:
+    with pytest.raises(CannotDo, match="is a server's model"):
+        cogenesis(BIG, sprat.openai("far", where), loopback=True)
+
+
+def test_a_server_on_this_machine_may_be_the_local_part_if_it_is_said(server: TinyServer, tmp_path: Any) -> None:
+    both = cogenesis(
+        server.endpoint(), server.remote(top=-1), "logits", hidden=STAND_INS, schedule=(0, 1, 0), loopback=True
+    )
+    assert both(WORD).text == BIG("Mia has 12 figs, gives 3 and buys 5. How many?").text
+    config.dump(both, tmp_path / "m.toml")
+    assert config.load(tmp_path / "m.toml").loopback
+    assert cogenesis(BIG, server.endpoint(), loopback=True).local == server.endpoint()
+
+
 def test_what_cannot_be_is_refused(server: TinyServer) -> None:
     with pytest.raises(CannotDo, match="mix"):
         cogenesis(BIG, SMALL, "logits")

@@ -26,6 +26,7 @@ from sprat.core import Request
 from sprat.decoding import cogenesis, private
 from sprat.decoding.private import COMMON, Parted, Veil, folded
 from sprat.whitebox.decoder import Leaf
+from sprat.whitebox.scoring import logprobs
 from sprat.whitebox.vocabulary import Vocabulary
 
 SMALL = sprat.tiny("sprat")
@@ -71,6 +72,13 @@ class Echoes:
                 at = len(row) - back - n + 1
                 out[i, out.shape[1] - 1 - back, row[at] if 0 < at < n else 2] = 9.0
         return out
+
+    def rollback(self, n: Any) -> None:
+        for row, back in zip(self.rows, np.broadcast_to(n, len(self.rows)).tolist(), strict=True):
+            del row[len(row) - back :]
+
+    def select(self, rows: Any) -> None:
+        self.rows, self.told = ([list(self.rows[r]) for r in rows], [self.told[r] for r in rows])
 
     def close(self) -> None: ...
 
@@ -128,8 +136,8 @@ def heard(
 
 def needles(spans: list[str], strict: bool) -> set[str]:
     """Every span, and of its words every run of at least 4 characters; strict: every 4 characters of it."""
-    found = {s for s in spans if len(s) >= 4}
-    for span in spans:
+    found = {s.strip() for s in spans if len(s.strip()) >= 4}
+    for span in (s.strip() for s in spans):
         words = list(re.finditer(r"[^\W_]+", span))
         runs = [span[a.start() : b.end()] for i, a in enumerate(words) for b in words[i:]]
         found |= {r for r in runs if strict or any(w.casefold() not in COMMON for w in re.findall(r"[^\W_]+", r))}
@@ -213,7 +221,7 @@ def test_in_any_script_no_private_span_is_outlined(
     server: TinyServer, strict: bool, spans: list[str], public: str
 ) -> None:
     """Also where the public text says again what is private, in another case or with other accents."""
-    assume(all(s.strip() and not private._NEARLY.search(s) and "�" not in s for s in [*spans, public + "x"]))
+    assume(all(s.strip() and not private.nearly(s) and "�" not in s for s in [*spans, public + "x"]))
     text, _ = heard(server, "sketch", spans, strict, f"{public} {spans[0].upper()} {spans[-1].title()}")
     assert leaks(text, spans, strict) == set()
 
@@ -244,6 +252,54 @@ def test_a_reply_that_is_sent_back_as_written_is_caught(server: TinyServer, monk
     prompt_only = Veil.over
     monkeypatch.setattr(Veil, "over", lambda veil, text: prompt_only(veil, text) if "school" in text else text)
     assert leaks(heard(server, "logits", spans)[0], spans)
+
+
+ASKED = "<private>Bob has asthma</private> The school has corn. Why?"
+
+
+def after(server: TinyServer, doing: Any) -> str:
+    """What the server is told while something is done."""
+    server.calls.clear()
+    doing()
+    assert server.calls
+    return " | ".join(said(server))
+
+
+@pytest.mark.parametrize("make", [logits, chat])
+def test_nor_when_the_reply_is_explained(server: TinyServer, make: Any) -> None:
+    reply = make(server, False)(ASKED, max_tokens=40)
+    assert "asthma" in reply.text
+    assert not re.search("asthma|Bob", after(server, reply.explain))
+
+
+@pytest.mark.parametrize("make", [logits, chat])
+def test_nor_when_a_gate_is_fitted(server: TinyServer, make: Any) -> None:
+    fit = make(server, False).fit
+    assert not re.search("asthma|Bob", after(server, lambda: fit([(ASKED, "Bob has asthma!")], epochs=1)))
+
+
+@pytest.mark.parametrize("make", [logits, chat])
+def test_nor_by_a_draft_that_copies_the_prompt(server: TinyServer, make: Any) -> None:
+    fast = sprat.speculate(make(server, False), sprat.decoding.lookup(), 8)
+    assert "7788" not in after(server, lambda: fast("<private>xq7788</private> The school: q", max_tokens=20))
+
+
+@pytest.mark.parametrize("make", [logits, chat])
+def test_nor_by_options_to_choose_from(server: TinyServer, make: Any) -> None:
+    told = sprat.choose(make(server, False), ["asthma", "Bob is ill"])
+    assert not re.search("asthma|Bob", after(server, lambda: told(ASKED)))
+
+
+@pytest.mark.parametrize("make", [logits, chat])
+def test_nor_when_replies_are_scored(server: TinyServer, make: Any) -> None:
+    model = make(server, False)
+    assert not re.search("asthma|Bob", after(server, lambda: logprobs(model, [Request.of(ASKED)], ["Bob has asthma"])))
+
+
+def test_a_number_is_not_sent_digit_by_digit(server: TinyServer) -> None:
+    model = logits(server, False)
+    told = after(server, lambda: logprobs(model, [Request.of("<private>1234567</private> Why?")], ["is 1,234,567."]))
+    assert not re.search("12|34|56", told)
 
 
 def test_a_word_is_not_sent_while_it_is_being_written(server: TinyServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sprat.core import Request
 from sprat.decoding.private import Veil, parted
@@ -55,6 +60,77 @@ def test_strict_withholds_what_shares_four_characters() -> None:
 
 def test_an_empty_mark_says_that_nothing_is_private() -> None:
     assert shown("What is 2+2?<private></private>") == "What is 2+2?"
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(
+    ("span", "said"),
+    [("1234567", "1,234,567."), ("943 476 219", "943476219"), ("555-1234", "55 51 234"),
+     ("1234567", "+91 234-56 70"), ("Li-Wei Xu", "LiWei"), ("Jo Ann", "JoAnn"), ("JoAnn", "Jo Ann"),
+     ("Alice", "A l i c e"), ("34kg", "34"), ("34", "34kg"), ("\uae40", "\uae40\uc740"), ("Ann", "Anna"), ("Bo", "Bos"),
+     ("Ali\x00ce", "Alice"), ("Alice", "Ali\x00ce"), ("Alice", "A\u2060lice"), ("Alice", "A\u20ddlice"),
+     ("\u0663\u0664\u0665\u0666", "3456"), ("3456", "\u0663\u0664\u0665\u0666"), ("Will Smith", "Will")],
+)  # fmt: skip
+def test_it_is_withheld_however_it_is_written(span: str, said: str, strict: bool) -> None:
+    shown = Veil((span,), "#", strict).over(f"so {said} it")
+    assert not set(re.findall(r"\w+", shown)) & set(re.findall(r"\w+", said))
+
+
+def test_a_name_that_is_a_common_word_is_withheld_where_it_has_a_capital() -> None:
+    assert shown("<private>Will Smith</private> Will will go.") == "[hidden 1] [hidden 1] will go."
+    assert not Veil(("Will Smith",)).settled("so Wil")
+
+
+def test_common_words_side_by_side_are_let_through() -> None:
+    assert shown("<private>the test is positive</private> Is the plan in it?") == "[hidden 1] Is the plan in it?"
+
+
+NUMBERS = st.integers(10**3, 10**12).map(str)
+SIGNS = st.sampled_from(["", " ", ",", ".", "-", "/", "\u2009", ") "])
+DIGITS = st.sampled_from(["0123456789", "\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669",
+                          "\uff10\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18\uff19"])  # fmt: skip
+
+
+@given(number=NUMBERS, within=st.data(), strict=st.booleans())
+def test_no_digit_of_a_number_is_shown_however_it_is_parted(number: str, within: Any, strict: bool) -> None:
+    digits = within.draw(DIGITS)
+    said, span = ("".join(digits[int(d)] + within.draw(SIGNS) for d in number) for _ in range(2))
+    assert not any(c.isdigit() for c in Veil((span,), "#", strict).over(f"it is {said} then"))
+
+
+HIDDEN_SIGNS = st.sampled_from(["\u200b", "\u00ad", "\x00", "\x1b", "\u2060", "\u0301", "\ufeff"])
+
+
+@given(word=st.text("kqvxz", min_size=3, max_size=8), within=st.data())
+def test_signs_that_are_not_seen_show_no_word(word: str, within: Any) -> None:
+    said = "".join(letter + within.draw(st.one_of(st.just(""), HIDDEN_SIGNS)) for letter in word)
+    assert not set("kqvxz") & set(Veil((word,), "#").over(f"It is {said}, or {word.title()} {word}'s."))
+
+
+@given(word=st.text("kqvxz", min_size=2, max_size=5), other=st.text("kqvxz", min_size=2, max_size=5))
+def test_what_a_text_shows_on_the_way_never_holds_a_private_word(word: str, other: str) -> None:
+    """Letter by letter: what was sent, whenever the end was settled, shows nothing."""
+    text, veil = f"so {word}{other} and {word} {other}.", Veil((f"{word} {other}",), "#")
+    sent = [veil.over(text[:n]) for n in range(len(text) + 1) if veil.settled(text[:n])]
+    assert not any(set("kqvxz") & set(one) for one in sent)
+
+
+@given(strange=st.sampled_from(["<privte>bob</privte>", "<pri\u200bvate>bob</pri\u200bvate>", "{private}bob{/private}",
+                                "\uff1cprivate\uff1ebob\uff1c/private\uff1e", "<PRIVATE>bob</PRIVATE>", "[/privte]",
+                                "<priv ate>bob", "&#60;private&#62;bob", "\u2039private\u203abob", "<\u0440rivate>bob",
+                                "\u3010private\u3011bob", "bob</privat>", "<private1>bob", "<\\private>"]),
+       before=st.booleans())  # fmt: skip
+def test_what_looks_like_a_mark_is_refused_beside_a_right_one(strange: str, before: bool) -> None:
+    right = "<private>a</private>"
+    with pytest.raises(BadInput, match="misspelt"):
+        parted(Request.of(f"{strange} {right}" if before else f"{right} {strange}"))
+
+
+@pytest.mark.parametrize(
+    "text", ["(private)", "my private life", "<b>x</b>", "a < b and c > d", "[1] {x}", "<template>"]
+)
+def test_what_only_speaks_of_it_is_no_mark(text: str) -> None:
+    assert parted(Request.of(f"<private>x</private> {text}"))
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,12 @@ from sprat import config, decoding
 from sprat.core import Request
 from sprat.decoding.remote import Remote, floor_of, remote
 from sprat.decoding.spelled import spelled
+from sprat.decoding.verify import verify
 from sprat.endpoints.completions import Named
 from sprat.errors import BadInput, CannotDo, Garbled, Refused
 from sprat.whitebox.arrays import log_softmax
+from sprat.whitebox.pool import Pool
+from sprat.whitebox.scoring import logprobs
 
 BIG, SMALL, FRY = (sprat.tiny(name) for name in ("mackerel", "sprat", "fry"))
 PROMPTS = ["12+7=", "sort 31 4 15:", "reverse shark:", "max 7 120 43:", "roman 44:"]
@@ -174,6 +177,66 @@ def test_a_token_is_found_by_id_bytes_or_text(server: TinyServer) -> None:
 def test_a_drawn_token_beyond_the_top_is_left_out(server: TinyServer) -> None:
     ids, _, _ = server.remote(top=2).known((Named("1", -1.0), Named("2", -1.5), Named("3", -4.0)))
     assert len(ids) == 2
+
+
+@pytest.mark.parametrize("by", ["completions", "chat"])
+def test_replies_are_scored_as_the_model_scores_them(by: Any, server: TinyServer) -> None:
+    far, near = (logprobs(m, [Request.of("12+7=")], ["19"])[0] for m in (server.remote(top=-1, by=by), BIG))
+    assert far == pytest.approx(near, abs=1e-4)
+
+
+def test_what_was_written_before_the_first_look_is_no_prompt(server: TinyServer) -> None:
+    pool = Pool([server.remote(by="chat")], [Request.of("12+7=")])
+    pool.write(np.array([BIG.vocabulary.encode("19")]))
+    server.calls.clear()
+    pool.look().of(pool.leaves[0])
+    asked = sorted([m["content"] for m in body["messages"]] for _, body in server.calls)
+    assert asked == [["12+7="], ["12+7=", "1"], ["12+7=", "19"]]
+
+
+MARKED = "<private>7788</private> 12+7="
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda guarded, far: far,
+        lambda guarded, far: guarded + 0.1 * far,
+        lambda guarded, far: decoding.contrast(guarded, far),
+        lambda guarded, far: decoding.mix(guarded, decoding.told(far, before=" "), 0.5),
+        lambda guarded, far: decoding.mix(guarded, decoding.steered(far, ["1"]), 0.5),
+        lambda guarded, far: decoding.search(guarded, tuned=far, untuned=FRY, beams=1, samples=1),
+    ],
+)
+@pytest.mark.parametrize("by", ["completions", "chat"])
+def test_a_request_that_marks_what_is_private_is_not_read_whole(made: Any, by: Any, server: TinyServer) -> None:
+    guarded = decoding.cogenesis(server.endpoint(), SMALL, "logits", schedule=(0, 0, 1), hidden="x")
+    server.calls.clear()
+    with pytest.raises(BadInput, match="marks what is private"):
+        made(guarded, server.remote(by=by))(MARKED, max_tokens=3)
+    assert not server.calls
+
+
+def test_nor_by_a_remote_draft(server: TinyServer) -> None:
+    guarded = decoding.cogenesis(server.endpoint(), SMALL, "logits", schedule=(0, 0, 1), hidden="x")
+    server.calls.clear()
+    reply = decoding.speculate(guarded, server.remote(), 2)(MARKED, max_tokens=5)
+    assert "marks what is private" in reply.decoded.told["speculative_decoding"]["off"]
+    assert not any("7788" in BIG.vocabulary.decode(body["prompt"]) for _, body in server.calls)
+
+
+def test_a_session_of_marked_requests_is_not_opened(server: TinyServer) -> None:
+    with pytest.raises(BadInput, match="marks what is private"):
+        server.remote().opened([Request.of("\uff1cPrivate\uff1e7788")], [{}])
+
+
+def test_equal_parts_hash_alike(server: TinyServer) -> None:
+    a, b = (server.remote(extra={"logprobs": [1]}) for _ in range(2))
+    assert (a == b, hash(a) == hash(b), len({a, b, server.remote()})) == (True, True, 2)
+
+
+def test_a_composition_with_it_is_verified(server: TinyServer) -> None:
+    assert verify(server.remote(), FRY, ["12+7="], samples=20, lengths=(2,), tokens=2).unequal == ()
 
 
 def test_it_survives_its_toml(server: TinyServer, tmp_path: Any) -> None:

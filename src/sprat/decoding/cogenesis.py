@@ -372,8 +372,8 @@ def cogenesis(
     number; or a word for each span), and so wherever a private word comes up again, in the reply too. `strict` also
     withholds common words and whatever shares four characters in a row. "sketch" needs text; "logits" a server with
     log-probabilities whose tokens the local model shares. `weight`, `top`, `schedule` (first, rest, joint) are for
-    "logits", `outline` ({task}) and `expand` ({task}, {outline}) for "sketch". Raises CannotDo for parts that can't, and
-    for a server in `local`, unless `loopback` says that one on this machine may read what is private.
+    "logits", `outline` ({task}) and `expand` ({task}, {outline}) for "sketch". Raises CannotDo for parts that can't,
+    and for a server in `local`, unless `loopback` says that one on this machine may read what is private.
     """
     if mode == "sketch":
         for template, words in ((outline, ("task",)), (expand, ("task", "outline"))):

@@ -39,14 +39,24 @@ class LogRatio(Endpoint):
         """Both decoders."""
         return self.tuned, self.untuned
 
-    def scores(self, requests: Sequence[Request], texts: Sequence[str], ended: Sequence[bool]) -> list[float]:
-        """The rewards of texts as replies to requests, in nats; BadInput for what a model can't read."""
+    def scores(
+        self,
+        requests: Sequence[Request],
+        texts: Sequence[str],
+        ended: Sequence[bool],
+        told: Sequence[dict[str, Any]] | None = None,
+    ) -> list[float]:
+        """The rewards of texts as replies to requests, in nats; BadInput for what a model can't read.
+
+        Remote models leave in `told`, one per text, what their calls took.
+        """
         found = np.zeros(len(texts))
         for whether in sorted(set(ended)):
             rows = [i for i, end in enumerate(ended) if end == whether]
             asked, said = [requests[i] for i in rows], [texts[i] for i in rows]
+            heard = told and [told[i] for i in rows]
             for sign, model in zip((1.0, -1.0), self.pair, strict=True):
-                sums = [values.sum() for values in logprobs(model, asked, said, ended=whether)]
+                sums = [values.sum() for values in logprobs(model, asked, said, ended=whether, told=heard)]
                 found[rows] += sign * np.array(sums)
         return found.tolist()
 

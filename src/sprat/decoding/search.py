@@ -268,7 +268,8 @@ class _Hunt:
             return
         requests, texts = [self.requests[b.job] for b in rows], [self.vocabulary.decode(b.ids) for b in rows]
         if self.search.judge:
-            scores = self.search.judge.scores(requests, texts, [b.finish == "stop" for b in rows], [self.jobs[b.job].told for b in rows])
+            told = [self.jobs[b.job].told for b in rows]
+            scores = self.search.judge.scores(requests, texts, [b.finish == "stop" for b in rows], told)
         else:
             scores = [float(self.search.score(r, t)) for r, t in zip(requests, texts, strict=True)]
         for beam, score in zip(rows, scores, strict=True):

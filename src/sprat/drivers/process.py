@@ -230,7 +230,7 @@ class _Frame:
 def failed(name: str, error: SpratError, because: str = "") -> Reply:
     """The node of a call that failed."""
     # A call that was turned away was not answered, hence not billed; one that broke off after it began may have been.
-    cost = None if getattr(error, "billable", False) else 0.0
+    cost = None if getattr(error, "billable", False) else error.spent
     return Reply(None, name, error=str(error), because=because, cost=cost, seconds=None)
 
 

@@ -185,7 +185,8 @@ def explain(decoded: Decoded) -> Explanation:
         _choice(decoder, int(token), text, scores[i], base[i], names, [term[i] for _, term in terms])
         for i, (token, text) in enumerate(zip(ids, spelled, strict=True))
     ]
-    return Explanation(decoder.formula, decoder.base.formula, tuple(names), tuple(chosen), decoded.request.text, told.get("paid", {}))
+    said, paid = decoded.request.text, told.get("paid", {})
+    return Explanation(decoder.formula, decoder.base.formula, tuple(names), tuple(chosen), said, paid)
 
 
 def _choice(

@@ -77,6 +77,7 @@ def plain(decoder: Decoder, jobs: Sequence[Job]) -> Iterator[Written]:
         count = 0
         while True:
             raw = pool.scores(decoder)[:, 0]
+            fed = pool.fed
             scores = raw
             if looks_back or sampling.logit_bias:
                 scores = adjusted(raw, sampling, [prompts[r] for r in rows], [history[r] for r in rows])
@@ -90,6 +91,7 @@ def plain(decoder: Decoder, jobs: Sequence[Job]) -> Iterator[Written]:
             going: list[int] = []
             for place, (row, token, logprob) in enumerate(zip(rows, chosen.tolist(), logprobs.tolist(), strict=True)):
                 job = jobs[row]
+                job.told["fed"] = fed
                 if not isfinite(logprob):
                     yield Written(row, error=not_finite(decoder, count))
                     continue

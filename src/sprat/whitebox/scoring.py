@@ -45,9 +45,15 @@ def ids_of(decoder: Decoder, replies: Sequence[str | Sequence[int]]) -> list[lis
     return [encode(reply) if isinstance(reply, str) else [int(i) for i in reply] for reply in replies]
 
 
-def read(decoders: Sequence[Decoder], requests: Sequence[Request], ids: Sequence[Sequence[int]]) -> Iterator[Seen]:
+def read(
+    decoders: Sequence[Decoder],
+    requests: Sequence[Request],
+    ids: Sequence[Sequence[int]],
+    told: Sequence[dict[str, Any]] | None = None,
+) -> Iterator[Seen]:
     """Let the decoders read the replies after their prompts; every place of every reply comes once, in blocks.
 
+    Remote parts leave in `told`, one per reply, what their calls took.
     Replies alike in length go together. Raises BadInput where a reply doesn't fit, or an id is not in the vocabulary.
     """
     if len(requests) != len(ids):
@@ -55,13 +61,17 @@ def read(decoders: Sequence[Decoder], requests: Sequence[Request], ids: Sequence
     at_once = min(leaf.at_once for decoder in decoders for leaf in decoder.leaves)
     order = sorted((i for i, row in enumerate(ids) if len(row)), key=lambda i: len(ids[i]))
     for start in range(0, len(order), at_once):
-        yield from _together(decoders, requests, ids, np.array(order[start : start + at_once]))
+        yield from _together(decoders, requests, ids, told, np.array(order[start : start + at_once]))
 
 
 def _together(
-    decoders: Sequence[Decoder], requests: Sequence[Request], ids: Sequence[Sequence[int]], rows: Integers
+    decoders: Sequence[Decoder],
+    requests: Sequence[Request],
+    ids: Sequence[Sequence[int]],
+    told: Sequence[dict[str, Any]] | None,
+    rows: Integers,
 ) -> Iterator[Seen]:
-    pool = Pool(decoders, [requests[i] for i in rows.tolist()])
+    pool = Pool(decoders, [requests[i] for i in rows.tolist()], told and [told[i] for i in rows.tolist()])
     try:
         lengths = np.array([len(ids[i]) for i in rows.tolist()])
         padded = np.zeros((len(rows), int(lengths.max())), np.int64)
@@ -105,11 +115,12 @@ def logprobs(
     replies: Sequence[str | Sequence[int]],
     *,
     ended: bool = False,
+    told: Sequence[dict[str, Any]] | None = None,
 ) -> list[Floats]:
     """Natural log-probability of each token of each reply (text or ids) under the decoder, at temperature 1.
 
-    With `ended` one more follows: that the reply ends there. Raises BadInput where a reply doesn't fit after its
-    prompt, or scores are not finite.
+    With `ended` one more follows: that the reply ends there. `told` as in `read`. Raises BadInput where a reply
+    doesn't fit after its prompt, or scores are not finite.
     """
     ids = ids_of(decoder, replies)
     ends = sorted(decoder.base.vocabulary.ends)
@@ -117,7 +128,7 @@ def logprobs(
         raise BadInput(f"'{decoder.base.name}' has no end token.", hint="Leave `ended` out.")
     asked = [Request.of(request) for request in requests]
     found = [np.zeros(len(row) + ended) for row in ids]
-    for seen in read([decoder], asked, [[*row, ends[0]] for row in ids] if ended else ids):
+    for seen in read([decoder], asked, [[*row, ends[0]] for row in ids] if ended else ids, told):
         whole = log_softmax(seen.step.of(decoder))
         there = host(take(whole, seen.ids)).astype(np.float64)
         if bool(np.isnan(there[seen.real]).any()):

@@ -25,8 +25,8 @@ class Decoded:
     """How a decoder wrote a reply: what `explain` needs, and what the writer found out.
 
     `told` may hold `rung` (how a remote part was asked), `lost` (which guarantees that cost), `paid` (what its calls
-    took), `because` (both in a sentence), `fed` (tokens that each leaf was made to write; one that is not named was never
-    asked) and `speculative_decoding` (acceptance, named as vLLM does).
+    took), `because` (both in a sentence), `fed` (tokens that each leaf was made to write; one that is not named was
+    never asked) and `speculative_decoding` (acceptance, named as vLLM does).
     """
 
     decoder: Decoder
