@@ -12,7 +12,7 @@ import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -47,6 +47,19 @@ def warn(said: str) -> None:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
         level, frame = level + 1, frame.f_back
     warnings.warn(said, stacklevel=level)
+
+
+def between(seen: Mapping[int, float], k: int) -> float:
+    """What length k costs: as measured, between two measured lengths, or beyond them; 0 must be among them."""
+    if k in seen:
+        return seen[k]
+    below = max(n for n in seen if n < k)
+    above = min((n for n in seen if n > k), default=None)
+    if above is not None:
+        share = (k - below) / (above - below)
+        return seen[below] * (1 - share) + seen[above] * share
+    slope = (seen[below] - seen[0]) / below if below else 0.05 * seen[0]
+    return seen[below] + max(0.0, slope) * (k - below)
 
 
 class Usual:
@@ -128,16 +141,7 @@ class Pace:
 
     def block(self, k: int) -> float:
         """Seconds of a block with k drafted tokens: measured, between two measured ones, or beyond them."""
-        seen = {n: mean.value for n, mean in self.blocks.items()}
-        if k in seen:
-            return seen[k]
-        below = max(n for n in seen if n < k)
-        above = min((n for n in seen if n > k), default=None)
-        if above is not None:
-            share = (k - below) / (above - below)
-            return seen[below] * (1 - share) + seen[above] * share
-        slope = (seen[below] - seen[0]) / below if below else 0.05 * seen[0]
-        return seen[below] + max(0.0, slope) * (k - below)
+        return between({n: mean.value for n, mean in self.blocks.items()}, k)
 
     def stepped(self, seconds: float, opening: bool) -> None:
         """A plain step was made; an opening one also read the prompt."""
