@@ -173,8 +173,27 @@ class Veil:
         texts = [folded(span)[0] for span in self.spans]
         return {text: n for n, text in enumerate(texts, 1) if text and not _WORD.search(text)}
 
+    @cached_property
+    def _starts(self) -> frozenset[str]:
+        """How a private word may begin, and each as a whole."""
+        return frozenset(w[:k] for w in (*self._together, *self._names) for k in range(1, len(w) + 1))
+
+    @cached_property
+    def _heads(self) -> frozenset[str]:
+        """How a long one may begin inside another word."""
+        return frozenset(word[:k] for word in self._long for k in range(SHORT, len(word)))
+
+    @cached_property
+    def _asked(self) -> dict[str, int]:
+        return {}
+
     def number(self, word: str) -> int:
         """The span that a folded word is of; 0 for one that may be shown."""
+        if word not in self._asked:
+            self._asked[word] = self._found(word)
+        return self._asked[word]
+
+    def _found(self, word: str) -> int:
         known = self._together
         if word in known:
             return known[word]
@@ -277,9 +296,9 @@ class Veil:
         if words[-1].end() < len(plain):
             return True
         word = words[-1][0]
-        if self.number(word) or any(private.startswith(word) for private in (*self._together, *self._names)):
+        if self.number(word) or word in self._starts:
             return False
-        return not any(word.endswith(p[:k]) for p in self._long for k in range(SHORT, len(p)))
+        return not any(word[i:] in self._heads for i in range(len(word) - SHORT + 1))
 
     def _begins(self, plain: str, words: list[re.Match[str]]) -> bool:
         """Whether the last words may be the first pieces of a private one, and are not withheld already."""
