@@ -12,7 +12,16 @@ from decoding_doubles import given
 from sprat.core import Request
 from sprat.decoding.acceptance import Uniforms, accept
 from sprat.decoding.drafts import lookup
-from sprat.decoding.verify import CONTROLS, Sampled, chi_square, first_difference, upper_gamma, verify
+from sprat.decoding.verify import (
+    CONTROLS,
+    ChiSquare,
+    Sampled,
+    _twice,
+    chi_square,
+    first_difference,
+    upper_gamma,
+    verify,
+)
 from sprat.errors import BadInput
 
 BIG = given("big", [0.2, 0.7, 1.0, 0.5], noise=0.5)
@@ -77,3 +86,51 @@ def test_where_two_texts_differ() -> None:
 def test_nothing_to_verify_is_said() -> None:
     with pytest.raises(BadInput, match="without prompts"):
         verify(BIG, SMALL, [])
+
+
+def test_a_test_that_no_wrong_rule_fails_is_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sprat.decoding.verify.MOST", 400)
+    twin = given("twin", [0.2, 0.7, 1.0, 0.5], noise=0.5)  # all its drafts stand, so the residual is never used
+    found = verify(BIG, twin, ["abca"], samples=100, options={"max_tokens": 6})
+    assert (found.verdict, found.exact, found.samples) == ("inconclusive", False, 400)
+    assert "residual skipped" in found.missed
+    assert str(found).startswith("Inconclusive:")
+    assert "400 samples can't tell" in str(found)
+
+
+def test_samples_are_added_until_the_wrong_rules_are_caught() -> None:
+    found = verify(BIG, SMALL, ["abca"], samples=3, options={"max_tokens": 6})
+    assert found.exact, str(found)
+    assert found.samples > 100
+
+
+class Fixed:
+    """A test whose p-values are given."""
+
+    def __init__(self, *ps: float) -> None:
+        self.ps, self.asked = list(ps), list[tuple[int, int]]()
+
+    def run(self, request: Request, samples: int, rule: Any, seed: int = 0) -> ChiSquare:
+        self.asked.append((samples, seed))
+        return ChiSquare(1.0, 1, self.ps.pop(0))
+
+
+@pytest.mark.parametrize(("ps", "p"), [([0.001, 0.4], 0.4), ([0.001, 0.002], 0.002), ([0.5], 0.5)])
+def test_a_rejection_is_drawn_anew_once(ps: list[float], p: float) -> None:
+    test: Any = Fixed(*ps)
+    assert _twice(test, DRAWN, 100, 0, 0.01).p == p
+    assert [n for n, _ in test.asked] == [100, 200][: len(ps)]
+    assert len({seed for _, seed in test.asked}) == len(ps)
+
+
+def test_samples_that_cannot_differ_are_said() -> None:
+    with pytest.raises(BadInput, match="temperature 0"):
+        verify(BIG, SMALL, ["abca"], options={"temperature": 0})
+    with pytest.raises(BadInput, match="samples is 0"):
+        verify(BIG, SMALL, ["abca"], samples=0)
+
+
+def test_progress_is_told() -> None:
+    seen: list[str] = []
+    verify(BIG, SMALL, ["abca"], samples=600, options={"max_tokens": 6}, tell=lambda stage, *_: seen.append(stage))
+    assert list(dict.fromkeys(seen)) == ["comparing greedy texts", "drawing samples"]

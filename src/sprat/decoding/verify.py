@@ -1,16 +1,16 @@
 """Is speculation exact here? Greedy texts compared, and sampled ones put to a chi-square test that can fail.
 
 Sampled replies of a few tokens are counted against their exact probabilities under the target; rare ones are pooled.
-Three wrong rules go through the same test and must be caught: the residual skipped (the target's own chances instead),
-r reused for the whole block, and the temperature on one side only. Checked in tests/decoding/test_verify.py and
-benchmarks/losslessness.py; the p-value against scipy's.
+Three wrong rules go through the same test, with more samples until each is caught, else nothing is concluded: the
+residual skipped (the target's own chances instead), r reused for the whole block, and the temperature on one side only.
+Checked in tests/decoding/test_verify.py and benchmarks/losslessness.py; the p-value against scipy's.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from ..whitebox.pool import Pool
 from ..whitebox.sampling import Sampling, adjusted, draw, probabilities
 from ..whitebox.writing import job_of
 from .acceptance import Rule, Uniforms, accept
+from .pace import Pace
 from .remembered import remembered
 from .rounds import written
 from .speculate import Speculate
@@ -32,6 +33,10 @@ from .speculate import Speculate
 LENGTHS = (1, 2, 4, 8)
 TIE = 1e-3  # nats between the two likeliest tokens below which rounding may swap them
 LEAST = 5.0  # expected count below which cells are pooled
+LEVEL = 0.01
+MOST = 16_000  # samples after which a wrong rule that was not caught is let go
+
+Tell = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,21 @@ class ChiSquare:
     freedom: int
     p: float
 
+    def needed(self, samples: int) -> int:
+        """About how many samples would reject nine times in ten, if the excess is real; 0 where there is none."""
+        excess = (self.statistic - self.freedom) / samples
+        return math.ceil((3.7 * math.sqrt(2 * self.freedom) + 10) / excess) if excess > 0 else 0
+
 
 @dataclass(frozen=True)
 class Verification:
-    """What was checked and found; `exact` says whether nothing speaks against it.
+    """What was checked and found; `verdict` is "exact", "inconclusive" or "not exact".
 
     `unequal` lists greedy texts that differ (prompt's number, length, place) where no tie explains it, `ties` those
-    where one does. `sampled` is the chi-square test of each prompt, `controls` the p-value of each wrong rule.
+    where one does. `sampled` is the chi-square test of each prompt: one that rejected was drawn anew with twice the
+    samples, and the second test alone is here. So exact sampling is called not exact with a chance of at most
+    `level` squared, over the number of prompts. `controls` is the p-value of each wrong rule; one that is not below
+    `level` makes the test inconclusive, and `needed` is about how many samples it would take (None: can't be said).
     """
 
     target: str
@@ -59,20 +72,33 @@ class Verification:
     samples: int
     sampled: tuple[ChiSquare, ...]
     controls: dict[str, float]
-    level: float = 0.01
+    needed: int | None = None
+    level: float = LEVEL
+
+    @property
+    def missed(self) -> tuple[str, ...]:
+        """The wrong rules that were not caught."""
+        return tuple(name for name, p in self.controls.items() if p >= self.level)
+
+    @property
+    def verdict(self) -> str:
+        """What may be said."""
+        if self.unequal or any(test.p <= self.level / len(self.sampled) for test in self.sampled):
+            return "not exact"
+        return "inconclusive" if self.missed else "exact"
 
     @property
     def exact(self) -> bool:
-        """No greedy text differs, and no chi-square test rejects (level shared among the prompts)."""
-        return not self.unequal and all(test.p > self.level / len(self.sampled) for test in self.sampled)
+        """Nothing differs: no greedy text, no chi-square test (level shared among the prompts); controls are caught."""
+        return self.verdict == "exact"
 
     def row(self) -> dict[str, Any]:
         """As JSON has it."""
-        return asdict(self) | {"exact": self.exact}
+        return asdict(self) | {"exact": self.exact, "verdict": self.verdict}
 
     def __str__(self) -> str:
         lines = [
-            f"{'Exact' if self.exact else 'NOT EXACT'}: {self.target}, drafted by {self.draft}",
+            f"{_SAID[self.verdict]}: {self.target}, drafted by {self.draft}",
             f"greedy: {self.compared - len(self.unequal) - len(self.ties)} of {self.compared} texts are the plain ones"
             + (f", {len(self.ties)} differ by ties in rounding" if self.ties else ""),
         ]
@@ -83,9 +109,15 @@ class Verification:
                 f"p = {test.p:.3f} ({self.samples} samples)"
             )
         for name, p in self.controls.items():
-            missed = "" if p < self.level else ", NOT caught: draw more samples"
-            lines.append(f"control, {name}: p = {p:.1e}{missed}")
+            lines.append(f"control, {name}: p = {p:.1e}{'' if p < self.level else ', NOT caught'}")
+        if self.missed and self.verdict == "inconclusive":
+            rules = " and ".join(f"'{name}'" for name in self.missed)
+            more = f"about {self.needed} samples would" if self.needed else "another temperature or more tokens might"
+            lines.append(f"{self.samples} samples can't tell the rule from the wrong one, {rules}; {more}.")
         return "\n".join(lines)
+
+
+_SAID = {"exact": "Exact", "inconclusive": "Inconclusive", "not exact": "NOT EXACT"}
 
 
 def verify(
@@ -99,19 +131,28 @@ def verify(
     sampled: int = 1,
     options: Mapping[str, Any] | None = None,
     seed: int = 0,
+    tell: Tell = lambda stage, done, total: None,
 ) -> Verification:
     """Compare the greedy texts of all prompts at every length, and test sampled replies of the first `sampled` ones.
 
     `options` are the requests' (max_tokens; temperature and cuts for the samples, default temperature 1). A model's
-    logits are remembered per text, so that samples cost few passes. BadInput without prompts.
+    logits are remembered per text, so that samples cost few passes. Samples are doubled, up to 16,000, until every
+    wrong rule is caught. A rejection counts only when a second draw, of a fresh seed and twice the samples, rejects as
+    well. BadInput without prompts or samples, and where samples can't differ.
     """
     if not prompts:
         raise BadInput("There is nothing to verify without prompts.", hint="Give some that are like those to come.")
     drawn = {"temperature": 1.0} | dict(options or {})
+    if samples < 1 or tokens < 1:
+        raise BadInput(f"samples is {samples} and tokens {tokens}.", hint="Needed: >= 1; 2000 samples of 3 are usual.")
+    if sampled and not drawn["temperature"]:
+        raise BadInput("At temperature 0 all samples are alike.", hint="Give a temperature above 0, such as 1.")
     greedy = {**drawn, "temperature": 0.0}
     unequal: list[tuple[int, int, int]] = []
     ties: list[tuple[int, int, int]] = []
-    fast = [Speculate(target, draft, k) for k in lengths]
+    silent = Pace()
+    silent.warned = True  # what a draft costs is no matter here
+    fast = [Speculate(target, draft, k, pace=silent) for k in lengths]
     for i, prompt in enumerate(prompts):
         plain = target(prompt, **greedy, top_logprobs=2)
         for one in fast:
@@ -120,20 +161,56 @@ def verify(
             if at is not None:
                 found = ties if _is_tie(plain, at) else unequal
                 found.append((i, int(one.length or 0), at))
-    chosen = prompts[:sampled]
-    test = Sampled(target, draft, tokens)
-    first = Request.of(chosen[0], **drawn) if chosen else None
-    controls = {n: test.run(first, samples, rule, seed).p for n, rule in CONTROLS.items()} if first is not None else {}
+        tell("comparing greedy texts", i + 1, len(prompts))
+    chosen = [Request.of(prompt, **drawn) for prompt in prompts[:sampled]]
+    test = Sampled(target, draft, tokens, tell=tell)
+    caught: dict[str, ChiSquare] = {}
+    n, needed = samples, None
+    if chosen and isinstance(draft, Decoder) and fast[0].kinship != "text":
+        for name, rule in CONTROLS.items():
+            caught[name], used = _until_caught(test, chosen[0], samples, rule, seed)
+            n = max(n, used)
+            if caught[name].p >= LEVEL:
+                needed = max(needed or 0, caught[name].needed(used))
     return Verification(
         target.formula,
         draft.formula,
         len(prompts) * len(fast),
         tuple(unequal),
         tuple(ties),
-        samples,
-        tuple(test.run(Request.of(p, **drawn), samples, accept, seed) for p in chosen),
-        controls if isinstance(draft, Decoder) and fast[0].kinship != "text" else {},
+        n,
+        tuple(_twice(test, request, n, seed, LEVEL / len(chosen)) for request in chosen),
+        {name: one.p for name, one in caught.items()},
+        needed or None,
     )
+
+
+def _until_caught(test: Sampled, request: Request, samples: int, rule: Rule, seed: int) -> tuple[ChiSquare, int]:
+    """A wrong rule's test with as many samples as it takes, and how many those were."""
+    n = samples
+    while True:
+        try:
+            found = test.run(request, n, rule, seed)
+            if found.p < LEVEL or n >= MOST:
+                return found, n
+        except OneCell:
+            if n >= MOST:
+                raise
+        n = min(2 * n, max(MOST, samples))
+
+
+def _twice(test: Sampled, request: Request, samples: int, seed: int, level: float) -> ChiSquare:
+    """The real rule's test; one that rejects is drawn anew, so that chance alone hardly ever does."""
+    n = samples
+    while True:
+        try:
+            found = test.run(request, n, accept, seed)
+            break
+        except OneCell:
+            if n >= MOST:
+                raise
+            n = min(2 * n, MOST)
+    return found if found.p > level else test.run(request, 2 * n, accept, seed + 7919)
 
 
 def first_difference(a: Sequence[int], b: Sequence[int]) -> int | None:
@@ -151,17 +228,31 @@ def _is_tie(plain: Any, at: int) -> bool:
     return best - second < TIE
 
 
+class OneCell(BadInput):
+    """Too few samples to compare anything."""
+
+
 class Sampled:
     """Sampled replies of a few tokens against their exact probabilities; logits are remembered from run to run."""
 
-    def __init__(self, target: Any, draft: Any, tokens: int = 3, length: int | None = None) -> None:
+    def __init__(
+        self,
+        target: Any,
+        draft: Any,
+        tokens: int = 3,
+        length: int | None = None,
+        tell: Tell = lambda stage, done, total: None,
+    ) -> None:
         memory: dict[Leaf, Leaf] = {}
 
         def change(thing: Any) -> Any:
             return remembered(thing, memory) if isinstance(thing, Leaf) else thing
 
-        self.fast = Speculate(exchanged(target, change), exchanged(draft, change), length or max(1, tokens - 1))
-        self.tokens = tokens
+        silent = Pace()
+        silent.warned = True
+        target, draft = exchanged(target, change), exchanged(draft, change)
+        self.fast = Speculate(target, draft, length or max(1, tokens - 1), pace=silent)
+        self.tokens, self.tell = tokens, tell
 
     def run(self, request: Request, samples: int, rule: Rule, seed: int = 0) -> ChiSquare:
         """Write so many replies under a rule and test them; no reply ends early."""
@@ -178,6 +269,8 @@ class Sampled:
             asked = Request.of(request, max_tokens=self.tokens, ignore_eos=True, seed=seed * 1_000_003 + i)
             parts = written(self.fast, [job_of(self.fast, asked)], rule)
             found.append(tuple(token for part in parts for token in part.ids))
+            if i % 50 == 49:
+                self.tell("drawing samples", i + 1, samples)
         return found
 
     def expected(self, request: Request, samples: int) -> dict[tuple[int, ...], float]:
@@ -210,7 +303,10 @@ def chi_square(counts: Sequence[int], chances: Sequence[float], n: int) -> ChiSq
         (a, x), (b, y) = cells.pop(), cells.pop()
         cells = sorted([*cells, (a + b, x + y)], reverse=True)
     if len(cells) < 2:
-        raise BadInput("All samples fall into one cell.", hint="Draw more, at a higher temperature, or fewer tokens.")
+        raise OneCell(
+            f"All {n} samples fall into one cell.",
+            hint="Draw more samples, at a higher temperature, or of fewer tokens.",
+        )
     total = sum(chance for chance, _ in cells)
     found = sum((seen - n * c / total) ** 2 / (n * c / total) for c, seen in cells)
     return ChiSquare(found, len(cells) - 1, upper_gamma((len(cells) - 1) / 2, found / 2))
