@@ -85,6 +85,7 @@ def test_blocks_between_measured_ones_are_interpolated() -> None:
     assert pace.account < GRANT
 
 
+@pytest.mark.filterwarnings("ignore:A token of the draft")  # whether it is said depends on the clock
 def test_replies_written_at_once_do_not_share_a_pace() -> None:
     from concurrent.futures import ThreadPoolExecutor
 

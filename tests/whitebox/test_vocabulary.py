@@ -1,8 +1,8 @@
 """Vocabularies are compared id by id, also where models share a name."""
 
 import pytest
-from decoding_doubles import Letters, given
 
+from decoding_doubles import Letters, given
 from sprat.errors import CannotDo
 from sprat.whitebox.vocabulary import common_size
 
