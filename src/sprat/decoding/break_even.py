@@ -259,7 +259,7 @@ class _Costs:
         low, high = wilson(ended, tokens)
         self.hazards = (high, ended / tokens, low)
         self.reply_tokens = float(np.mean([o.length(self.hazards[1])[0] for o in found.opened]))
-        self.opening = float(np.median(self._openings(self.seen)))
+        self.opening = max(0.0, float(np.median(self._openings(self.seen))))
         draws = np.random.default_rng(0)
         self.samples = [self._resampled(draws) for _ in range(DRAWN)]
 
@@ -312,7 +312,7 @@ class _Costs:
         for seen, miss, who in samples:
             # Medians, as a pass that the machine delayed would outweigh all else.
             first = float(np.median(np.array([o.plain for o in self.found.opened])[who])) - seen[0]
-            opening = first + float(np.median(np.array(self._openings(seen))[who]))
+            opening = first + max(0.0, float(np.median(np.array(self._openings(seen))[who])))
             plainly = first * len(who) + seen[0] * float(tokens[who].sum())
             spent = opening * len(who) + float(made[who].sum(0) @ (between(seen, k), seen[0], miss))
             gains.append(plainly / max(spent, 1e-9))
