@@ -1,0 +1,53 @@
+"""A gateway over real HTTP in a thread of this process, and official clients of it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import uvicorn
+
+from sprat.gateway.app import Gateway
+from sprat.gateway.served import Served, of
+
+
+class Running:
+    """`with Running(model) as gateway`: base URL in `url`, what was logged in `kept`."""
+
+    def __init__(self, model: Any, keys: Any = None, **settings: Any) -> None:
+        self.kept: list[Any] = []
+        served = model if isinstance(model, Served) else of(model, **settings)
+        self.app = Gateway(served, keys, self)
+
+    def put(self, exchange: Any) -> None:
+        self.kept.append(exchange)
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def __enter__(self) -> Running:
+        self.server = uvicorn.Server(uvicorn.Config(self.app, port=0, log_level="warning", lifespan="on", ws="none"))
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.thread.start()
+        for _ in range(1000):
+            if self.server.started:
+                break
+            self.thread.join(0.01)
+        self.at = self.server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.at}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.should_exit = True
+        self.thread.join(10)
+
+    def openai(self, **options: Any) -> Any:
+        import openai
+
+        made = {"base_url": f"{self.url}/v1", "api_key": "any", "max_retries": 0, **options}
+        return openai.OpenAI(**made)
+
+    def anthropic(self, **options: Any) -> Any:
+        import anthropic
+
+        return anthropic.Anthropic(**{"base_url": self.url, "api_key": "any", "max_retries": 0, **options})
