@@ -19,6 +19,8 @@ COMMANDS = {
     "serve": "Put a way of working in the path of the requests.",
     "ask": "Ask one prompt and show what it took.",
     "decode": "Write with several models at once, token by token.",
+    "logs": "Show the gateway's requests and costs; export them for a study.",
+    "keys": "Make, list and disable the gateway's keys.",
     "doctor": "Find out what an endpoint can do.",
     "methods": "List the techniques, signals, endpoints and encoders.",
 }
