@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from ..errors import BadInput, MissingExtra
 
 if TYPE_CHECKING:
     from ..gateway.app import Gateway
+    from ..gateway.served import Served
 
 
 def serve(
@@ -47,19 +47,20 @@ def serve(
         import uvicorn
     except ImportError as error:
         raise MissingExtra("gateway", "sprat serve") from error
+    from ..endpoints.routes import is_loopback
     from ..gateway.served import load
+    from ..gateway.store import beside
 
     del aiohttp, prometheus_client
     served = load(file)
     away = not is_loopback(host)
-    gateway, secret = _gateway(served, file, store, away or key_required)
+    gateway, secret = _gateway(served, store or beside(file), away or key_required)
     sockets = [_bound(host, port)]
     at = sockets[0].getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     print(f"Serving {file} as model 'auto'; by name: {', '.join(n for n in served.models if n != 'auto') or 'none'}.")
     print(f"  base URL  http://{shown}:{at}/v1")
-    if secret:
-        print(f"  key       {secret}   (shown once)")
+    print(f"  key       {secret}   (shown once)" if secret else "  key       one of `sprat keys list`")
     print(f"  health    http://{shown}:{at}/healthz   metrics at /metrics", flush=True)
     config = uvicorn.Config(
         gateway,
@@ -75,28 +76,32 @@ def serve(
         http=_http(),  # pyright: ignore[reportArgumentType]
         ws="none",
     )
-    _server(config, gateway).run(sockets=sockets)
-    return 0
+    server = _server(config, gateway)
+    server.run(sockets=sockets)
+    return 0 if server.started else 1
 
 
-def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's own."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _gateway(served: Any, file: Path, store: str, key_required: bool) -> tuple[Gateway, str]:
+def _gateway(served: Served, url: str | Path, key_required: bool) -> tuple[Gateway, str]:
+    """The gateway over a store, and the secret of its first key where that was made now."""
+    from ..gateway import keys
     from ..gateway.app import Gateway
-    from ..gateway.door import OneKey
+    from ..gateway.served import secrets_of
+    from ..gateway.store import Store
 
-    keys = OneKey.made()
-    gateway = Gateway(served, keys)
-    gateway.open_keys = not key_required
-    return gateway, keys.secret
+    reading, secret = Store.read(url, create=True), ""
+    try:
+        if not keys.listed(reading.engine):
+            _, secret = keys.create(reading.engine, "first")
+    finally:
+        reading.dispose()
+
+    async def opening() -> tuple[keys.Keys, Store]:
+        store = await Store.open(url, prompts=served.settings.store_prompts, secrets=secrets_of(served))
+        return await keys.Keys.open(store), store
+
+    gateway = Gateway(served)
+    gateway.opening, gateway.open_keys = opening, not key_required
+    return gateway, secret
 
 
 def _server(config: Any, gateway: Gateway) -> Any:

@@ -6,7 +6,7 @@ What is kept: who wrote the reply (`Tap.model`, as soon as it is known), and wha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -30,6 +30,7 @@ class Tap:
     streaming: bool = False
     through: bool = False
     usage: bool = False
+    route: tuple[str, Mapping[str, Any]] | None = None
     model: str = ""
     trusts: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
 
@@ -74,7 +75,7 @@ async def streamed(model: Any, request: Request, tap: Tap) -> AsyncGenerator[Pie
     """The pieces, `raw` being bytes where they pass; the last one carries the reply. Raises SpratError."""
     if passes(model) and tap.through:
         tap.model = model.name
-        async with aclosing(Passed(model, tap.streaming, tap.usage).pieces(request)) as source:
+        async with aclosing(Passed(model, tap.streaming, tap.usage, tap.route).pieces(request)) as source:
             async for piece in source:
                 yield piece
         return

@@ -5,7 +5,6 @@ On the hot path there is no framework: a request goes key, limits, dialect, mode
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections import OrderedDict
@@ -13,41 +12,58 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
-from . import passthrough
+from ..errors import SpratError
 from .asgi import JSON, Gone, Headers, Receive, Scope, Send, respond
 from .exchange import Exchange
+from .limits import Hold, Refusal
 from .metrics import Metrics
 from .served import AUTO, Served
 from .wire.problem import Problem, anthropic_error, dumped, openai_error, problem_of
 
 log = logging.getLogger("sprat.gateway")
+_REFUSED = {
+    "model": "model_not_allowed",
+    "rate": "rate_limit_exceeded",
+    "tokens": "rate_limit_exceeded",
+    "budget": "insufficient_quota",
+    "unpriced": "price_unknown",
+}
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
+class Key(Protocol):
+    """Whoever asks."""
+
+    @property
+    def id(self) -> str:
+        """What the ledger calls it."""
+        ...
+
+
 class Keys(Protocol):
-    """Who may ask: `check` finds a key, `refusal` says why it may not go on, `charge` counts what it spent."""
+    """Who may ask (see keys.py)."""
 
     def check(self, secret: str, now: float) -> Any:
-        """The key of a secret (with `id`), None where it is not known."""
+        """The key of a secret, None where it is not known."""
         ...
 
-    def refusal(self, key: Any, now: float) -> Any:
-        """None, or `status`, `said` and `retry_after`."""
+    def refusal(self, key: Any, now: float, model: str = "", hold: Hold = ...) -> Refusal | None:
+        """Why a request does not go ahead; None: it does, and is charged once."""
         ...
 
-    def charge(self, key_id: str, dollars: float | None, now: float) -> None:
-        """Count what a request cost."""
+    def charge(self, key_id: str, dollars: float | None, now: float, tokens: int = 0, hold: Hold = ...) -> None:
+        """Count what a request took."""
         ...
 
 
 class Store(Protocol):
-    """Where finished requests go."""
+    """Where finished requests go (see store.py)."""
 
     def put(self, exchange: Exchange) -> Any:
         """Take one in, without waiting."""
         ...
 
-    async def close(self) -> None:
+    async def close(self) -> Any:
         """Write what is left."""
         ...
 
@@ -64,6 +80,7 @@ class Call:
         self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.key: Any = None
+        self.hold: Hold | None = None  # what the key was admitted with; None: it was not
 
     @property
     def anthropic(self) -> bool:
@@ -78,6 +95,7 @@ class Gateway:
         from .routes import ROUTES
 
         self.served, self.keys, self.store = served, keys, store
+        self.opening: Callable[[], Awaitable[tuple[Keys, Store]]] | None = None
         self.metrics = Metrics(served.models)
         self.cards: OrderedDict[str, tuple[str, Mapping[str, Any]]] = OrderedDict()
         self.working = 0
@@ -131,15 +149,25 @@ class Gateway:
                 raise Problem(401, "A web page needs a key.", code="invalid_api_key")
         if self.working >= self.served.settings.at_once:
             raise Problem(429, "Too many requests are being answered.", code="overloaded", after=1.0)
-        refused = self.keys.refusal(call.key, call.at) if self.keys is not None and call.key is not None else None
+
+    def allow(self, call: Call, model: str, hold: Callable[[], Hold]) -> None:
+        """Let the key ask this model within its budget and rates; Problem 403 or 429 where it may not."""
+        key = call.key
+        if self.keys is None or key is None:
+            return
+        capped = key.budget is not None or key.priced_only or key.tokens is not None
+        held = hold() if capped else Hold()
+        refused = self.keys.refusal(key, call.at, model, held)
         if refused is not None:
-            raise Problem(refused.status, refused.said, code=refused.kind, after=refused.retry_after)
+            raise Problem(refused.status, refused.said, code=_REFUSED[refused.kind], after=refused.retry_after)
+        call.hold = held
 
     def finished(self, call: Call, exchange: Exchange) -> None:
         """Count, charge and store a finished request."""
         self.metrics.note(exchange)
-        if self.keys is not None and call.key is not None:
-            self.keys.charge(call.key.id, exchange.cost, exchange.at)
+        if self.keys is not None and call.key is not None and call.hold is not None:
+            tokens = (exchange.input_tokens or 0) + (exchange.output_tokens or 0)
+            self.keys.charge(call.key.id, exchange.cost, exchange.at, tokens, call.hold)
         if self.store is not None:
             self.store.put(exchange)
         if exchange.card:
@@ -157,6 +185,12 @@ class Gateway:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                try:
+                    if self.opening is not None:
+                        self.keys, self.store = await self.opening()
+                except SpratError as error:
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    return
                 await send({"type": "lifespan.startup.complete"})
             else:
                 await self.close()
@@ -164,9 +198,8 @@ class Gateway:
                 return
 
     async def close(self) -> None:
-        """Close what is open: the upstreams' connections, and the store once it has written what it holds."""
+        """Close the store once it has written what it holds."""
         self.draining = True
-        await passthrough.close()
         if self.store is not None:
             await self.store.close()
 
@@ -228,11 +261,3 @@ async def decision(gateway: Gateway, call: Call) -> None:
         await respond(call.send, 200, drawn(shown).encode(), [_TEXT])
     else:
         await respond(call.send, 200, dumped({**shown, "drawing": drawn(shown)}))
-
-
-async def drained(gateway: Gateway, seconds: float) -> None:
-    """Wait until no request is being answered, at most so long."""
-    gateway.draining = True
-    until = time.monotonic() + seconds
-    while gateway.working and time.monotonic() < until:
-        await asyncio.sleep(0.02)

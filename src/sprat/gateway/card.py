@@ -1,4 +1,4 @@
-"""The decision card: what was asked, how far each reply was trusted, what each option costs, and which certificate holds.
+"""The decision card: what was asked, how far replies were trusted, what each option costs, which certificate holds.
 
 It is made of the tree that `reply.tree()` draws, without the texts: those belong to whoever asked.
 """

@@ -1,4 +1,4 @@
-"""Prometheus metrics of the gateway: requests, latency, tokens and cost by model, dialect and status; labels bounded."""
+"""Prometheus metrics of the gateway: requests, latency, tokens and cost; their labels are bounded."""
 
 from __future__ import annotations
 

@@ -6,58 +6,33 @@ count of tokens, asked for on the ledger's behalf, is kept from a client that di
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import Any
 
 from ..core import Piece, Reply, Request, Usage
 from ..endpoints import OpenAI, http
-from ..errors import EndpointError, Garbled, TimedOut, Unreachable
+from ..errors import EndpointError, Garbled
 from ..prices import cost
 
-if TYPE_CHECKING:
-    import aiohttp
-
-_sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
 _decoder = json.JSONDecoder()
-_LARGEST = 256 << 20
-
-
-async def session() -> aiohttp.ClientSession:
-    """The running loop's client session, made at first need."""
-    import aiohttp
-
-    loop = asyncio.get_running_loop()
-    found = _sessions.get(loop)
-    if found is None or found.closed:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0)
-        # Bytes go on as they come: nothing is unpacked, no redirect is followed, no cookie is kept.
-        found = _sessions[loop] = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers={"accept-encoding": "identity"}
-        )
-    return found
-
-
-async def close() -> None:
-    """Close the running loop's session."""
-    found = _sessions.pop(asyncio.get_running_loop(), None)
-    if found is not None:
-        await found.close()
 
 
 @dataclass(frozen=True)
 class Passed:
-    """An OpenAI-compatible endpoint whose answers pass through as bytes: each piece's `raw`, then the reply."""
+    """An OpenAI-compatible endpoint whose answers pass through as bytes: each piece's `raw`, then the reply.
+
+    `usage` says that the client wants the count of tokens itself; `route` is another address of the upstream's, with
+    the body for it.
+    """
 
     endpoint: OpenAI
     streaming: bool
     usage: bool = False
+    route: tuple[str, Mapping[str, Any]] | None = None
 
     @property
     def name(self) -> str:
@@ -66,14 +41,20 @@ class Passed:
 
     async def pieces(self, request: Request) -> AsyncGenerator[Piece]:
         """The answer's bytes; raises an EndpointError."""
-        call = call_of(self.endpoint, request, self.streaming)
-        if self.streaming:
-            async for piece in streamed(call, self.endpoint, keep_usage=self.usage):
-                yield piece
-        else:
+        call = self._posted(*self.route) if self.route else call_of(self.endpoint, request, self.streaming)
+        if not self.streaming:
             body, reply = await whole(call, self.endpoint)
             yield Piece(raw=body)
             yield Piece(reply=reply)
+            return
+        async for piece in streamed(call, self.endpoint, keep_usage=self.usage):
+            yield piece
+
+    def _posted(self, path: str, body: Mapping[str, Any]) -> http.Call:
+        if self.streaming and self.endpoint.stream_usage:
+            told: Mapping[str, Any] = body.get("stream_options") or {}
+            body = {**body, "stream_options": {"include_usage": True, **told}}
+        return posted(self.endpoint, path, body)
 
 
 def call_of(endpoint: OpenAI, request: Request, streaming: bool) -> http.Call:
@@ -93,59 +74,32 @@ def posted(endpoint: OpenAI, path: str, body: Mapping[str, Any]) -> http.Call:
 async def whole(call: http.Call, endpoint: OpenAI) -> tuple[bytes, Reply]:
     """The body as it came, and what it took; raises an EndpointError after the last retry."""
     began = time.perf_counter()
-    deadline = asyncio.get_running_loop().time() + call.timeout
-    for attempt in count():
-        try:
-            with _translated(call):
-                response = await _send(call)
-                async with response:
-                    body = await response.read()
-            if response.status != 200:
-                raise _failed(call, response, body)
-            if not body.lstrip()[:1] == b"{":
-                raise Garbled(f"'{call.name}' did not answer with JSON.", billable=True)
-            return body, _reply(endpoint, usage_in(body), finish_in(body), time.perf_counter() - began)
-        except EndpointError as error:
-            await _pause(call, error, attempt, deadline)
-    raise AssertionError
+    body = (await http.raw(call)).body
+    if body.lstrip()[:1] != b"{":
+        raise Garbled(f"'{call.name}' did not answer with JSON.", billable=True)
+    return body, _reply(endpoint, usage_in(body), finish_in(body), time.perf_counter() - began)
 
 
 async def streamed(call: http.Call, endpoint: OpenAI, keep_usage: bool) -> AsyncGenerator[Piece]:
     """A stream's events in bytes, then the reply; raises an EndpointError, also where the stream ends too early."""
     began = time.perf_counter()
-    deadline = asyncio.get_running_loop().time() + call.timeout
-    response: Any = None
-    for attempt in count():
-        try:
-            with _translated(call):
-                response = await _send(call)
-            if response.status != 200:
-                with _translated(call):
-                    async with response:
-                        raise _failed(call, response, await response.read())
-            break
-        except EndpointError as error:
-            await _pause(call, error, attempt, deadline)
-    if "event-stream" not in response.headers.get("content-type", ""):
-        async with response:
-            raise Garbled(f"'{call.name}' did not stream.", billable=True)
+    upstream = await http.stream_raw(call)
     sniffer = Sniffer(keep_usage)
     try:
-        chunks = response.content.iter_any()
-        while True:
-            with _translated(call):
-                chunk = await anext(chunks, b"")
-            if not chunk:
-                break
+        if "event-stream" not in upstream.header("content-type"):
+            raise Garbled(f"'{call.name}' did not stream.", billable=True)
+        async for chunk in upstream:
             events = sniffer.take(chunk)
-            if sniffer.error is not None:
-                if events:
-                    yield Piece(raw=events)
-                raise said_in_stream(call, sniffer.error)
             if events:
                 yield Piece(raw=events)
+            if sniffer.error is not None:
+                raise said_in_stream(call, sniffer.error)
+            if sniffer.done:
+                break
+            if len(sniffer.held) > call.largest:
+                raise Garbled(f"An event of '{call.name}' is too long.", billable=True)
     finally:
-        response.close() if not sniffer.done else response.release()
+        upstream.leave() if sniffer.done else upstream.close()
     if not sniffer.done:
         raise Garbled(f"The stream of '{call.name}' ended before its reply was finished.", billable=True)
     yield Piece(reply=_reply(endpoint, sniffer.usage, sniffer.finish, time.perf_counter() - began))
@@ -242,56 +196,9 @@ def _reply(endpoint: OpenAI, usage: tuple[Usage | None, int], finish: str | None
     return Reply(None, endpoint.name, usage=usage[0], cost=price, seconds=seconds, finish=finish)
 
 
-async def _send(call: http.Call) -> aiohttp.ClientResponse:
-    import aiohttp
-
-    from .wire.problem import dumped
-
-    made = await session()
-    limits = aiohttp.ClientTimeout(total=call.timeout, sock_connect=call.connect_timeout, sock_read=call.read_timeout)
-    headers = {"content-type": "application/json", **call.headers}
-    return await made.post(call.url, data=dumped(call.body), headers=headers, timeout=limits, allow_redirects=False)
-
-
-def _failed(call: http.Call, response: aiohttp.ClientResponse, body: bytes) -> EndpointError:
-    said, code = body[:2000].decode("utf-8", "replace"), ""
-    with suppress(ValueError):
-        found: Any = json.loads(body)
-        told: Any = found.get("error", found.get("detail", said)) if isinstance(found, dict) else said  # pyright: ignore[reportUnknownMemberType]
-        if isinstance(told, dict):
-            code = str(told.get("code") or told.get("type") or "")  # pyright: ignore[reportUnknownMemberType]
-            told = told.get("message", said)  # pyright: ignore[reportUnknownMemberType]
-        said = str(told)  # pyright: ignore[reportUnknownArgumentType]
-    after = http.retry_after(response.headers.get("retry-after"))
-    return http.failure_of(call, response.status, said, after, code)
-
-
 def said_in_stream(call: http.Call, error: Any) -> EndpointError:
     """The error that an upstream said within its stream."""
     told = error if isinstance(error, dict) else {"message": str(error)}  # pyright: ignore[reportUnknownVariableType]
     code: Any = told.get("code")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     status: int = code if isinstance(code, int) and 400 <= code < 600 else 500
     return http.failure_of(call, status, str(told.get("message", "")))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-
-
-async def _pause(call: http.Call, error: EndpointError, attempt: int, deadline: float) -> None:
-    if not error.retryable or attempt >= call.retries:
-        raise error
-    pause = http.backoff(attempt, error.after)
-    if asyncio.get_running_loop().time() + pause >= deadline:
-        raise error
-    await asyncio.sleep(pause)
-
-
-@contextmanager
-def _translated(call: http.Call) -> Generator[None]:
-    import aiohttp
-
-    try:
-        yield
-    except (aiohttp.ConnectionTimeoutError, aiohttp.ServerTimeoutError, TimeoutError) as error:
-        raise TimedOut(f"'{call.name}' gave no answer in time.", billable=True) from error
-    except aiohttp.ClientConnectorError as error:
-        raise Unreachable(f"'{call.name}' can't be reached.", hint="Is the server running?") from error
-    except (aiohttp.ClientError, ConnectionError) as error:
-        raise Unreachable(f"The connection to '{call.name}' broke.", billable=True) from error

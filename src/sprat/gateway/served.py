@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from ..config import read
 from ..config_values import Reader, build
@@ -15,6 +15,7 @@ from ..errors import BadInput, nearest
 from ..prices import Price
 from ..registry import find
 from ..shape import leaves
+from .limits import Hold
 from .wire.asked import Asked
 from .wire.problem import Problem, dumped
 from .witness import witnessed
@@ -87,6 +88,13 @@ def worst(model: Any, request: Request, longest: int, times: int = 1) -> float:
     return sum(float("inf") if p is None else p.worst(read, longest) for p in known)
 
 
+def hold_of(model: Any, request: Request, n: int) -> Hold:
+    """What the request may take at most; where it names no longest reply, as if it were 4,096 tokens."""
+    longest = request.options.get("max_completion_tokens") or request.options.get("max_tokens") or 4096
+    dollars = worst(model, request, longest * n, n)
+    return Hold(None if dollars == float("inf") or _has_media(request) else dollars, longest * n)
+
+
 def _has_media(request: Request) -> bool:
     parts = [p for m in request.messages if isinstance(m.get("content"), list) for p in m["content"]]
     return any(p.get("type") not in ("text", "input_text", "output_text") for p in parts)
@@ -147,6 +155,12 @@ def _encoders(tables: Any, where: str) -> dict[str, Any]:
     return made
 
 
-def passes(model: Any) -> bool:
+def secrets_of(served: Served) -> tuple[str, ...]:
+    """The upstreams' keys, so that they can be struck out of whatever is written."""
+    found = [m._secret() for m in leaves(tuple(served.models.values())) if hasattr(m, "_secret")]
+    return tuple(dict.fromkeys(s for s in found if s))
+
+
+def passes(model: Any) -> TypeGuard[OpenAI]:
     """Whether the model is one upstream that speaks chat completions, so that its bytes can pass."""
     return isinstance(model, OpenAI)

@@ -16,8 +16,9 @@ from .app import Call, Gateway, log
 from .asgi import EVENTS, JSON, Headers, Watch, read_body, read_json, respond
 from .card import card, drawn, short
 from .exchange import Exchange
-from .served import passes
+from .served import hold_of, passes
 from .wire.asked import Asked, Dialect
+from .wire.completions import Completions
 from .wire.problem import Problem, dumped, problem_of
 
 _LEFT = 499
@@ -53,6 +54,9 @@ class Talk:
             # Bytes pass only in the dialect that upstreams speak, and where no card is to be put among them.
             through = self.dialect.name == "chat" and not asked.overrides.card
             self.tap = Tap(asked.stream, through, asked.usage)
+            if isinstance(self.dialect, Completions):
+                self._complete(asked)
+            gateway.allow(call, self.name, lambda: hold_of(self.model, request, asked.n))
             with watch:
                 await (self._stream if asked.stream else self._whole)(asked, request)
         except asyncio.CancelledError:
@@ -71,6 +75,13 @@ class Talk:
             gateway.working -= 1
             if self.asked is not None:
                 self._log(self.asked)
+
+    def _complete(self, asked: Asked) -> None:
+        """Text completions pass where the upstream completes text; elsewhere the prompt is a question."""
+        if passes(self.model) and self.model.continues == "completions" and not asked.overrides.card:
+            self.tap.through, self.tap.route = True, ("completions", asked.echo["body"])
+        elif isinstance(self.dialect, Completions):
+            self.dialect.needs(asked)
 
     async def _whole(self, asked: Asked, request: Any) -> None:
         body, self.replies = await answers(self.model, request, asked.n, self.tap)
@@ -98,6 +109,7 @@ class Talk:
                         if piece.reply is not None:
                             self.replies = [piece.reply]
                             break
+                        writer.model = self.tap.model
                         passed = isinstance(piece.raw, bytes)
                         data: bytes = piece.raw if isinstance(piece.raw, bytes) else writer.piece(piece)
                         if data:
@@ -105,6 +117,7 @@ class Talk:
                                 await self._begin()
                             await send({"type": "http.response.body", "body": data, "more_body": True})
             shown = self._card(full=True) if asked.overrides.card else None
+            writer.model = self.tap.model
             end = b"" if passed else writer.end(self.replies, shown)
         except Exception as error:
             if not self.begun:
@@ -165,7 +178,7 @@ class Talk:
                 request.key,
                 _sum(u.input_tokens for u in usages if u) if known else None,
                 _sum(u.output_tokens for u in usages if u) if known else None,
-                self._cost(),
+                self._cost() if self.replies or self.begun else 0.0,
                 None,
                 time.perf_counter() - self.call.began,
                 self.first,

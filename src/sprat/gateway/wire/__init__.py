@@ -1,1 +1,1 @@
-"""The protocols that clients speak: one file per dialect, each reading a body and writing replies, events and errors."""
+"""The protocols that clients speak: a file per dialect reads its bodies and writes its replies, events and errors."""

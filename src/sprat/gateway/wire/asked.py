@@ -37,7 +37,9 @@ class Asked:
 
 
 class Writer(Protocol):
-    """Writes a stream of events; bytes may be empty."""
+    """Writes a stream of events; bytes may be empty. `model` is set as soon as it is known who writes."""
+
+    model: str
 
     def piece(self, piece: Piece) -> bytes:
         """A part of the reply."""

@@ -134,14 +134,18 @@ class ChatStream:
             "id": f"chatcmpl-{number}",
             "object": "chat.completion.chunk",
             "created": at,
-            "model": asked.model,
         }
+        self.model = ""
         self.begun = self.tools = self.said = False
+
+    @property
+    def _frame(self) -> dict[str, Any]:
+        return {**self.frame, "model": self.model or self.asked.model}
 
     def _chunk(self, index: int, delta: dict[str, Any], reason: str | None = None, logprobs: Any = None) -> bytes:
         one = {"index": index, "delta": delta, "finish_reason": reason, "logprobs": logprobs}
         missing = {"usage": None} if self.asked.usage else {}
-        return b"data: " + dumped({**self.frame, "choices": [one], **missing}) + b"\n\n"
+        return b"data: " + dumped({**self._frame, "choices": [one], **missing}) + b"\n\n"
 
     def _begin(self, count: int = 1) -> bytes:
         if self.begun:
@@ -169,9 +173,9 @@ class ChatStream:
                 out.append(self._chunk(i, {"tool_calls": calls}))
             out.append(self._chunk(i, {}, finish(reply)))
         if card is not None:
-            out.append(b"data: " + dumped({**self.frame, "choices": [], "sprat": card}) + b"\n\n")
+            out.append(b"data: " + dumped({**self._frame, "choices": [], "sprat": card}) + b"\n\n")
         if self.asked.usage:
-            out.append(b"data: " + dumped({**self.frame, "choices": [], "usage": usage(replies)}) + b"\n\n")
+            out.append(b"data: " + dumped({**self._frame, "choices": [], "usage": usage(replies)}) + b"\n\n")
         return b"".join(out) + b"data: [DONE]\n\n"
 
     def error(self, problem: Problem) -> bytes:
