@@ -14,11 +14,9 @@ from .chat import finish, usage
 from .problem import Problem, openai_error
 from .response_stream import ResponseStream
 
-_READ = frozenset(
-    ("model", "input", "instructions", "tools", "tool_choice", "max_output_tokens", "stream", "sprat", "text")
-    + ("reasoning", "previous_response_id", "conversation", "background", "truncation", "include", "store")
-    + ("metadata", "stream_options", "prompt_cache_key")
-)
+_MADE_INTO = ("model", "input", "instructions", "tools", "tool_choice", "max_output_tokens", "stream", "sprat", "text")
+_OWN = ("reasoning", "previous_response_id", "conversation", "background", "truncation", "include", "store", "metadata")
+_READ = frozenset((*_MADE_INTO, *_OWN, "stream_options", "prompt_cache_key"))
 _CANNOT = ("previous_response_id", "conversation", "background", "prompt")
 _PARTS = {"input_text": "text", "output_text": "text", "text": "text", "summary_text": "text", "refusal": "text"}
 _ECHOED = ("instructions", "metadata", "temperature", "top_p", "max_output_tokens", "tools", "tool_choice", "text")
