@@ -7,11 +7,14 @@ import re
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
 from ..errors import BadInput, MissingExtra
+
+if TYPE_CHECKING:
+    from ..gateway.store import Store
 
 keys = App(
     name="keys",
@@ -58,11 +61,10 @@ def create(
     as_json
         Print the key as JSON.
     """
-    opened = open_store(store, create=True)
-    from ..gateway import keys as room
-    from ..gateway.limits import Budget, per_minute
+    with open_store(store, create=True) as opened:
+        from ..gateway import keys as room
+        from ..gateway.limits import Budget, per_minute
 
-    try:
         key, secret = room.create(
             opened.engine,
             name,
@@ -74,8 +76,6 @@ def create(
             priced_only=priced_only,
         )
         where = opened.name
-    finally:
-        opened.dispose()
     if as_json:
         print(json.dumps({"secret": secret, **asdict(key)}))
     else:
@@ -96,17 +96,14 @@ def show(*, store: str | None = None, as_json: _Json = False) -> None:
     as_json
         Print them as JSON.
     """
-    opened = open_store(store)
-    from ..gateway import keys as room
-    from ..gateway.limits import Per, Spent, span
-
     now = time.time()
-    try:
+    with open_store(store) as opened:
+        from ..gateway import keys as room
+        from ..gateway.limits import Per, Spent, span
+
         known = room.listed(opened.engine)
         pers: tuple[Per, Per] = ("day", "month")
         spent = {per: opened.spent_in(span(per, now)) for per in pers}
-    finally:
-        opened.dispose()
     rows: list[dict[str, Any]] = []
     for key in known:
         window = spent[key.budget.per if key.budget else "month"].get(key.id, Spent())
@@ -167,18 +164,15 @@ def enable(name: str, *, store: str | None = None, as_json: _Json = False) -> No
 
 
 def _turn(name: str, store: str | None, as_json: bool, disabled: bool) -> None:
-    opened = open_store(store)
-    from ..gateway import keys as room
+    with open_store(store) as opened:
+        from ..gateway import keys as room
 
-    try:
         key = room.disable(opened.engine, name, disabled)
-    finally:
-        opened.dispose()
     word = "disabled" if disabled else "enabled"
     print(json.dumps({"id": key.id, "name": key.name, "disabled": disabled}) if as_json else f"'{key.name}' is {word}.")
 
 
-def open_store(store: str | None, create: bool = False) -> Any:
+def open_store(store: str | None, create: bool = False) -> Store:
     """The store to read; raises BadInput where it is not there, MissingExtra without the gateway's libraries."""
     try:
         from ..gateway.store import DEFAULT, Store

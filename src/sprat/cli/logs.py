@@ -51,18 +51,15 @@ def show(
     if limit < 0:
         raise BadInput(f"--limit is {limit}.", hint="It needs a number of at least 0.")
     start = time.time() - seconds(since, "--since") if since else None
-    opened = open_store(store)
-    from ..gateway.keys import listed
+    with open_store(store) as opened:
+        from ..gateway.keys import listed
 
-    try:
         names = {k.id: k.name for k in listed(opened.engine)}
         only = next((i for i, name in names.items() if key in (i, name)), key)
         if only is not None and only not in names:
             raise BadInput(f"There is no key '{key}'.", hint="See: sprat keys list")
         found = opened.exchanges(start, None, only, limit)
         totals = opened.totals(start, None, only)
-    finally:
-        opened.dispose()
     if as_json:
         rows = [{**asdict(e), "key_name": names.get(e.key, "")} for e in found]
         print(json.dumps({"exchanges": rows, "totals": asdict(totals)}, default=str))
@@ -99,13 +96,10 @@ def export(
         Print what was written as JSON.
     """
     start = time.time() - seconds(since, "--since") if since else None
-    opened = open_store(store)
     from ..reading import write
 
-    try:
+    with open_store(store) as opened:
         data = opened.dataset(start)
-    finally:
-        opened.dispose()
     write(data, out)
     n_calls = sum(len(e.calls) for e in data)
     scored = sum(c.reply.score is not None for e in data for c in e.calls)

@@ -181,9 +181,8 @@ def cause(error: BaseException) -> str:
     return f"{said or type(found).__name__} ({state})"
 
 
-def migrate(engine: Engine, upto: int | None = None) -> None:
+def migrate(engine: Engine) -> None:
     """Take the steps that the database lacks, all or none; raises BadInput where it is newer than this code."""
-    wanted = len(MIGRATIONS) if upto is None else upto
     with writing(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql(f"select pg_advisory_xact_lock({_LOCK})")
@@ -195,7 +194,7 @@ def migrate(engine: Engine, upto: int | None = None) -> None:
                 f"The store {named(engine.url)} has version {has}; this sprat knows none above {len(MIGRATIONS)}.",
                 hint="Upgrade sprat, or give another store.",
             )
-        for number, (what, statements) in enumerate(MIGRATIONS[:wanted], 1):
+        for number, (what, statements) in enumerate(MIGRATIONS, 1):
             if number > has:
                 for statement in statements:
                     connection.exec_driver_sql(statement)

@@ -133,7 +133,10 @@ class Store:
         self.engine.dispose()
         return left
 
-    def dispose(self) -> None:
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Close a store that was opened with `read`."""
         self.engine.dispose()
 
