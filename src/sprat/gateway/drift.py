@@ -113,6 +113,16 @@ class DriftTest:
             raise BadInput(f"The tolerance cannot be negative, as {tolerance} is.")
         return cls({name: Feature.of(x, seed, bins, tolerance) for name, x in samples.items()}, delta)
 
+    def again(self, samples: Mapping[str, ArrayLike] | None = None) -> DriftTest:
+        """A new test of the same features: on new samples, or with the same edges and nothing counted yet.
+
+        With nothing counted it tests that the requests to come are alike among themselves.
+        """
+        if samples is not None:
+            return DriftTest.of({name: samples[name] for name in self.features}, self.delta, tolerance=self._tolerance)
+        empty = {n: Feature(f.edges, [0] * len(f.counts), f.tolerance) for n, f in self.features.items()}
+        return DriftTest(empty, self.delta)
+
     @property
     def wealth(self) -> float:
         """The largest wealth, divided by the number of features: an alarm is 1/delta of this."""

@@ -142,12 +142,12 @@ class EProcess:
         """The test that a promise holds."""
         return cls(*bounds_of(kind, level), delta, floor)
 
-    def mirrored(self, delta: float | None = None) -> EProcess:
+    def mirrored(self, delta: float | None = None, floor: float | None = None) -> EProcess:
         """The opposite test, from its start: its alarm shows E[L] < limit, so that the promise holds again.
 
         Feed it minus the loss.
         """
-        return EProcess(-self.top, -self.bottom, delta or self.delta, self.floor, -self.limit)
+        return EProcess(-self.top, -self.bottom, delta or self.delta, floor or self.floor, -self.limit)
 
     @property
     def alarm(self) -> bool:
