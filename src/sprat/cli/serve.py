@@ -88,12 +88,10 @@ def _gateway(served: Served, url: str | Path, key_required: bool) -> tuple[Gatew
     from ..gateway.served import secrets_of
     from ..gateway.store import Store
 
-    reading, secret = Store.read(url, create=True), ""
-    try:
+    secret = ""
+    with Store.read(url, create=True) as reading:
         if not keys.listed(reading.engine):
             _, secret = keys.create(reading.engine, "first")
-    finally:
-        reading.dispose()
 
     async def opening() -> tuple[keys.Keys, Store]:
         store = await Store.open(url, prompts=served.settings.store_prompts, secrets=secrets_of(served))
@@ -126,6 +124,7 @@ def _bound(host: str, port: int) -> Any:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host.strip("[]"), port))
+        made.listen(2048)  # from here on, whoever reads the address may connect
     except (OSError, OverflowError) as error:
         made.close()
         why = getattr(error, "strerror", None) or error

@@ -173,7 +173,8 @@ class Promise:
         bucket[0] += 1
         bucket[1] += loss
         if self.restoring is not None:
-            self.restoring.update(-loss, propensity)
+            if propensity >= self.restoring.floor:  # else it was drawn just before the alarm was raised
+                self.restoring.update(-loss, propensity)
             return self.state
         self.watch.update(loss, propensity)
         if self.watch.alarm:
