@@ -137,7 +137,9 @@ def test_requests_that_run_at_once_never_pass_the_cap_together(tmp_path: Path):
     run(work, tmp_path)
 
 
-def test_spend_outlives_a_restart_and_is_never_counted_twice(tmp_path: Path):
+def test_spend_outlives_a_restart_and_is_never_counted_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("time.time", lambda: NOW)
+
     async def first(store: Store, keys: Keys) -> None:
         create(store.engine, "a")
         for i in range(10):
@@ -149,6 +151,7 @@ def test_spend_outlives_a_restart_and_is_never_counted_twice(tmp_path: Path):
         assert keys.spent(CAPPED, NOW) == pytest.approx((0.5, 10, 0))
 
     async def second(store: Store, keys: Keys) -> None:
+        assert keys.spent(CAPPED, NOW) == pytest.approx((0.5, 10, 0))
         keys.charge("key_a", 0.1, NOW)
         store.put(made(99, at=NOW, cost=0.1))
         await store.flush()
@@ -196,7 +199,7 @@ def test_requests_and_tokens_per_minute(tmp_path: Path):
         refused = keys.refusal(key, NOW)
         assert refused is not None
         assert (refused.kind, refused.retry_after) == ("rate", pytest.approx(30))
-        keys.charge("key_a", 0.0, NOW, tokens=1500)
+        keys.charge("key_a", 0.0, NOW, tokens=2000)
         clock.now += 29.9
         assert keys.refusal(key, NOW) is not None
         clock.now += 0.2

@@ -111,7 +111,6 @@ def show(*, store: str | None = None, as_json: _Json = False) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("name", "key", "budget", "spent", "rate", "models", "state", box=None, pad_edge=False)
@@ -124,7 +123,7 @@ def show(*, store: str | None = None, as_json: _Json = False) -> None:
         per = key.budget.per if key.budget else "month"
         cells = (key.name, key.shown, str(key.budget or "-"), f"{paid} this {per}", ", ".join(rates) or "-")
         table.add_row(*map(plain, (*cells, ", ".join(key.models) or "all", state)))
-    Console(soft_wrap=True).print(table if rows else "There are no keys yet. Make one with: sprat keys create")
+    console().print(table if rows else "There are no keys yet. Make one with: sprat keys create --name NAME")
 
 
 @keys.command
@@ -200,6 +199,14 @@ def _expires(text: str | None) -> float | None:
         except ValueError:
             raise BadInput(f"--expires is '{text}', which is no date.", hint="Such as 2027-01-31.") from None
     return time.time() + seconds(text, "--expires")
+
+
+def console() -> Any:
+    """Where tables go: as wide as the terminal, and wide enough for all where the output goes elsewhere."""
+    from rich.console import Console
+
+    found = Console()
+    return found if found.is_terminal else Console(width=240)
 
 
 def plain(text: str) -> Any:

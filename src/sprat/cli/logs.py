@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from ..errors import BadInput
-from .keys import open_store, plain, seconds
+from .keys import console, open_store, plain, seconds
 
 if TYPE_CHECKING:
     from ..gateway.exchange import Exchange
     from ..gateway.store import Totals
 
-logs = App(name="logs", help="Show the gateway's requests and what they cost, or export them for a study.")
+logs = App(
+    name="logs",
+    help="Show the gateway's requests and what they cost, or export them.\n\nExample: sprat logs --since 1h",
+)
 _Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 
@@ -130,25 +133,26 @@ def sentences(totals: Totals) -> list[str]:
 
 
 def _table(found: list[Exchange], names: dict[str, str]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     if not found:
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("time", "model", "way"):
-        table.add_column(column, no_wrap=True, overflow="ellipsis")
-    for column in ("tokens", "cost", "seconds", "status"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("key", no_wrap=True, overflow="ellipsis")
+    rows: list[tuple[str, ...]] = []
     for e in reversed(found):
         at = datetime.fromtimestamp(e.at).strftime("%m-%d %H:%M:%S")
         tokens = f"{_known(e.input_tokens)}+{_known(e.output_tokens)}"
         cost = "?" if e.cost is None else f"${e.cost:.6f}"
         took = "?" if e.seconds is None else f"{e.seconds:.2f}"
-        cells = (at, e.model or e.asked, e.way, tokens, cost, took, str(e.status), names.get(e.key, e.key))
-        table.add_row(*map(plain, cells))
-    Console().print(table)
+        rows.append((at, e.model or e.asked, e.way, tokens, cost, took, str(e.status), names.get(e.key, e.key)))
+    table = Table(box=None, pad_edge=False)
+    for i, column in enumerate(("time", "model", "way", "tokens", "cost", "seconds", "status", "key")):
+        number = 3 <= i <= 6  # numbers and times are never cut, names are where the terminal is narrow
+        least = max(len(column), *(len(row[i]) for row in rows)) if number or i == 0 else 4
+        align: Literal["right", "left"] = "right" if number else "left"
+        table.add_column(column, justify=align, no_wrap=True, overflow="ellipsis", min_width=least)
+    for row in rows:
+        table.add_row(*map(plain, row))
+    console().print(table)
 
 
 def _known(value: Any) -> str:
