@@ -22,14 +22,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import log
 from typing import Any, Literal
 
 from numpy.typing import ArrayLike
 
 from sprat.errors import BadInput
 from sprat.gateway.drift import DriftTest
-from sprat.gateway.e_process import BETS, EProcess, Kind, Law, bounds_of, loss_of, losses_needed, starting_share
+from sprat.gateway.e_process import EProcess, Kind, Law, bounds_of, loss_of
 from sprat.gateway.labels import CorrectedLosses
 
 State = Literal["holding", "suspended", "broken"]
@@ -132,6 +131,7 @@ class Promise:
         self.watch = EProcess(*self.bounds, self.delta * self.loss_part, self.share)
         self.restoring: EProcess | None = None
         self._tally = [[0.0, 0.0] for _ in range(BINS)]
+        self._known: tuple[int, int | None] = -1, None
 
     def shadow(self, draw: float) -> Drawn:
         """Whether this request is shadowed, by a uniform draw: the reference's answer is asked for beside, or instead.
@@ -192,7 +192,7 @@ class Promise:
 
     def _break(self, at: float, why: str) -> None:
         self.state, self.since, self.why = "broken", at, why
-        self.restoring = self.watch.mirrored(self.delta, self.restore_share)
+        self.restoring, self._known = self.watch.mirrored(self.delta, self.restore_share), (-1, None)
         self._tally = [[0.0, 0.0] for _ in range(BINS)]
 
     def suspend(self, at: float, why: str) -> None:
@@ -253,12 +253,12 @@ class Promise:
         return Law(tuple(s / n for n, s in used), tuple(n for n, _ in used))
 
     def _needed(self) -> int | None:
-        law = self._seen() or self.law
-        if self.restoring is None or law is None:
+        law, test = self._seen() or self.law, self.restoring
+        if test is None or law is None:
             return None
-        test = self.restoring
-        need = log(len(BETS) / (test.delta * starting_share(0))) - max(log(test.wealth), 0.0)
-        return losses_needed(law.negated(), need, 0.8, test.bottom, test.limit)
+        if self._known[0] != test.seen:  # simulated anew only when there is something new
+            self._known = test.seen, test.delay(law.negated(), 0.8)
+        return self._known[1]
 
     def to_json(self) -> str:
         """The whole state; the configuration (promise, shares, law) is given anew to `restore`."""
@@ -291,5 +291,6 @@ class Promise:
         same = (watch.bottom, watch.top, watch.delta, watch.floor)
         if same != (*self.bounds, self.delta * self.loss_part, self.share) or (drift is None) != (self.drift is None):
             raise BadInput("This state is of another promise.", hint="Begin a new watch, or give back its settings.")
+        self._known = -1, None
         self.watch, self.restoring, self.labels, self.drift, self._tally = watch, restoring, labels, drift, tally
         (self.why, self.since, self.renewals), self.state = own, state
