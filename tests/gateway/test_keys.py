@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("sqlalchemy")
 
-from stored import NOW, made
+from stored import NOW, made, postgresql
 
 from sprat.errors import BadInput
 from sprat.gateway import schema
@@ -255,3 +255,24 @@ def test_keys_go_on_in_memory_when_the_database_is_gone(tmp_path: Path):
         (tmp_path / "away.db").rename(tmp_path / "sprat.db")
 
     run(work, tmp_path)
+
+
+def test_keys_in_postgresql_are_followed_and_capped_too():
+    async def go(url: str) -> None:
+        store = await Store.open(url, poll=0.02)
+        keys = await Keys.open(store)
+        key, secret = create(store.engine, "a", budget=Budget(1, "month"))
+        await until(lambda: keys.check(secret, NOW) == key)
+        keys.charge(key.id, 1.0, NOW)
+        store.put(made(1, at=NOW, key=key.id, cost=1.0))
+        await store.flush()
+        assert keys.spent(key, NOW) == (1.0, 1, 0)
+        assert keys.refusal(key, NOW) is not None
+        with pytest.raises(BadInput, match="already"):
+            create(store.engine, "a")
+        disable(store.engine, "a")
+        await until(lambda: keys.check(secret, NOW) is None)
+        await store.close()
+
+    with postgresql() as server:
+        asyncio.run(go(server.url))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -19,7 +21,8 @@ pytest.importorskip("sqlalchemy")
 import sqlalchemy as sa
 from stored import NOW, made, postgresql, wait_for
 
-from sprat.gateway import schema
+from sprat.errors import BadInput
+from sprat.gateway import schema, writer
 from sprat.gateway.keys import Keys
 from sprat.gateway.limits import span
 from sprat.gateway.store import Store
@@ -212,3 +215,82 @@ def test_postgresql_that_is_stopped_and_started_again():
             await store.close()
 
         run(go)
+
+
+def test_a_store_that_can_t_be_read_is_said_in_a_sentence(tmp_path: Path):
+    store = Store.read(tmp_path / "sprat.db", create=True)
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql("drop table sprat_exchanges")
+    with pytest.raises(BadInput, match="can't be used: no such table: sprat_exchanges"), store:
+        store.exchanges()
+
+
+def test_many_that_open_a_new_database_at_once_all_succeed(tmp_path: Path):
+    failed: list[Exception] = []
+
+    def open_it() -> None:
+        try:
+            Store.read(tmp_path / "sprat.db", create=True).engine.dispose()
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=open_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+
+
+@pytest.mark.slow
+def test_kill_9_again_and_again_leaves_a_whole_database(tmp_path: Path):
+    for i in range(12):
+        place = tmp_path / str(i)
+        place.mkdir()
+        acknowledged, _, there = killed(place, "durable" if i % 2 else "default")
+        assert there == {f"x{n}" for n in range(len(there))}
+        assert i % 2 == 0 or {f"x{n}" for n, _ in acknowledged} <= there
+        with Store.read(place / "sprat.db") as store, store.engine.connect() as connection:
+            assert connection.exec_driver_sql("pragma integrity_check").scalar() == "ok"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_faults_at_random_lose_and_repeat_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int):
+    chance, fail, failures = random.Random(seed), [False], [0, 0]
+    commit = writer.Writer._commit
+
+    def broken(self: writer.Writer, *given: Any) -> Any:
+        """A database that fails before a commit, or after it, when nobody can tell whether it took place."""
+        late = chance.random() < 0.5
+        found = commit(self, *given) if late or not fail[0] else None
+        if (fail[0] and chance.random() < 0.7) or found is None:
+            failures[late] += 1
+            raise sqlite3.OperationalError("disk I/O error")
+        return found
+
+    async def go() -> None:
+        path, away = tmp_path / "sprat.db", tmp_path / "away.db"
+        store = await Store.open(path, linger=0.001, poll=0.02, limit=500)
+        for i in range(6000):
+            store.put(made(i, cost=0.25))
+            if i % 20 == 0:
+                fail[0] = chance.random() < 0.5
+                if away.exists():
+                    away.rename(path)
+                elif chance.random() < 0.2:
+                    path.rename(away)
+                await asyncio.sleep(0.004)
+        fail[0] = False
+        if away.exists():
+            away.rename(path)
+        await until(lambda: store.health.ok and not store.health.queued, 30)
+        health = store.health
+        assert min(failures) > 5
+        assert 0 < health.written == len(store.exchanges()) == 6000 - health.dropped
+        assert store.spent_in(span("month", NOW))["key_a"] == (1500.0, 6000, 0)
+        await store.close()
+
+    monkeypatch.setattr(writer.Writer, "_commit", broken)
+    monkeypatch.setattr(writer, "_RETRY", (0.001, 0.004))
+    run(go)

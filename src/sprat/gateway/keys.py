@@ -35,6 +35,7 @@ from .writer import read_spend
 PREFIX = "sk-sprat-"
 _TABLE = schema.keys
 _NOTHING_HELD = Hold()
+_MANY = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +265,8 @@ class Keys:
         spans = {span(per, now + shift) for per in ("day", "month") for shift in (-86400.0, 0.0, 86400.0)}
         with self._lock:
             active, self._active = self._active, set()
+            if len(self._known) > _MANY + 4 * len(self._by_digest):  # windows of long ago
+                self._known = {place: spent for place, spent in self._known.items() if place[1] in spans}
         if version != self._version:
             found = {digest[:16]: (digest, key) for key, digest in _rows(connection)}
             known = read_spend(connection, None, spans)

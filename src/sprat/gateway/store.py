@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from ..errors import BadInput
 from . import schema
 from .exchange import Exchange
 from .limits import Spent
@@ -136,9 +140,23 @@ class Store:
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Close a store that was opened with `read`."""
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        """Close a store that was opened with `read`; what its database said becomes a BadInput."""
         self.engine.dispose()
+        if isinstance(error, DBAPIError):
+            raise self._unreadable(error) from None
+
+    @contextmanager
+    def _reading(self) -> Generator[Connection]:
+        try:
+            with self.engine.connect() as connection:
+                yield connection
+        except (DBAPIError, PoolTimeout) as error:
+            raise self._unreadable(error) from None
+
+    def _unreadable(self, error: Exception) -> BadInput:
+        said = f"The store {self.name} can't be used: {schema.cause(error)}."
+        return BadInput(said, hint="Is it there, and is nothing else holding it?")
 
     @property
     def health(self) -> Health:
@@ -169,7 +187,7 @@ class Store:
             asked = sa.select(table, schema.prompts.c.request, schema.prompts.c.reply)
             asked = asked.outerjoin(schema.prompts, schema.prompts.c.id == table.c.id)
         asked = _within(asked, since, until, key).order_by(table.c.at.desc(), table.c.id.desc())
-        with self.engine.connect() as connection:
+        with self._reading() as connection:
             return [exchange_of(dict(row)) for row in connection.execute(asked.limit(limit)).mappings()]
 
     def totals(self, since: float | None = None, until: float | None = None, key: str | None = None) -> Totals:
@@ -187,7 +205,7 @@ class Store:
             f.coalesce(f.sum(sa.case((both, e.reference_cost - e.cost))), 0.0),
             f.coalesce(f.sum(sa.case((both, e.reference_cost))), 0.0),
         ).select_from(schema.exchanges)
-        with self.engine.connect() as connection:
+        with self._reading() as connection:
             found = tuple(connection.execute(_within(asked, since, until, key)).one())
         n, bad, cost, unknown, read, wrote, compared, saved, reference = found
         counts = (int(n), int(bad), float(cost), int(unknown), int(read), int(wrote), int(compared))
@@ -200,7 +218,7 @@ class Store:
 
     def spent_in(self, window: str) -> dict[str, Spent]:
         """What each key spent in a window (see limits.span), whether or not its exchanges are kept."""
-        with self.engine.connect() as connection:
+        with self._reading() as connection:
             return {key: spent for (key, _), spent in read_spend(connection, None, {window}).items()}
 
     def label(self, exchange: str, source: str, score: float, note: str = "") -> None:
@@ -217,7 +235,7 @@ class Store:
         table = schema.labels
         joined = sa.select(table).join(schema.exchanges, schema.exchanges.c.id == table.c.exchange)
         asked = _within(joined, since, until, None).order_by(table.c.at, table.c.exchange)
-        with self.engine.connect() as connection:
+        with self._reading() as connection:
             return [Label(**row) for row in connection.execute(asked).mappings()]
 
     def dataset(self, since: float | None = None, until: float | None = None) -> Dataset:

@@ -75,7 +75,7 @@ class Waiter:
             if not self.future.done():
                 self.future.set_result(done)
 
-        if not self.loop.is_closed():
+        with suppress(RuntimeError):  # the loop was closed meanwhile
             self.loop.call_soon_threadsafe(settle)
 
 
