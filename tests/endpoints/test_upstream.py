@@ -7,9 +7,12 @@ import gzip
 import json
 import subprocess
 import sys
+import threading
+import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -296,6 +299,28 @@ def test_a_loop_that_was_closed_without_ceremony_leaves_nothing() -> None:
     asyncio.run(upstream._kept())
     assert session.closed
     assert loop not in upstream._loops
+
+
+def test_a_connection_that_the_server_closed_while_the_loop_was_busy_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Brief(BaseHTTPRequestHandler):
+        protocol_version, timeout = "HTTP/1.1", 0.05  # how long an idle connection is kept
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.wfile.write(head("content-length: 2") + b"{}")
+
+    async def twice(url: str) -> None:
+        await http.post(call(url))
+        time.sleep(0.3)
+        await http.post(call(url))
+
+    monkeypatch.setattr(upstream, "_QUIET", 0.2)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Brief) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        asyncio.run(twice(f"http://127.0.0.1:{server.server_port}/v1"))
+        server.shutdown()
 
 
 def test_loopback_goes_through_no_proxy_and_the_others_do(monkeypatch: pytest.MonkeyPatch) -> None:

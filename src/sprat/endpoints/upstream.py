@@ -27,7 +27,7 @@ from .http import Call, scrub, too_large
 from .routes import certificates, proxy_for
 
 _LONGEST_FIELD, _MOST_FIELDS = 32_768, 256
-_IDLE = 30.0
+_IDLE, _QUIET = 30.0, 1.0
 _ROUTES = 1000
 _LEFT_BYTES, _LEFT_SECONDS = 65_536, 1.0
 # What belongs to one connection, or to a body before it was decoded, and so is not handed on.
@@ -41,6 +41,7 @@ _HOP = frozenset(
 class _Kept:
     session: aiohttp.ClientSession
     keeper: AsyncGenerator[aiohttp.ClientSession]
+    used: float = 0.0
     process: int = field(default_factory=os.getpid)
     routes: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
@@ -126,7 +127,12 @@ async def send(call: Call, deadline: float, method: str = "POST", plain: bool = 
     if plain:
         headers = {"accept-encoding": "identity", **headers}
     try:
-        kept = await _kept()
+        kept, now = await _kept(), asyncio.get_running_loop().time()
+        if now - kept.used > _QUIET:
+            # Where the loop was blocked, it learns only now which servers have closed their connections.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        kept.used = now
         response = await kept.session.request(
             method,
             **_route(kept, call.url),
@@ -134,7 +140,7 @@ async def send(call: Call, deadline: float, method: str = "POST", plain: bool = 
             headers=headers,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(
-                total=max(deadline - asyncio.get_running_loop().time(), 1e-3),  # 0 would be no limit
+                total=max(deadline - now, 1e-3),  # 0 would be no limit
                 connect=call.connect_timeout,
                 sock_read=call.read_timeout,
             ),
