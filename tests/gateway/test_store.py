@@ -159,6 +159,14 @@ def test_a_label_takes_the_place_of_the_same_source_s(url: str, read: Read):
     assert sorted((mark.source, mark.score) for mark in store.labels()) == [("human", 1.0), ("judge:large", 0.5)]
 
 
+def test_a_setting_is_kept_until_the_next(url: str, read: Read):
+    fill(url)
+    assert read(url).setting("budget") is None
+    read(url).keep("budget", "one")
+    read(url).keep("budget", "two")
+    assert read(url).setting("budget") == "two"
+
+
 def test_the_tables_are_those_that_the_code_expects(url: str):
     engine = schema.connect(url)
     found = sa.inspect(engine)

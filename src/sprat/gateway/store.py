@@ -238,6 +238,22 @@ class Store:
         with self._reading() as connection:
             return [Label(**row) for row in connection.execute(asked).mappings()]
 
+    def setting(self, name: str) -> str | None:
+        """A text that was kept under this name, such as a controller's state."""
+        table = schema.settings
+        with self._reading() as connection:
+            return connection.execute(sa.select(table.c.value).where(table.c.name == name)).scalar()
+
+    def keep(self, name: str, value: str) -> None:
+        """Keep a text under a name, in place of the one before; raises BadInput where it can't be written."""
+        table = schema.settings
+        try:
+            with schema.writing(self.engine) as connection:
+                connection.execute(sa.delete(table).where(table.c.name == name))
+                connection.execute(sa.insert(table).values(name=name, value=value))
+        except (DBAPIError, PoolTimeout) as error:
+            raise self._unreadable(error) from None
+
     def dataset(self, since: float | None = None, until: float | None = None) -> Dataset:
         """The calls whose prompts were stored, by request, with the scores of the labelled; raises BadInput if none."""
         from .study_rows import dataset
