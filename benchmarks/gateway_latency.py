@@ -27,6 +27,7 @@ from gateway_upstream import CHUNKS, Client, body_of
 from measured import header, table, write
 
 HERE = Path(__file__).parent
+_LITE_KEY = "sk-lite-0123456789abcdef"
 
 
 def serve_file(folder: Path, url: str) -> Path:
@@ -117,7 +118,7 @@ async def closed(make: Any, at_once: int, requests: int, process: Process | None
         client.close()
     p50, p99 = np.percentile(times, [50, 99])
     found = {"rps": requests / seconds, "p50_ms": float(p50), "p99_ms": float(p99)}
-    return found | ({"cpu_ms": 1e3 * cpu / requests, "rps_per_core": requests / cpu} if process else {})
+    return found | {"cpu_ms": 1e3 * cpu / requests, "rps_per_core": requests / cpu if cpu else float("nan")}
 
 
 async def streams(ways: dict[str, Client], rounds: int) -> dict[str, dict[str, float]]:
@@ -145,7 +146,7 @@ async def measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     proxy = None
     if given.litellm:
         proxy = lite(given.litellm, folder, upstream.port)
-        ports["litellm"] = (proxy.port, "small", "sk-lite-0123456789abcdef", proxy)
+        ports["litellm"] = (proxy.port, "small", _LITE_KEY, proxy)
     try:
 
         def maker(name: str) -> Any:
@@ -158,7 +159,7 @@ async def measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         rows: dict[str, Any] = {
             name: {"p50_ms": float(np.median(v)), "p99_ms": float(np.percentile(v, 99))} for name, v in one.items()
         }
-        for name, row in rows.items():
+        for row in rows.values():
             row["added_p50_ms"] = row["p50_ms"] - float(np.median(base))
             row["added_p99_ms"] = row["p99_ms"] - float(np.percentile(base, 99))
         flow = await streams(ways, 60)
@@ -181,7 +182,7 @@ def lite(python: str, folder: Path, upstream: int) -> Process:
     settings = {"model_list": [{"model_name": "small", "litellm_params": told}]}
     file = folder / "litellm.json"
     file.write_text(json.dumps(settings))
-    environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MASTER_KEY": "sk-lite-0123456789abcdef"}
+    environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MASTER_KEY": _LITE_KEY}
     command = [str(Path(python).parent / "litellm"), "--config", str(file), "--port", "18431", "--host", "127.0.0.1"]
     return Process(command, r"running on http://127.0.0.1:(\d+)", env=environment, cwd=folder)
 
@@ -203,7 +204,7 @@ def main() -> None:
     loops = [{"closed loop": n, **{k: form(v) for k, v in row.items()}} for n, row in found["loops"].items()]
     memory = [{"memory": k, "MB": form(v)} for k, v in found["memory"].items()]
     text = ["# What the gateway adds", *table(seq), *table(flow), *table(loops), *table(memory)]
-    load = f"Load of the machine at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, shared with other work."
+    load = f"Load at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, shared with other work."
     print("\n".join([*text, load]))
     if not given.quiet:
         command = "python benchmarks/gateway_latency.py" + (" --litellm PYTHON" if given.litellm else "")

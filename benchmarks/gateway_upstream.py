@@ -1,4 +1,4 @@
-"""The upstream that gateway benchmarks ask, which answers at once, and a client that costs little; run it: it serves."""
+"""The upstream that gateway benchmarks ask, which answers at once, and a client that costs little; run, it serves."""
 
 from __future__ import annotations
 

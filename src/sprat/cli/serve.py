@@ -75,6 +75,7 @@ def serve(
         loop=_loop(),  # pyright: ignore[reportArgumentType]
         http=_http(),  # pyright: ignore[reportArgumentType]
         ws="none",
+        proxy_headers=False,
     )
     server = _server(config, gateway)
     server.run(sockets=sockets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, cast
 
@@ -20,6 +21,15 @@ EVENTS: Headers = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
+
+
+# Seeded by the system; ids need not be secret, and asking the system for each would let other threads in.
+_draw = random.Random()
+
+
+def fresh() -> str:
+    """An id that no other request has."""
+    return f"{_draw.getrandbits(96):024x}"
 
 
 class Gone(Exception):

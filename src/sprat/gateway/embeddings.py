@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from secrets import token_hex
 from typing import Any, cast
 
 from ..core import Reply, Request, Usage
 from ..prices import cost
 from .app import Call, Gateway
-from .asgi import JSON, Headers, Watch, read_body, read_json, respond
+from .asgi import JSON, Headers, Watch, fresh, read_body, read_json, respond
 from .exchange import Exchange
 from .passthrough import posted, whole
 from .served import hold_of, passes
@@ -25,7 +24,7 @@ async def embeddings(gateway: Gateway, call: Call) -> None:
     """Answer one request; whatever happens, the client and the ledger are told."""
     gateway.admit(call)
     gateway.working += 1
-    number, name, problem = token_hex(12), "", None
+    number, name, problem = fresh(), "", None
     reply = Reply(None, cost=0.0)
     watch = Watch(call.receive)
     try:

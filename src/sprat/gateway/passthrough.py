@@ -17,6 +17,7 @@ from ..core import Piece, Reply, Request, Usage
 from ..endpoints import OpenAI, http
 from ..errors import EndpointError, Garbled
 from ..prices import cost
+from .asgi import fresh
 
 _decoder = json.JSONDecoder()
 
@@ -59,7 +60,7 @@ class Passed:
 
 def call_of(endpoint: OpenAI, request: Request, streaming: bool) -> http.Call:
     """The endpoint's own call; log-probabilities that only a technique would read are not asked for."""
-    call = endpoint._call(request, "", streaming)  # pyright: ignore[reportPrivateUsage]
+    call = endpoint._call(request, fresh(), streaming)  # pyright: ignore[reportPrivateUsage]
     if endpoint.logprobs and "logprobs" not in request.options and isinstance(call.body, dict):
         call.body.pop("logprobs", None)
     return call
@@ -68,7 +69,7 @@ def call_of(endpoint: OpenAI, request: Request, streaming: bool) -> http.Call:
 def posted(endpoint: OpenAI, path: str, body: Mapping[str, Any]) -> http.Call:
     """A call of another of the upstream's routes, with the upstream's model."""
     body = {**body, "model": endpoint.model or endpoint.name}
-    return endpoint._posted(path, body, "")  # pyright: ignore[reportPrivateUsage]
+    return endpoint._posted(path, body, fresh())  # pyright: ignore[reportPrivateUsage]
 
 
 async def whole(call: http.Call, endpoint: OpenAI) -> tuple[bytes, Reply]:

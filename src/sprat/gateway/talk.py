@@ -6,14 +6,13 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import aclosing
-from secrets import token_hex
 from typing import Any
 
 from ..core import Reply
 from ..shape import name_of
 from .answering import Tap, answers, streamed
 from .app import Call, Gateway, log
-from .asgi import EVENTS, JSON, Headers, Watch, read_body, read_json, respond
+from .asgi import EVENTS, JSON, Headers, Watch, fresh, read_body, read_json, respond
 from .card import card, drawn, short
 from .exchange import Exchange
 from .served import hold_of, passes
@@ -29,7 +28,7 @@ class Talk:
 
     def __init__(self, gateway: Gateway, call: Call, dialect: Dialect) -> None:
         self.gateway, self.call, self.dialect = gateway, call, dialect
-        self.number = token_hex(12)
+        self.number = fresh()
         self.asked: Asked | None = None
         self.model: Any = None
         self.name = self.way = ""
