@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -77,6 +78,8 @@ def serve(
         ws="none",
         proxy_headers=False,
     )
+    gc.collect()
+    gc.freeze()  # what is loaded stays: the collector need not look at it again and again
     server = _server(config, gateway)
     server.run(sockets=sockets)
     return 0 if server.started else 1

@@ -9,16 +9,16 @@ import asyncio
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
-from ..core import Look, Piece, Reply, Request, Texts
+from ..core import Look, Piece, Reply, Request
 from ..drivers.concurrent import steps_of
-from ..drivers.process import Done, Leaf, answer_all, process
+from ..drivers.process import Done, Leaf, process
 from ..encoders.static import StaticEncoder
 from ..errors import SpratError
 from ..shape import name_of
 from . import witness
+from .encoding import gathered
 from .passthrough import Passed
 from .served import passes
 
@@ -108,9 +108,6 @@ def _tapped(steps: Any, tap: Tap) -> Generator[Any, Any, Done]:
             send, error = None, None
             try:
                 if isinstance(effect, Leaf):
-                    if isinstance(effect.endpoint, StaticEncoder) and isinstance(effect.payload, Texts):
-                        send = _encoded(effect.endpoint, effect.payload)
-                        continue
                     effect = _leaf(effect, tap)
                 elif isinstance(effect, Look) and effect.tail and effect.what == "accept":
                     tap.model = name_of(effect.draft.model)
@@ -122,28 +119,11 @@ def _tapped(steps: Any, tap: Tap) -> Generator[Any, Any, Done]:
 
 
 def _leaf(leaf: Leaf, tap: Tap) -> Leaf:
+    if isinstance(leaf.endpoint, StaticEncoder):
+        return replace(leaf, endpoint=gathered(leaf.endpoint))
     if not leaf.tail:
         return leaf
     tap.model = name_of(leaf.endpoint)
     if tap.through and passes(leaf.endpoint):
         return replace(leaf, endpoint=Passed(leaf.endpoint, tap.streaming, tap.usage))
     return leaf if tap.streaming else replace(leaf, tail=False)
-
-
-def _encoded(encoder: StaticEncoder, payload: Texts) -> Done:
-    # Half a millisecond's work: a worker thread costs as much, and the opening of a thread is read at its every turn.
-    if len(payload.texts) == 1 and len(payload.texts[0]) <= 4096:
-        return _one(encoder, payload.texts[0])
-    return _read(encoder, payload)
-
-
-@lru_cache(maxsize=4096)
-def _one(encoder: StaticEncoder, text: str) -> Done:
-    return _read(encoder, Texts((text,)))
-
-
-def _read(encoder: StaticEncoder, payload: Texts) -> Done:
-    found = answer_all(encoder, [payload])[0]
-    if isinstance(found, SpratError):
-        raise found
-    return found

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from ..errors import SpratError
+from ..shape import leaves
 from .asgi import JSON, Gone, Headers, Receive, Scope, Send, respond
 from .exchange import Exchange
 from .limits import Hold, Refusal
@@ -98,6 +99,7 @@ class Gateway:
         self.opening: Callable[[], Awaitable[tuple[Keys, Store]]] | None = None
         self.metrics = Metrics(served.models)
         self.cards: OrderedDict[str, tuple[str, Mapping[str, Any]]] = OrderedDict()
+        self._priced: dict[str, tuple[Any, ...]] = {}
         self.working = 0
         self.draining = False
         self.open_keys = keys is None
@@ -174,6 +176,13 @@ class Gateway:
             self.cards[exchange.id] = (exchange.key, exchange.card)
             if len(self.cards) > self.served.settings.decisions:
                 self.cards.popitem(last=False)
+
+    def priced(self, name: str, model: Any) -> tuple[Any, ...]:
+        """The endpoints within a model that have a price, or could."""
+        found = self._priced.get(name)
+        if found is None:
+            found = self._priced[name] = tuple(m for m in leaves(model) if hasattr(m, "price"))
+        return found
 
     async def complain(self, call: Call, problem: Problem, headers: Headers | None = None) -> None:
         """Answer with an error in the call's dialect."""

@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from ..core import Reply, Usage
+from ..core import Reply
 from ..prices import cost
-from ..shape import leaves, name_of
+from ..shape import name_of
 from ..tree import draw
 from .wire.asked import written_by
 
 _KEPT = ("model", "by", "because", "cost", "seconds", "cancelled", "error")
 
 
-def card(number: str, asked: str, model: Any, reply: Reply, trusts: Sequence[tuple[str, float]], way: str) -> Any:
-    """The card as a table; `options` says what each model would have taken for as many tokens as were used."""
+def card(
+    number: str, asked: str, priced: Sequence[Any], reply: Reply, trusts: Sequence[tuple[str, float]], way: str
+) -> Any:
+    """The card as a table; `options` says what each of the `priced` models would have taken for as many tokens."""
     usage = written_by(reply).usage
     made: dict[str, Any] = {
         "id": number,
@@ -30,14 +32,9 @@ def card(number: str, asked: str, model: Any, reply: Reply, trusts: Sequence[tup
         "trusts": [{"signal": name, "trust": value} for name, value in trusts],
         "asks": told(reply),
     }
-    if hasattr(model, "answer"):
-        made["options"] = options(model, usage)
+    if len(priced) > 1:
+        made["options"] = {name_of(m): cost(m.price, usage) for m in priced}
     return made
-
-
-def options(model: Any, usage: Usage | None) -> dict[str, float | None]:
-    """Dollars by model, had it alone read and written as many tokens; None is unknown."""
-    return {name_of(m): cost(m.price, usage) for m in leaves(model) if hasattr(m, "price")}
 
 
 def told(reply: Reply) -> dict[str, Any]:

@@ -152,7 +152,9 @@ class Talk:
 
     def _card(self, full: bool = False) -> Mapping[str, Any]:
         reply = self.replies[0]
-        made = card(self.number, self.name, self.model, reply, self.tap.trusts, self.way)
+        made = card(
+            self.number, self.name, self.gateway.priced(self.name, self.model), reply, self.tap.trusts, self.way
+        )
         if not full:
             return made
         made = {**made, "certificate": self.gateway.served.certificate, "drawing": reply.tree()}
