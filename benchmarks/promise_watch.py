@@ -190,7 +190,14 @@ def logged(rng: Any, n: int, explore: float, per_unit: int) -> Logged:
 
 def coverage(rng: Any, runs: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    for n, explore, per_unit in ((500, 0.3, 1), (2000, 0.3, 1), (2000, 0.1, 1), (2000, 0.3, 5), (2000, 0.0, 1)):
+    for n, explore, per_unit in (
+        (500, 0.3, 1),
+        (2000, 0.3, 1),
+        (2000, 0.1, 1),
+        (6000, 0.1, 1),
+        (6000, 0.3, 5),
+        (2000, 0.0, 1),
+    ):
         cut = 0.7
         truth = 0.2 * cut + 0.8 * (1 - cut) ** 2 / 2 + 0.1 * (1 - cut)
         results = [
@@ -199,9 +206,12 @@ def coverage(rng: Any, runs: int) -> list[dict[str, Any]]:
         shown = [r for r in results if not r.refused]
         row: dict[str, Any] = {"n": n, "explore": explore, "per_unit": per_unit, "refused": 1 - len(shown) / runs}
         row["ess"] = float(np.mean([r.ess for r in results]))
-        for name in ("ips", "snips", "doubly robust") if shown else ():
-            hits = sum(r[name].low <= truth <= r[name].high for r in shown)
-            row[name] = {**rate(hits, len(shown)), "width": float(np.mean([r[name].high - r[name].low for r in shown]))}
+        for name in ("ips", "snips", "doubly robust"):
+            ends = [(e.low, e.high) for r in shown for e in r.estimates if e.name == name]
+            if ends:
+                hits = sum(low <= truth <= high for low, high in ends)
+                width = float(np.mean([high - low for low, high in ends]))
+                row[name] = {**rate(hits, len(ends)), "width": width, "shown": len(ends) / runs}
         found.append(row)
     return found
 
@@ -302,7 +312,10 @@ def page(r: dict[str, Any]) -> str:
     names = ("ips", "snips", "doubly robust")
     ope = [
         [str(x["n"]), f"{x['explore']}", str(x["per_unit"]), f"{x['ess']:.0f}", f"{100 * x['refused']:.1f}"]
-        + [f"{percent(x[k])} ({x[k]['width']:.3f})" if k in x else "refused" for k in names]
+        + [
+            f"{percent(x[k])} ({x[k]['width']:.3f}; {100 * x[k]['shown']:.0f} %)" if k in x else "refused"
+            for k in names
+        ]
         for x in r["coverage"]
     ]
     day = [
@@ -351,7 +364,7 @@ changes that is what happens, and the change is missed.
 
 {table(["mean loss, from the limit", "pairs said to be needed", "restored by then"], restored)}
 
-## Off-policy estimates, 95 % intervals (width): coverage ({r["ope_runs"]} logs)
+## Off-policy estimates, 95 % intervals: coverage (width; how often shown) ({r["ope_runs"]} logs)
 
 The log's cut is .5, the target's .7. Without exploration there is no overlap: all are to be refused.
 
@@ -377,6 +390,7 @@ def main() -> None:
     parser.add_argument("--months", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", help="parts to run again, put beside the other parts' last results")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     rng, began = np.random.default_rng(options.seed), time.perf_counter()
@@ -391,16 +405,25 @@ def main() -> None:
         "days": lambda: days(rng),
         "rush": lambda: [crafted_rush(b) for b in (1.0, 0.3, 0.1)],
     }
-    for name, part in parts.items():
-        results[name] = part()
+    if options.only:
+        results = json.loads((HERE / "results" / "promise_watch.json").read_text()) | {"ope_runs": ope_runs}
+    for name in options.only or parts:
+        results[name] = parts[name]()
         print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
     asked = ("git", "-C", str(HERE), "rev-parse", "--short", "HEAD")
     commit = subprocess.run(asked, capture_output=True, text=True).stdout.strip()
     where = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     command = f"python benchmarks/promise_watch.py --months {options.months} --runs {options.runs}"
+    if options.only:
+        command += f" --only {' '.join(options.only)}"
+    earlier = results.get("head", "")
     results["head"] = (
-        f"{datetime.date.today()}, commit {commit}, seed {options.seed}, {where}, "
-        f"{time.perf_counter() - began:.0f} s: `{command} --write`"
+        earlier
+        + ("; then " if earlier else "")
+        + (
+            f"{datetime.date.today()}, commit {commit}, seed {options.seed}, {where}, "
+            f"{time.perf_counter() - began:.0f} s: `{command} --write`"
+        )
     )
     print(page(results))
     if options.write:

@@ -107,3 +107,15 @@ def test_a_missing_feature_is_refused():
 def test_a_tiny_calibration_sample_is_refused():
     with pytest.raises(BadInput, match="at least 20"):
         DriftTest.of({"trust": [1, 2, 3]}, 0.1)
+
+
+@pytest.mark.slow
+def test_false_alarms_over_a_thousand_months():
+    rng, months, delta = np.random.default_rng(7), 1000, 0.1
+    false = 0
+    for _ in range(months):
+        test = DriftTest.of({"trust": rng.random(100), "length": rng.random(100)}, delta)
+        for v, w, u in rng.random((1000, 3)).tolist():
+            test.update({"trust": v, "length": w}, u)
+        false += test.alarm
+    assert false / months <= delta + 2 * sqrt(delta * (1 - delta) / months)

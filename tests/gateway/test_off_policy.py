@@ -30,9 +30,9 @@ def truth(cut: float) -> float:
 
 @pytest.mark.parametrize("per_unit", [1, 4])
 def test_intervals_cover_the_truth(per_unit):
-    rng, runs = np.random.default_rng(1), 60
+    rng, runs = np.random.default_rng(1), 50
     found = [
-        evaluate(logged(rng, 600 * per_unit, per_unit=per_unit), threshold(0.7), confidence=0.9, resamples=200)
+        evaluate(logged(rng, 1800 * per_unit, per_unit=per_unit), threshold(0.7), confidence=0.9, resamples=200)
         for _ in range(runs)
     ]
     for name in NAMES:
@@ -42,13 +42,13 @@ def test_intervals_cover_the_truth(per_unit):
 
 def test_estimates_are_right_on_average():
     rng = np.random.default_rng(2)
-    found = [evaluate(logged(rng, 800), threshold(0.6), resamples=100) for _ in range(30)]
+    found = [evaluate(logged(rng, 4000), threshold(0.6), resamples=100) for _ in range(10)]
     for name in NAMES:
-        assert np.mean([e[name].value for e in found]) == pytest.approx(truth(0.6), abs=0.015)
+        assert np.mean([e[name].value for e in found]) == pytest.approx(truth(0.6), abs=0.012)
 
 
 def test_the_doubly_robust_interval_is_the_narrowest():
-    found = evaluate(logged(np.random.default_rng(3), 4000), threshold(0.6))
+    found = evaluate(logged(np.random.default_rng(4), 6000), threshold(0.6))
     width = {name: found[name].high - found[name].low for name in NAMES}
     assert width["doubly robust"] < width["snips"] < width["ips"]
 
@@ -85,6 +85,22 @@ def test_too_little_data_is_refused_with_numbers():
     assert "60 are needed" in evaluate(log, threshold(1.0)).refused
 
 
+def test_with_few_rows_of_what_is_rare_only_ips_is_shown():
+    found = evaluate(logged(np.random.default_rng(11), 1500, explore=0.1), threshold(0.7))
+    assert [e.name for e in found.estimates] == ["ips"]
+    assert found.heavy is not None
+    assert found.heavy < 40
+    assert "40 are needed" in found.left_out
+
+
+def test_what_the_log_could_do_but_never_did_is_not_taken_for_known():
+    x = np.linspace(0, 1, 300)
+    log = Logged.of(x, (x < 0.5).astype(int), np.full(300, 0.999), np.zeros(300), (0, 1))
+    found = evaluate(log, threshold(0.8))
+    assert [e.name for e in found.estimates] == ["ips"]
+    assert found["ips"].high == 1
+
+
 def test_an_estimate_that_was_refused_cannot_be_read():
     with pytest.raises(BadInput, match="Not shown"):
         evaluate(logged(np.random.default_rng(7), 40), threshold(0.9))["ips"]
@@ -98,3 +114,14 @@ def test_a_policy_that_is_none_is_refused():
 def test_a_row_without_a_probability_is_refused():
     with pytest.raises(BadInput, match="needs a probability"):
         Logged.of([0.1], [0], [float("nan")], [1], (0, 1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("explore", "n"), [(0.1, 5000), (0.3, 1600)])
+def test_intervals_cover_the_truth_over_many_logs(explore, n):
+    rng, runs = np.random.default_rng(10), 300
+    found = [evaluate(logged(rng, n, explore), threshold(0.7), resamples=300) for _ in range(runs)]
+    for name in NAMES:
+        shown = [e[name] for e in found if not e.left_out]
+        hit = sum(e.low <= truth(0.7) <= e.high for e in shown) / len(shown)
+        assert hit >= 0.95 - 2 * sqrt(0.05 * 0.95 / runs), name

@@ -153,3 +153,14 @@ def test_the_state_of_another_promise_is_refused():
     rng = np.random.default_rng(12)
     with pytest.raises(BadInput, match="another promise"):
         promise(rng).restore(promise(rng, share=0.2).to_json())
+
+
+@pytest.mark.slow
+def test_false_alarms_of_both_tests_over_a_thousand_months():
+    rng, months = np.random.default_rng(14), 1000
+    false = 0
+    for _ in range(months):
+        p = promise(rng)
+        serve(p, rng, 2000, worse=0.05)
+        false += p.state == "broken"
+    assert false / months <= 0.1 + 2 * sqrt(0.09 / months)

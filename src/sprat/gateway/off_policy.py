@@ -9,7 +9,9 @@ With p the logged probability of the decision taken and pi that of the target po
 w y; its interval holds at every sample size, by bets on w y in [0, range/floor]. SNIPS is sum w y / sum w; the doubly
 robust estimate is the mean of sum_a pi(a) f(a) + w (y - f(taken)), f fitted by ridge regression per action on the
 trusts and their squares, on other units (cross-fitting). Their intervals are the bootstrap's, by unit (rows of a
-thread or user are drawn together), studentised: asymptotic, so that they need an effective sample size.
+thread or user are drawn together), studentised, and at least as wide as Student's. They are asymptotic, and what they
+need is rows where the log did what the target does but itself does rarely: below HEAVY units' worth of weights above 2
+these two are left out (measured: with 15 such rows of 1,500 a 95 % interval covered in 85 % of logs).
 
 Overlap. What the target may do must have a probability above 0 in the log; where only the taken action's is known (and
 there are more than two), E[w] = 1 says the same, and a mean of w below 1 by more than chance gives the share covered.
@@ -21,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -33,6 +36,7 @@ Floats = NDArray[np.float64]
 Policy = Callable[[Floats], Floats]  # trusts (n, d) -> probability of each action (n, actions)
 
 LEAST = 60.0  # units' worth of data
+HEAVY = 40.0  # of it, with weights above 2
 RIDGE = 1.0
 FOLDS = 5
 
@@ -98,7 +102,8 @@ class Estimate:
 class Evaluation:
     """What the log says of a policy: its estimates, or none and why (`refused`).
 
-    `ess` is the effective number of units, `covered` the share of what the target does that the log can show.
+    `ess` is the effective number of units, `heavy` that of those with weights above 2 (None where refused),
+    `covered` the share of what the target does that the log can show; `left_out` says why only IPS is there.
     """
 
     estimates: tuple[Estimate, ...]
@@ -106,13 +111,16 @@ class Evaluation:
     covered: float
     rows: int
     refused: str = ""
+    heavy: float | None = None
+    left_out: str = ""
 
     def __getitem__(self, name: str) -> Estimate:
         """The estimate of this name; raises BadInput where it was refused or does not exist."""
         for estimate in self.estimates:
             if estimate.name == name:
                 return estimate
-        raise BadInput(self.refused or f"There is no estimate '{name}'.", hint="Known: ips, snips, doubly robust.")
+        known = "Known: ips, snips, doubly robust."
+        raise BadInput(self.refused or self.left_out or f"There is no estimate '{name}'.", hint=known)
 
 
 def threshold(cut: float, column: int = 0, mixed: float = 0.0) -> Policy:
@@ -140,8 +148,8 @@ def evaluate(
 ) -> Evaluation:
     """Estimates the mean outcome under a policy; refuses without overlap or with too little data.
 
-    `floor` is the smallest probability that the log could have decided with (default: the smallest seen, which is
-    right where only a few different ones occur). Raises BadInput for a policy whose probabilities are not such.
+    `floor` is the smallest probability that the log could have decided with (default: the smallest known of what the
+    target does; of more than two actions the smallest seen, right where only a few different ones occur). Raises BadInput for a policy whose probabilities are not such.
     """
     target = np.asarray(policy(log.trusts), float)
     actions = max(int(log.action.max()) + 1, target.shape[-1] if target.ndim == 2 else 0)
@@ -150,36 +158,53 @@ def evaluate(
     if not 0 < confidence < 1 or resamples < 100:
         raise BadInput("The confidence must lie between 0 and 1, and at least 100 resamples be drawn.")
     weight = target[np.arange(len(target)), log.action] / log.propensity
-    per_unit = np.bincount(log.units, weight)
-    ess = float(per_unit.sum() ** 2 / np.square(per_unit).sum()) if weight.any() else 0.0
-    lowest = float(log.propensity.min()) if floor is None else floor
-    covered = _covered(log, target, weight, lowest)
+    ess = _effective(log.units, weight)
+    every = _all_probabilities(log, actions)
+    lowest = floor or float(log.propensity.min() if every is None else every[(target > 0) & (every > 1e-12)].min())
+    covered = _covered(log, target, weight, every, lowest)
     refused = _refusal(ess, covered, weight, log, least)
     if refused:
         return Evaluation((), ess, covered, len(weight), refused)
-    rng, value = np.random.default_rng(seed), weight * log.outcome
-    fitted = _fitted(log, actions)
-    robust = (target * fitted).sum(axis=1) + weight * (log.outcome - fitted[np.arange(len(fitted)), log.action])
-    return Evaluation(
-        (
-            _ips(log, weight, confidence, lowest),
-            Estimate("snips", *_ratio(value, weight, log.units, confidence, resamples, rng)),
-            Estimate("doubly robust", *_ratio(robust, np.ones(len(robust)), log.units, confidence, resamples, rng)),
-        ),
-        ess,
-        covered,
-        len(weight),
+    estimates = [_ips(log, weight, confidence, lowest)]
+    heavy = _effective(log.units, np.where(weight > 2, weight, 0.0))
+    rare = weight[weight > 2].sum() / weight.sum() if every is None else (target * (target > 2 * every)).sum(1).mean()
+    few = bool(rare > 0.01) and heavy < HEAVY
+    if not few:
+        rng, value, rows = np.random.default_rng(seed), weight * log.outcome, np.arange(len(weight))
+        fitted = _fitted(log, actions)
+        robust = (target * fitted).sum(axis=1) + weight * (log.outcome - fitted[rows, log.action])
+        degrees = heavy if (weight > 2).any() else ess
+        for name, top, below in (("snips", value, weight), ("doubly robust", robust, np.ones(len(robust)))):
+            ends = _ratio(top, below, log.units, confidence, degrees, resamples, rng)
+            estimates.append(Estimate(name, *ends))
+    left_out = (
+        "Only IPS is shown: the rows where the log did what it does rarely and this policy often are worth "
+        f"{heavy:.3g} units, and {HEAVY:.3g} are needed. "
+        f"Log about {HEAVY / max(heavy, 1e-9):.3g} times as much, or explore more."
+        if few
+        else ""
     )
+    return Evaluation(tuple(estimates), ess, covered, len(weight), "", heavy, left_out)
 
 
-def _covered(log: Logged, target: Floats, weight: Floats, floor: float) -> float:
-    """The share of the target that the log may show: exact where all probabilities are known (always of two actions),
-    else the mean of w where it is below 1 at 99.9 % confidence."""
+def _effective(units: NDArray[np.int64], weight: Floats) -> float:
+    per_unit = np.bincount(units, weight)
+    return float(per_unit.sum() ** 2 / np.square(per_unit).sum()) if weight.any() else 0.0
+
+
+def _all_probabilities(log: Logged, actions: int) -> Floats | None:
+    """The log's probability of every action, (n, actions), where known: as logged, and always of two actions."""
     every = log.probabilities
-    if every is None and target.shape[1] == 2:
+    if every is None and actions == 2:
         every = np.repeat(1 - log.propensity[:, None], 2, axis=1)
         every[np.arange(len(every)), log.action] = log.propensity
-    if every is not None and every.shape == target.shape:
+    return every if every is not None and every.shape[1] == actions else None
+
+
+def _covered(log: Logged, target: Floats, weight: Floats, every: Floats | None, floor: float) -> float:
+    """The share of the target that the log may show: exact where all probabilities are known, else the mean of w where
+    it is below 1 at 99.9 % confidence."""
+    if every is not None:
         return float((target * (every > 1e-12)).sum(axis=1).mean())
     value = np.bincount(log.units, weight) / np.bincount(log.units)
     top = max(1 / floor, float(weight.max()))
@@ -220,9 +245,9 @@ def _ips(log: Logged, weight: Floats, confidence: float, floor: float) -> Estima
 
 
 def _ratio(
-    value: Floats, weight: Floats, units: NDArray[np.int64], confidence: float, resamples: int, rng: Any
+    value: Floats, weight: Floats, units: NDArray[np.int64], confidence: float, degrees: float, resamples: int, rng: Any
 ) -> tuple[float, float, float]:
-    """sum value / sum weight with its studentised bootstrap interval, units drawn with replacement."""
+    """sum value / sum weight with its studentised bootstrap interval, and at least Student's of these degrees."""
     a, b = np.bincount(units, value), np.bincount(units, weight)
     a, b = a / b.mean(), b / b.mean()
     sums = np.stack([a, b, a * a, a * b, b * b], axis=1)
@@ -233,8 +258,10 @@ def _ratio(
         drawn = rng.poisson(1.0, (len(part), n)) @ sums  # how often each unit is drawn
         t.append((drawn[:, 0] / drawn[:, 1] - point) / np.maximum(_error(drawn), 1e-12))
     tail = (1 - confidence) / 2
-    below, above = np.quantile(np.concatenate(t), [tail, 1 - tail])
-    return point, point - float(above) * spread, point - float(below) * spread
+    below, above = np.quantile(np.concatenate(t), [tail, 1 - tail]).tolist()
+    z = NormalDist().inv_cdf(1 - tail)
+    student = z * (1 + (z * z + 1) / (4 * max(degrees - 1, 1.0)))  # its quantile, to first order
+    return point, point - max(above, student) * spread, point + max(-below, student) * spread
 
 
 def _error(sums: Floats) -> Floats:
