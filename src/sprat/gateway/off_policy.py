@@ -149,7 +149,8 @@ def evaluate(
     """Estimates the mean outcome under a policy; refuses without overlap or with too little data.
 
     `floor` is the smallest probability that the log could have decided with (default: the smallest known of what the
-    target does; of more than two actions the smallest seen, right where only a few different ones occur). Raises BadInput for a policy whose probabilities are not such.
+    target does; of more than two actions the smallest seen, right where only a few different ones occur).
+    Raises BadInput for a policy whose probabilities are not such.
     """
     target = np.asarray(policy(log.trusts), float)
     actions = max(int(log.action.max()) + 1, target.shape[-1] if target.ndim == 2 else 0)
