@@ -62,6 +62,12 @@ def test_it_breaks_within_the_predicted_delay_and_says_when():
     assert 500 < p.status().since < 2500
 
 
+def test_a_larger_fall_is_found_sooner():
+    p = promise(np.random.default_rng(15))
+    assert p.delay(0.1) > p.delay(0.3) > 0
+    assert p.delay(0.01) is None  # the promise would still hold
+
+
 def test_it_breaks_when_the_requests_change_and_names_what_moved():
     rng = np.random.default_rng(3)
     p = promise(rng)
