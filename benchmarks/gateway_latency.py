@@ -55,14 +55,16 @@ class Process:
     """A server in a process of its own: its address, its CPU seconds and its memory."""
 
     def __init__(self, command: list[str], pattern: str, **told: Any) -> None:
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **told)
-        self.said = ""
-        assert self.process.stdout is not None
-        while not (found := re.search(pattern, self.said)):
-            line = self.process.stdout.readline()
-            if not line:
-                raise SystemExit(f"{command} ended: {self.said[-2000:]}")
-            self.said += line
+        # A file, not a pipe: a server that says much would fill a pipe, and wait.
+        log = Path(tempfile.mkstemp(suffix=".log")[1])
+        with log.open("w") as out:
+            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, **told)
+        while not (found := re.search(pattern, log.read_text())):
+            if self.process.poll() is not None:
+                raise SystemExit(f"{command} ended: {log.read_text()[-2000:]}")
+            time.sleep(0.05)
+        self.said = log.read_text()
+        log.unlink()
         self.port = int(found[1])
 
     def cpu(self) -> float:

@@ -54,6 +54,20 @@ def test_a_body_that_is_no_json_is_refused(gateway: Running) -> None:
     assert gateway.post(CHAT, b"[" * 5000)[0] == 400
 
 
+@pytest.mark.parametrize("body", [rb'{"model": "auto", "user": "\ud800"}', rb'{"model": "auto", "user": NaN}'])
+def test_a_body_that_can_not_be_handed_on_is_refused(gateway: Running, body: bytes) -> None:
+    assert gateway.post(CHAT, body[:-1] + rb', "messages": [{"role": "user", "content": "sort 1:"}]}')[0] == 400
+
+
+def test_a_whole_character_may_be_escaped(gateway: Running) -> None:
+    assert (
+        gateway.post(
+            CHAT, rb'{"model": "auto", "user": "\ud83d\ude00", "messages": [{"role":"user","content":"sort 1:"}]}'
+        )[0]
+        == 200
+    )
+
+
 def test_a_model_that_is_not_served_is_404(gateway: Running) -> None:
     import openai
 

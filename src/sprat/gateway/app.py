@@ -226,14 +226,16 @@ async def healthz(gateway: Gateway, call: Call) -> None:
 
 
 async def readyz(gateway: Gateway, call: Call) -> None:
-    """Ready to answer; 503 while draining."""
-    draining = gateway.draining
-    await respond(call.send, 503 if draining else 200, b"draining\n" if draining else b"ready\n", [_TEXT])
+    """Ready to answer; 503 while draining, or while the store can't be written."""
+    health = getattr(gateway.store, "health", None)
+    said = "draining" if gateway.draining else "ready" if health is None or health.ok else health.said
+    await respond(call.send, 200 if said == "ready" else 503, f"{said}\n".encode(), [_TEXT])
 
 
 async def metrics(gateway: Gateway, call: Call) -> None:
     """Prometheus's page; it holds no prompts and no keys."""
     gateway.metrics.working.set(gateway.working)
+    gateway.metrics.store(getattr(gateway.store, "health", None))
     page, kind = gateway.metrics.page()
     await respond(call.send, 200, page, [(b"content-type", kind.encode())])
 

@@ -60,12 +60,26 @@ def _too_long(limit: int) -> Problem:
     return Problem(413, f"The body is longer than {limit:,} bytes.", code="request_too_large")
 
 
+def _whole(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(word)
+
+
 def read_json(body: bytes) -> dict[str, Any]:
     """The JSON object in a body; Problem 400 where there is none."""
     try:
-        found = json.loads(body)
+        found = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise Problem(400, "The body is not JSON.") from None
+    if (b"\\ud" in body or b"\\uD" in body) and not _whole(found):
+        raise Problem(400, "The body holds half of a character (a lone surrogate).")
     if not isinstance(found, dict):
         raise Problem(400, "The body needs a JSON object.")
     return cast("dict[str, Any]", found)

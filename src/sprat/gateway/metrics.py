@@ -29,7 +29,14 @@ class Metrics:
         self._cost = Counter("sprat_cost_dollars", "Dollars, where known.", by, **kinds)
         self._unpriced = Counter("sprat_cost_unknown", "Replies whose cost is unknown.", by, **kinds)
         self.working = Gauge("sprat_requests_in_progress", "Requests that are being answered.", **kinds)
+        said = {"queued": "waiting to be written", "written": "written", "dropped": "dropped: the queue was full"}
+        self._store = {n: Gauge(f"sprat_store_{n}", f"Records {words}.", **kinds) for n, words in said.items()}
         self._children: dict[tuple[str, str, int], tuple[Any, ...]] = {}
+
+    def store(self, health: Any) -> None:
+        """Take over how the store fares."""
+        for name, gauge in self._store.items():
+            gauge.set(getattr(health, name, 0))
 
     def note(self, exchange: Exchange) -> None:
         """Count a finished request."""

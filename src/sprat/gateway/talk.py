@@ -73,7 +73,10 @@ class Talk:
         finally:
             gateway.working -= 1
             if self.asked is not None:
-                self._log(self.asked)
+                try:
+                    self._log(self.asked)
+                except Exception as error:  # the reply is out: it must not end in another
+                    log.error("Request %s was not logged: %s", self.number, type(error).__name__, exc_info=error)
 
     def _complete(self, asked: Asked) -> None:
         """Text completions pass where the upstream completes text; elsewhere the prompt is a question."""
