@@ -7,9 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-import httpx2  # noqa: F401  (imported once, before the forks)
-
-import sprat.endpoints  # noqa: F401
+import sprat.endpoints.upstream  # noqa: F401  (imported once, before the forks)
 from sprat.collect import Collection, plan
 from sprat.config import load_models
 from sprat.reading import read

@@ -27,6 +27,7 @@ from .errors import BadInput, nearest
 from .registry import find, known
 
 _TOP = ("models", "way", "parts", "arrays")
+_BESIDE = ("gateway", "encoders", "certificate")  # what the gateway reads of the same file
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def read(path: Path | str) -> Saved:
     path = Path(path)
     table, lines = _toml(path)
     for key, value in table.items():
-        close = nearest(key, _TOP) if key not in _TOP else ""
+        close = nearest(key, _TOP) if key not in (*_TOP, *_BESIDE) else ""
         if close.startswith("Did") or (key not in _TOP and not isinstance(value, dict)):
             raise BadInput(f"{path}: '{key}' is not known.", hint=close)
     if "way" not in table:

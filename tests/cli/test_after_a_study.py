@@ -92,6 +92,8 @@ def test_what_every_command_prints_as_json_is_json(
         "decode": ["decode", "sort 3 1:", "--model", "tiny:fry", "--explain"],
         "doctor": ["doctor", server.url, "--model", "mock"],
         "methods": ["methods"],
+        "keys": ["keys", "create", "--name", "search"],
+        "logs": ["logs"],
     }
     assert commands.keys() == COMMANDS.keys()
     for name, arguments in commands.items():

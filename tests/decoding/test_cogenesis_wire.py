@@ -170,7 +170,7 @@ def leaks(text: str, spans: list[str], strict: bool = False) -> set[str]:
 # Words of HTTP and JSON that the wire holds whatever is said; the public text is not among them.
 PROTOCOL = (
     "post /v1/chat/completions http/1.1 accept: */* accept-encoding: gzip, deflate, br, zstd connection: keep-alive "
-    'user-agent: python-httpx2 content-type: application/json {"model": "far", "prompt": [], "max_tokens": 1, '
+    'user-agent: sprat content-type: application/json {"model": "far", "prompt": [], "max_tokens": 1, '
     '"temperature": 1.0, "logprobs": 10, "messages": [{"role": "user", "content": ""}, {"role": "assistant"}], true '
     '"top_logprobs": 10, "continue_final_message": true, "add_generation_prompt": false}'
 )

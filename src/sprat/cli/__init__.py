@@ -16,8 +16,11 @@ COMMANDS = {
     "replay": "Measure a way of working on other recorded rows.",
     "certify": "Check a certificate that a study wrote.",
     "collect": "Ask models for the calls that a study needs; priced, resumable.",
+    "serve": "Put a way of working in the path of the requests.",
     "ask": "Ask one prompt and show what it took.",
     "decode": "Write with several models at once, token by token.",
+    "logs": "Show the gateway's requests and costs; export them for a study.",
+    "keys": "Make, list and disable the gateway's keys.",
     "doctor": "Find out what an endpoint can do.",
     "methods": "List the techniques, signals, endpoints and encoders.",
 }

@@ -1,4 +1,4 @@
-"""One HTTP call as every endpoint makes it: one client per event loop, retries, time limits, errors in a sentence.
+"""One HTTP call as every endpoint makes it: retries, time limits, streams, errors in a sentence (bytes: upstream.py).
 
 Retries follow full jitter (capped exponential back-off) and Retry-After; nothing is retried once a part of a stream has
 come. Checked against a mock server with scripted faults in tests/endpoints.
@@ -10,13 +10,11 @@ import asyncio
 import json
 import os
 import random
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
 from ..errors import (
     BadInput,
@@ -26,24 +24,24 @@ from ..errors import (
     Refused,
     ServerFailed,
     TimedOut,
-    Unreachable,
     nearest,
 )
+from .server_events import ServerEvents
 
 if TYPE_CHECKING:
-    import httpx2
+    from .upstream import Upstream
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
-_keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Any, AsyncGenerator[Any]]] = WeakKeyDictionary()
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Call:
-    """One POST of JSON: where, what, and how long it may take; `secret` is shown nowhere."""
+    """One POST of JSON: where, what (bytes go as they are), and how long it may take; `secret` is shown nowhere."""
 
     name: str
     url: str
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] | bytes
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     secret: str = field(default="", repr=False)
     key_env: str = ""
@@ -51,6 +49,7 @@ class Call:
     connect_timeout: float = 10.0
     read_timeout: float | None = None
     retries: int = 4
+    largest: int = 256 * 2**20
 
 
 def check_url(name: str, url: str, where: str) -> str:
@@ -75,154 +74,120 @@ def read_key(name: str, key: Callable[[], str] | None, key_env: str) -> str:
     return secret
 
 
-async def client() -> httpx2.AsyncClient:
-    """The running loop's client, made at first need; it closes when the loop shuts down its async generators."""
-    loop = asyncio.get_running_loop()
-    found = _keepers.get(loop)
-    if found is None or found[0].is_closed:
-        keeper = _keep()
-        found = _keepers[loop] = (await anext(keeper), keeper)
-    return found[0]
-
-
-async def _keep() -> AsyncGenerator[httpx2.AsyncClient]:
-    import httpx2
-
-    # Loopback never goes through a proxy, whatever the environment says.
-    direct = {"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None}
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30.0)
-    made = httpx2.AsyncClient(mounts=direct, limits=limits)
-    try:
-        yield made
-    finally:
-        await made.aclose()
-
-
 async def post(call: Call) -> Any:
     """The JSON that the server answers; raises an EndpointError after the last retry."""
-    deadline = asyncio.get_running_loop().time() + call.timeout
-    for attempt in count():
+
+    async def once(deadline: float) -> Any:
+        upstream = await _opened(call, deadline)
+        return parse(call, await upstream.text())
+
+    return await _tried(call, once)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """An answer as it came: status, headers that may be handed on (names in lower case), and the decoded body."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+
+
+async def raw(call: Call, relay: Container[int] = range(200, 300)) -> Whole:
+    """The server's answer as it came; a status that is not in `relay` is raised, and retried, as in `post`."""
+
+    async def once(deadline: float) -> Whole:
+        upstream = await _opened(call, deadline, relay, plain=True)
+        return Whole(upstream.status, upstream.headers, await upstream.whole())
+
+    return await _tried(call, once)
+
+
+async def stream_raw(call: Call, relay: Container[int] = range(200, 300)) -> Upstream:
+    """The server's answer with its first bytes there: `status`, `headers`, and chunks as they come; `close` it.
+
+    A status that is not in `relay`, and what fails before the first byte, is raised and retried as in `post`.
+    """
+
+    async def once(deadline: float) -> Upstream:
+        upstream = await _opened(call, deadline, relay, plain=True)
         try:
-            with _translated(call):
-                async with asyncio.timeout_at(deadline):
-                    response = await _send(call)
-                    await response.aread()
-            if response.status_code != 200:
-                raise await _failure(call, response)
-            return parse(call, response.text)
-        except EndpointError as error:
-            await _pause(call, error, attempt, deadline)
-    raise AssertionError
+            await upstream.begin()
+        except BaseException:
+            upstream.close()
+            raise
+        return upstream
+
+    return await _tried(call, once)
 
 
 async def events(call: Call) -> AsyncGenerator[tuple[str, str]]:
     """(event, data) of a server-sent stream, or one ("json", body) from a server that did not stream."""
     deadline = asyncio.get_running_loop().time() + call.timeout
     for attempt in count():
-        begun = False
+        begun = ended = False
+        upstream: Upstream | None = None
         try:
-            async with aclosing(_events(call, deadline)) as stream:
-                async for event in stream:
-                    begun = True
+            upstream = await _opened(call, deadline, plain=True)
+            if "event-stream" not in upstream.header("content-type"):
+                text = await upstream.text()
+                begun = True
+                yield "json", text
+                return
+            reader = ServerEvents()
+            async for chunk in upstream:
+                for event in reader.feed(chunk):
+                    begun, ended = True, event[1] == "[DONE]" or event[0] == "message_stop"
                     yield event
+                if reader.held > call.largest:
+                    raise too_large(call)
+            for event in reader.end():
+                begun = True
+                yield event
             return
         except EndpointError as error:
             if begun:
                 raise
             await _pause(call, error, attempt, deadline)
+        finally:
+            if upstream is not None:
+                upstream.leave() if ended else upstream.close()
 
 
-async def _events(call: Call, deadline: float) -> AsyncGenerator[tuple[str, str]]:
-    with _translated(call):
-        async with asyncio.timeout_at(deadline):
-            response = await _send(call)
-    try:
-        if response.status_code != 200 or "event-stream" not in response.headers.get("content-type", ""):
-            with _translated(call):
-                async with asyncio.timeout_at(deadline):
-                    await response.aread()
-            if response.status_code != 200:
-                raise await _failure(call, response)
-            yield "json", response.text
-            return
-        chunks = response.aiter_bytes()
-        held, event, data = b"", "", list[str]()
-        while True:
-            with _translated(call):
-                async with asyncio.timeout_at(deadline):
-                    chunk = await anext(chunks, None)
-            # Split on \n alone: JSON may hold other line separators unescaped.
-            *lines, held = (held + (b"\n\n" if chunk is None else chunk)).split(b"\n")
-            for raw in lines:
-                line = raw.decode("utf-8", "replace").rstrip("\r")
-                if line.startswith("data:"):
-                    data.append(line[5:].removeprefix(" "))
-                elif line.startswith("event:"):
-                    event = line[6:].strip()
-                elif not line and data:
-                    yield event, "\n".join(data)
-                    event, data = "", []
-            if chunk is None:
-                return
-    finally:
-        await response.aclose()
+async def _tried(call: Call, once: Callable[[float], Awaitable[T]]) -> T:
+    """What an attempt with the call's deadline gives; raises its error after the last one."""
+    deadline = asyncio.get_running_loop().time() + call.timeout
+    for attempt in count():
+        try:
+            return await once(deadline)
+        except EndpointError as error:
+            await _pause(call, error, attempt, deadline)
+    raise AssertionError
+
+
+async def _opened(call: Call, deadline: float, fine: Container[int] = (200,), plain: bool = False) -> Upstream:
+    """The server's answer, of a status that is fine; raises the error that it is otherwise."""
+    from .upstream import send  # aiohttp takes a tenth of a second to import
+
+    upstream = await send(call, deadline, plain=plain)
+    if upstream.status not in fine:
+        raise await _failure(call, upstream)
+    return upstream
 
 
 async def models(name: str, url: str, headers: Mapping[str, str], timeout: float = 10.0) -> list[str]:
     """The ids that the server's /models lists; raises an EndpointError."""
     call = Call(name, f"{url}/models", {}, headers, timeout=timeout)
-    with _translated(call):
-        response = await (await client()).get(call.url, headers=dict(headers), timeout=timeout)
-    if response.status_code != 200:
-        raise Refused(f"'{name}' does not list its models (HTTP {response.status_code}).", status=response.status_code)
-    listed = parse(call, response.text).get("data")
+    from .upstream import send
+
+    upstream = await send(call, asyncio.get_running_loop().time() + timeout, method="GET")
+    text = await upstream.text()
+    if upstream.status != 200:
+        raise Refused(f"'{name}' does not list its models (HTTP {upstream.status}).", status=upstream.status)
+    listed = parse(call, text).get("data")
     if not isinstance(listed, list):
         raise Garbled(f"'{name}' lists its models in a form that is not known.")
     return [str(entry["id"]) for entry in cast("list[Any]", listed) if isinstance(entry, dict) and "id" in entry]
-
-
-async def _send(call: Call) -> httpx2.Response:
-    import httpx2
-
-    http = await client()
-    limits = httpx2.Timeout(call.read_timeout or call.timeout, connect=call.connect_timeout)
-    headers = {"content-type": "application/json", **call.headers}
-    content = json.dumps(call.body, ensure_ascii=False, default=_plain).encode("utf-8", "surrogatepass")
-    return await http.send(
-        http.build_request("POST", call.url, content=content, headers=headers, timeout=limits), stream=True
-    )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(cast("Mapping[str, Any]", value))
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise BadInput(f"A request holds a {type(value).__name__}, which JSON can't carry.")
-
-
-@contextmanager
-def _translated(call: Call) -> Generator[None]:
-    """What the HTTP library and the clock raise, as the endpoint's errors."""
-    import httpx2
-
-    who = f"'{call.name}' at {call.url}"
-    try:
-        yield
-    except httpx2.ConnectTimeout as error:
-        raise TimedOut(f"{who} did not accept a connection within {call.connect_timeout:g} s.") from error
-    except httpx2.ConnectError as error:
-        raise Unreachable(f"{who} can't be reached.", hint="Is the server running, and the url right?") from error
-    except (httpx2.TimeoutException, TimeoutError) as error:
-        limit = call.read_timeout if isinstance(error, httpx2.TimeoutException) else call.timeout
-        hint = "Raise its timeout, or ask for fewer tokens."
-        raise TimedOut(f"{who} gave no answer within {limit or call.timeout:g} s.", hint=hint, billable=True) from error
-    except (httpx2.UnsupportedProtocol, httpx2.InvalidURL, httpx2.LocalProtocolError) as error:
-        raise BadInput(f"{who} can't be asked: {scrub(call.secret, str(error))}.") from None
-    except httpx2.DecodingError as error:
-        raise Garbled(f"{who} sent a body that can't be decoded.", billable=True) from error
-    except httpx2.TransportError as error:
-        raise Unreachable(f"The connection to {who} broke.", billable=True) from error
 
 
 async def _pause(call: Call, error: EndpointError, attempt: int, deadline: float) -> None:
@@ -244,6 +209,11 @@ def backoff(attempt: int, after: float | None = None) -> float:
 def scrub(secret: str, text: str) -> str:
     """The text without the secret."""
     return text.replace(secret, "[key]") if secret else text
+
+
+def too_large(call: Call) -> Garbled:
+    """The error of an answer that is larger than the call allows."""
+    return Garbled(f"'{call.name}' at {call.url} sent more than {call.largest:,} bytes.", billable=True)
 
 
 def parse(call: Call, text: str) -> dict[str, Any]:
@@ -282,8 +252,8 @@ def failure_of(call: Call, status: int, said: str, after: float | None = None, c
     return Refused(what, status=status)
 
 
-async def _failure(call: Call, response: httpx2.Response) -> EndpointError:
-    said, code = response.text, ""
+async def _failure(call: Call, upstream: Upstream) -> EndpointError:
+    said, code = await upstream.text(), ""
     try:
         body: Any = json.loads(said)
         told: Any = body.get("error", body.get("detail", said))
@@ -291,19 +261,28 @@ async def _failure(call: Call, response: httpx2.Response) -> EndpointError:
         code = str(told.get("code") or told.get("type") or "") if isinstance(told, dict) else ""  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
     except (ValueError, AttributeError):
         pass
-    status = response.status_code
+    status = upstream.status
     if 300 <= status < 400:
         return Refused(
-            f"'{call.name}' at {call.url} has moved.", hint=f"Its url is now {response.headers.get('location')}."
+            f"'{call.name}' at {call.url} has moved.",
+            hint=f"Its url is now {upstream.header('location') or 'not told'}.",
         )
-    error = failure_of(call, status, said, retry_after(response.headers.get("retry-after")), code)
+    error = failure_of(call, status, said, retry_after(upstream.header("retry-after")), code)
     if status == 404:
         error.hint = await _what_is_there(call)
     return error
 
 
+def _asked(call: Call) -> Mapping[str, Any]:
+    try:
+        found = json.loads(call.body) if isinstance(call.body, bytes) else call.body
+    except ValueError:
+        found = None
+    return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
+
+
 async def _what_is_there(call: Call) -> str:
-    wanted = str(call.body.get("model", ""))
+    wanted = str(_asked(call).get("model", ""))
     url = call.url.removesuffix("/chat/completions").removesuffix("/messages")
     try:
         offered = await models(call.name, url, call.headers)

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..encoders.cache import cache_folder
+from ..endpoints.routes import certificates, proxy_for
 from ..errors import BadInput, Garbled, Unreachable, nearest
 
 BASE = "https://raw.githubusercontent.com"
@@ -81,21 +82,27 @@ def fetch(source: Source, path: str, base: str | None = None) -> Path:
 
 
 def _download(url: str, kept: Path) -> bytes:
-    import httpx2
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
     hint = f"Connect and try again, put the file at {kept}, or set SPRAT_DATA to a folder that holds the set."
+    proxy = proxy_for(url)
+    through = ProxyHandler({"http": proxy, "https": proxy} if proxy else {})
+    opener = build_opener(through, HTTPSHandler(context=certificates()))
+    status = None
     for left in reversed(range(_TRIES)):
         try:
-            answer = httpx2.get(url, timeout=_SECONDS, follow_redirects=True)
-        except httpx2.HTTPError as error:
+            with opener.open(url, timeout=_SECONDS) as answer:
+                return answer.read()
+        except HTTPError as error:
+            error.close()
+            status = error.code
+            if status < 500 and status != 429:
+                break
+        except (OSError, HTTPException) as error:
             if not left:
                 raise Unreachable(f"{url} can't be reached ({error}).", hint=hint) from error
-            continue
-        if answer.status_code == 200:
-            return answer.content
-        if answer.status_code < 500 and answer.status_code != 429:
-            break
-    status = answer.status_code  # pyright: ignore[reportPossiblyUnboundVariable]
     raise Unreachable(f"{url} answered {status}.", hint=hint, status=status)
 
 

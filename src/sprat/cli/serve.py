@@ -1,0 +1,149 @@
+"""`sprat serve`: a way of working in the path of the requests."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from ..errors import BadInput, MissingExtra
+
+if TYPE_CHECKING:
+    from ..gateway.app import Gateway
+    from ..gateway.served import Served
+
+
+def serve(
+    file: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    store: str = "",
+    key_required: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Serve a way of working behind OpenAI's and Anthropic's protocols; "auto" is the file's [way].
+
+    Example: sprat serve study/serve.toml
+
+    Parameters
+    ----------
+    file
+        The TOML file of a way of working, such as study/serve.toml.
+    host
+        The address to listen on; off loopback every request needs a key.
+    port
+        The port to listen on; 0 takes a free one.
+    store
+        Where requests are logged: a database's URL; where not given, an SQLite file beside the TOML file.
+    key_required
+        Ask for a key on loopback too.
+    """
+    try:
+        import aiohttp
+        import prometheus_client
+        import uvicorn
+    except ImportError as error:
+        raise MissingExtra("gateway", "sprat serve") from error
+    from ..endpoints.routes import is_loopback
+    from ..gateway.served import load
+    from ..gateway.store import beside
+
+    del aiohttp, prometheus_client
+    served = load(file)
+    away = not is_loopback(host)
+    gateway, secret = _gateway(served, store or beside(file), away or key_required)
+    sockets = [_bound(host, port)]
+    at = sockets[0].getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    print(f"Serving {file} as model 'auto'; by name: {', '.join(n for n in served.models if n != 'auto') or 'none'}.")
+    print(f"  base URL  http://{shown}:{at}/v1")
+    print(f"  key       {secret}   (shown once)" if secret else "  key       one of `sprat keys list`")
+    print(f"  health    http://{shown}:{at}/healthz   metrics at /metrics", flush=True)
+    config = uvicorn.Config(
+        gateway,
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=round(served.settings.drain),
+        timeout_keep_alive=75,
+        backlog=2048,
+        loop=_loop(),  # pyright: ignore[reportArgumentType]
+        http=_http(),  # pyright: ignore[reportArgumentType]
+        ws="none",
+        proxy_headers=False,
+    )
+    gc.collect()
+    gc.freeze()  # what is loaded stays: the collector need not look at it again and again
+    server = _server(config, gateway)
+    server.run(sockets=sockets)
+    return 0 if server.started else 1
+
+
+def _gateway(served: Served, url: str | Path, key_required: bool) -> tuple[Gateway, str]:
+    """The gateway over a store, and the secret of its first key where that was made now."""
+    from ..gateway import keys
+    from ..gateway.app import Gateway
+    from ..gateway.served import secrets_of
+    from ..gateway.store import Store
+
+    secret = ""
+    with Store.read(url, create=True) as reading:
+        if not keys.listed(reading.engine):
+            _, secret = keys.create(reading.engine, "first")
+
+    async def opening() -> tuple[keys.Keys, Store]:
+        store = await Store.open(url, prompts=served.settings.store_prompts, secrets=secrets_of(served))
+        return await keys.Keys.open(store), store
+
+    gateway = Gateway(served)
+    gateway.opening, gateway.open_keys = opening, not key_required
+    return gateway, secret
+
+
+def _server(config: Any, gateway: Gateway) -> Any:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        """Says at /readyz that it drains as soon as it is told to stop; a second signal ends it at once."""
+
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            gateway.draining = True
+            super().handle_exit(sig, frame)
+
+    return Server(config)
+
+
+def _bound(host: str, port: int) -> Any:
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    if os.name == "posix" and sys.platform != "cygwin":
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host.strip("[]"), port))
+        made.listen(2048)  # from here on, whoever reads the address may connect
+    except (OSError, OverflowError) as error:
+        made.close()
+        why = getattr(error, "strerror", None) or error
+        raise BadInput(f"Nothing can listen at {host}:{port}: {why}.", hint="Give another --port or --host.") from error
+    made.set_inheritable(True)
+    return made
+
+
+def _loop() -> str:
+    from importlib.util import find_spec
+
+    return "uvloop" if find_spec("uvloop") else "asyncio"
+
+
+def _http() -> str:
+    from importlib.util import find_spec
+
+    return "httptools" if find_spec("httptools") else "h11"

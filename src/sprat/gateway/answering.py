@@ -1,0 +1,129 @@
+"""Drives a model for the gateway: as sprat's drivers do, but that upstream bytes may pass and encoding takes no thread.
+
+What is kept: who wrote the reply (`Tap.model`, as soon as it is known), and what the signals found (`Tap.trusts`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..core import Look, Piece, Reply, Request
+from ..drivers.concurrent import steps_of
+from ..drivers.process import Done, Leaf, process
+from ..encoders.static import StaticEncoder
+from ..errors import SpratError
+from ..shape import name_of
+from . import witness
+from .encoding import gathered
+from .passthrough import Passed
+from .served import passes
+
+
+@dataclass(eq=False)
+class Tap:
+    """What is let through, and what is noted on the way."""
+
+    streaming: bool = False
+    through: bool = False
+    usage: bool = False
+    route: tuple[str, Mapping[str, Any]] | None = None
+    model: str = ""
+    trusts: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
+
+
+async def answers(model: Any, request: Request, n: int, tap: Tap) -> tuple[bytes | None, list[Reply]]:
+    """The upstream's own body where it may pass, and the replies; raises SpratError."""
+    if n > 1 and not (tap.through and passes(model)):
+        one = replace(request, options={k: v for k, v in request.options.items() if k != "n"})
+        drawn = [_whole(model, one.drawn(i), replace(tap, through=False)) for i in range(n)]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_kept(d)) for d in drawn]
+        found = [task.result() for task in tasks]
+        errors = [f for f in found if isinstance(f, SpratError)]
+        if errors:
+            raise errors[0]
+        replies = [f[1] for f in found if not isinstance(f, SpratError)]
+        tap.model = replies[0].model
+        return None, replies
+    body, reply = await _whole(model, request, tap)
+    return body, [reply]
+
+
+async def _kept(work: Any) -> tuple[bytes | None, Reply] | SpratError:
+    try:
+        return await work
+    except SpratError as error:
+        return error
+
+
+async def _whole(model: Any, request: Request, tap: Tap) -> tuple[bytes | None, Reply]:
+    body: bytes | None = None
+    async with aclosing(streamed(model, request, tap)) as found:
+        async for piece in found:
+            if isinstance(piece.raw, bytes):
+                body = piece.raw
+            if piece.reply is not None:
+                return body, piece.reply
+    raise AssertionError("a stream ends with its reply")
+
+
+async def streamed(model: Any, request: Request, tap: Tap) -> AsyncGenerator[Piece]:
+    """The pieces, `raw` being bytes where they pass; the last one carries the reply. Raises SpratError."""
+    if passes(model) and tap.through:
+        tap.model = model.name
+        async with aclosing(Passed(model, tap.streaming, tap.usage, tap.route).pieces(request)) as source:
+            async for piece in source:
+                yield piece
+        return
+    mark = witness.seen.set(tap.trusts)
+    try:
+        async with aclosing(steps_of(_tapped(process(model, request, tail=True), tap))) as steps:
+            async for out in steps:
+                if isinstance(out, Piece):
+                    yield out
+                elif out.error:
+                    raise out.error
+                else:
+                    tap.model = tap.model or out.node.model
+                    yield Piece(reply=out.node)
+    finally:
+        # A generator that is closed from another task's context has nothing to put back.
+        if witness.seen.get() is tap.trusts:
+            witness.seen.reset(mark)
+
+
+def _tapped(steps: Any, tap: Tap) -> Generator[Any, Any, Done]:
+    send: Any = None
+    error: SpratError | None = None
+    try:
+        while True:
+            try:
+                effect = steps.throw(error) if error else steps.send(send)
+            except StopIteration as stop:
+                return stop.value
+            send, error = None, None
+            try:
+                if isinstance(effect, Leaf):
+                    effect = _leaf(effect, tap)
+                elif isinstance(effect, Look) and effect.tail and effect.what == "accept":
+                    tap.model = name_of(effect.draft.model)
+                send = yield effect
+            except SpratError as caught:
+                error = caught
+    finally:
+        steps.close()
+
+
+def _leaf(leaf: Leaf, tap: Tap) -> Leaf:
+    if isinstance(leaf.endpoint, StaticEncoder):
+        return replace(leaf, endpoint=gathered(leaf.endpoint))
+    if not leaf.tail:
+        return leaf
+    tap.model = name_of(leaf.endpoint)
+    if tap.through and passes(leaf.endpoint):
+        return replace(leaf, endpoint=Passed(leaf.endpoint, tap.streaming, tap.usage))
+    return leaf if tap.streaming else replace(leaf, tail=False)

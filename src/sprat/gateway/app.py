@@ -1,0 +1,274 @@
+"""The gateway as an ASGI application: who may ask, which dialect, and what is answered at every address.
+
+On the hot path there is no framework: a request goes key, limits, dialect, model, reply, ledger (`talk.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+
+from ..errors import SpratError
+from ..shape import leaves
+from .asgi import JSON, Gone, Headers, Receive, Scope, Send, respond
+from .exchange import Exchange
+from .limits import Hold, Refusal
+from .metrics import Metrics
+from .served import AUTO, Served
+from .wire.problem import Problem, anthropic_error, dumped, openai_error, problem_of
+
+log = logging.getLogger("sprat.gateway")
+_REFUSED = {
+    "model": "model_not_allowed",
+    "rate": "rate_limit_exceeded",
+    "tokens": "rate_limit_exceeded",
+    "budget": "insufficient_quota",
+    "unpriced": "price_unknown",
+}
+_TEXT = (b"content-type", b"text/plain; charset=utf-8")
+
+
+class Key(Protocol):
+    """Whoever asks."""
+
+    @property
+    def id(self) -> str:
+        """What the ledger calls it."""
+        ...
+
+
+class Keys(Protocol):
+    """Who may ask (see keys.py)."""
+
+    def check(self, secret: str, now: float) -> Any:
+        """The key of a secret, None where it is not known."""
+        ...
+
+    def refusal(self, key: Any, now: float, model: str = "", hold: Hold = ...) -> Refusal | None:
+        """Why a request does not go ahead; None: it does, and is charged once."""
+        ...
+
+    def charge(self, key_id: str, dollars: float | None, now: float, tokens: int = 0, hold: Hold = ...) -> None:
+        """Count what a request took."""
+        ...
+
+
+class Store(Protocol):
+    """Where finished requests go (see store.py)."""
+
+    def put(self, exchange: Exchange) -> Any:
+        """Take one in, without waiting."""
+        ...
+
+    async def close(self) -> Any:
+        """Write what is left."""
+        ...
+
+
+Handler = Callable[["Gateway", "Call"], Awaitable[None]]
+
+
+class Call:
+    """One HTTP request: its address, headers and key."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope, self.receive, self.send = scope, receive, send
+        self.began, self.at = time.perf_counter(), time.time()
+        self.path: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.key: Any = None
+        self.hold: Hold | None = None  # what the key was admitted with; None: it was not
+
+    @property
+    def anthropic(self) -> bool:
+        """Whether the client speaks Anthropic's protocol."""
+        return self.path.startswith("/v1/messages") or b"anthropic-version" in self.headers
+
+
+class Gateway:
+    """The application. Without `keys` anyone who reaches it may ask: for a loopback address alone."""
+
+    def __init__(self, served: Served, keys: Keys | None = None, store: Store | None = None) -> None:
+        from .routes import ROUTES
+
+        self.served, self.keys, self.store = served, keys, store
+        self.opening: Callable[[], Awaitable[tuple[Keys, Store]]] | None = None
+        self.metrics = Metrics(served.models)
+        self.cards: OrderedDict[str, tuple[str, Mapping[str, Any]]] = OrderedDict()
+        self._priced: dict[str, tuple[Any, ...]] = {}
+        self.working = 0
+        self.draining = False
+        self.open_keys = keys is None
+        self.routes: Mapping[str, Mapping[str, Handler]] = ROUTES
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request, or the server's lifespan."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        call = Call(scope, receive, send)
+        try:
+            await self._answered(call)
+        except Gone:
+            return
+        except Exception as error:
+            if not isinstance(error, Problem):
+                log.error("A request to %s failed: %s", call.path, type(error).__name__, exc_info=error)
+            await self.complain(call, problem_of(error))
+
+    async def _answered(self, call: Call) -> None:
+        methods, path = self.routes.get(call.path), call.path
+        if methods is None:
+            start = path.rsplit("/", 1)[0] + "/"
+            methods = self.routes.get(start) if len(path) > len(start) else None
+            if methods is None:
+                raise Problem(404, f"There is nothing at {path[:200]}.", code="not_found")
+        handler = methods.get(call.scope["method"])
+        if handler is None:
+            raise Problem(405, f"{path} takes {' or '.join(methods)}.", code="method_not_allowed")
+        if sum(len(k) + len(v) for k, v in call.scope["headers"]) > self.served.settings.header_limit:
+            raise Problem(431, "The headers are too long.", code="headers_too_large")
+        await handler(self, call)
+
+    def admit(self, call: Call) -> None:
+        """Find the call's key and whether it may go on; Problem 401, 429 or 503."""
+        if self.draining:
+            raise Problem(503, "The gateway is shutting down.", code="shutting_down", after=5.0)
+        secret = _secret(call.headers)
+        if self.keys is not None:
+            call.key = self.keys.check(secret, call.at) if secret else None
+        if call.key is None:
+            if not self.open_keys:
+                said = "This key is not known." if secret else "A key is needed: Authorization: Bearer KEY."
+                raise Problem(401, said, code="invalid_api_key")
+            if b"origin" in call.headers:  # a web page that the user happens to have open
+                raise Problem(401, "A web page needs a key.", code="invalid_api_key")
+        if self.working >= self.served.settings.at_once:
+            raise Problem(429, "Too many requests are being answered.", code="overloaded", after=1.0)
+
+    def allow(self, call: Call, model: str, hold: Callable[[], Hold]) -> None:
+        """Let the key ask this model within its budget and rates; Problem 403 or 429 where it may not."""
+        key = call.key
+        if self.keys is None or key is None:
+            return
+        capped = key.budget is not None or key.priced_only or key.tokens is not None
+        held = hold() if capped else Hold()
+        refused = self.keys.refusal(key, call.at, model, held)
+        if refused is not None:
+            raise Problem(refused.status, refused.said, code=_REFUSED[refused.kind], after=refused.retry_after)
+        call.hold = held
+
+    def finished(self, call: Call, exchange: Exchange) -> None:
+        """Count, charge and store a finished request."""
+        self.metrics.note(exchange)
+        if self.keys is not None and call.key is not None and call.hold is not None:
+            tokens = (exchange.input_tokens or 0) + (exchange.output_tokens or 0)
+            self.keys.charge(call.key.id, exchange.cost, exchange.at, tokens, call.hold)
+        if self.store is not None:
+            self.store.put(exchange)
+        if exchange.card:
+            self.cards[exchange.id] = (exchange.key, exchange.card)
+            if len(self.cards) > self.served.settings.decisions:
+                self.cards.popitem(last=False)
+
+    def priced(self, name: str, model: Any) -> tuple[Any, ...]:
+        """The endpoints within a model that have a price, or could."""
+        found = self._priced.get(name)
+        if found is None:
+            found = self._priced[name] = tuple(m for m in leaves(model) if hasattr(m, "price"))
+        return found
+
+    async def complain(self, call: Call, problem: Problem, headers: Headers | None = None) -> None:
+        """Answer with an error in the call's dialect."""
+        body = (anthropic_error if call.anthropic else openai_error)(problem)
+        with suppress(RuntimeError):  # an answer had begun: it is cut off
+            await respond(call.send, problem.status, dumped(body), [JSON, *problem.headers, *(headers or ())])
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    if self.opening is not None:
+                        self.keys, self.store = await self.opening()
+                except SpratError as error:
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def close(self) -> None:
+        """Close the store once it has written what it holds."""
+        self.draining = True
+        if self.store is not None:
+            await self.store.close()
+
+
+def _secret(headers: Mapping[bytes, bytes]) -> str:
+    given = headers.get(b"authorization", b"")
+    if given[:7].lower() == b"bearer ":
+        return given[7:].strip().decode("latin-1")
+    return headers.get(b"x-api-key", b"").strip().decode("latin-1")
+
+
+async def healthz(gateway: Gateway, call: Call) -> None:
+    """Alive."""
+    await respond(call.send, 200, b"ok\n", [_TEXT])
+
+
+async def readyz(gateway: Gateway, call: Call) -> None:
+    """Ready to answer; 503 while draining, or while the store can't be written."""
+    health = getattr(gateway.store, "health", None)
+    said = "draining" if gateway.draining else "ready" if health is None or health.ok else health.said
+    await respond(call.send, 200 if said == "ready" else 503, f"{said}\n".encode(), [_TEXT])
+
+
+async def metrics(gateway: Gateway, call: Call) -> None:
+    """Prometheus's page; it holds no prompts and no keys."""
+    gateway.metrics.working.set(gateway.working)
+    gateway.metrics.store(getattr(gateway.store, "health", None))
+    page, kind = gateway.metrics.page()
+    await respond(call.send, 200, page, [(b"content-type", kind.encode())])
+
+
+async def models(gateway: Gateway, call: Call) -> None:
+    """The models by name, in the dialect of whoever asks; one of them where its name follows."""
+    gateway.admit(call)
+    names = [AUTO, *(n for n in (*gateway.served.models, *gateway.served.encoders) if n != AUTO)]
+    one = call.path.removeprefix("/v1/models").strip("/")
+    if one and one not in names:
+        raise Problem(404, f"There is no model '{one[:200]}'.", param="model", code="model_not_found")
+    if call.anthropic:
+        rows: list[dict[str, Any]] = [
+            {"type": "model", "id": n, "display_name": n, "created_at": "2026-01-01T00:00:00Z"} for n in names
+        ]
+        listed: dict[str, Any] = {"data": rows, "has_more": False, "first_id": names[0], "last_id": names[-1]}
+    else:
+        rows = [{"id": n, "object": "model", "created": 1767225600, "owned_by": "sprat"} for n in names]
+        listed = {"object": "list", "data": rows}
+    await respond(call.send, 200, dumped(rows[names.index(one)] if one else listed))
+
+
+async def decision(gateway: Gateway, call: Call) -> None:
+    """The card of a decision, for the key that asked: JSON with its drawing, or the drawing where text is wanted."""
+    from .card import drawn
+
+    gateway.admit(call)
+    number = call.path.rsplit("/", 1)[1]
+    owner, card = gateway.cards.get(number, ("", None))
+    if card is None or owner != getattr(call.key, "id", ""):
+        raise Problem(404, "There is no such decision, or it is no longer kept.", code="not_found")
+    shown = {**card, "certificate": gateway.served.certificate}
+    if b"text/plain" in call.headers.get(b"accept", b""):
+        await respond(call.send, 200, drawn(shown).encode(), [_TEXT])
+    else:
+        await respond(call.send, 200, dumped({**shown, "drawing": drawn(shown)}))

@@ -1,0 +1,116 @@
+"""The few pieces of ASGI that the gateway needs: reading a body within its limit, answering, noticing who has left."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any, cast
+
+from .wire.problem import Problem
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
+EVENTS: Headers = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+# Seeded by the system; ids need not be secret, and asking the system for each would let other threads in.
+_draw = random.Random()
+
+
+def fresh() -> str:
+    """An id that no other request has."""
+    return f"{_draw.getrandbits(96):024x}"
+
+
+class Gone(Exception):
+    """The client has left."""
+
+
+async def read_body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
+    """The body; Problem 413 where it is longer than `limit` bytes, Gone where the client left."""
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and int(declared) > limit:
+        raise _too_long(limit)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise _too_long(limit)
+        parts.append(part)
+        if not message.get("more_body"):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_long(limit: int) -> Problem:
+    return Problem(413, f"The body is longer than {limit:,} bytes.", code="request_too_large")
+
+
+def _whole(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(word)
+
+
+def read_json(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body; Problem 400 where there is none."""
+    try:
+        found = json.loads(body, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise Problem(400, "The body is not JSON.") from None
+    if (b"\\ud" in body or b"\\uD" in body) and not _whole(found):
+        raise Problem(400, "The body holds half of a character (a lone surrogate).")
+    if not isinstance(found, dict):
+        raise Problem(400, "The body needs a JSON object.")
+    return cast("dict[str, Any]", found)
+
+
+async def respond(send: Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = (JSON,)) -> None:
+    """Send a whole answer."""
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body})
+
+
+class Watch:
+    """While this is open, a client that leaves cancels the task; `gone` says that it did."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.receive, self.gone, self.open = receive, False, True
+
+    def __enter__(self) -> Watch:
+        task = asyncio.current_task()
+        assert task is not None
+        self.task = task
+        self.ear = asyncio.ensure_future(self.receive())
+        self.ear.add_done_callback(self._heard)
+        return self
+
+    def _heard(self, ear: asyncio.Future[MutableMapping[str, Any]]) -> None:
+        if self.open and not ear.cancelled() and ear.exception() is None:
+            self.gone = True
+            self.task.cancel()
+
+    def __exit__(self, *_: object) -> None:
+        self.open = False
+        self.ear.cancel()

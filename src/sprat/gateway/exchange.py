@@ -1,0 +1,41 @@
+"""One request through the gateway, as it is logged: who asked for what, who answered, what it took, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A finished request. Costs are dollars, times seconds; None is unknown, never 0.
+
+    `asked` is the model that the client named, `model` who wrote the reply, `way` the name of what decided.
+    `propensity` is the probability with which this decision was drawn; `trusts` are the scores that it was drawn from.
+    `request` and `reply` are kept only where prompts are stored; `request_key` is Request.key, always.
+    """
+
+    id: str
+    at: float
+    dialect: str = "chat"
+    key: str = ""
+    asked: str = ""
+    model: str = ""
+    way: str = ""
+    thread: str = ""
+    request_key: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: float | None = None
+    reference_cost: float | None = None
+    seconds: float | None = None
+    first_byte: float | None = None
+    status: int = 200
+    error: str = ""
+    streamed: bool = False
+    propensity: float | None = None
+    trusts: Mapping[str, float] = field(default_factory=dict[str, float])
+    card: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    request: Mapping[str, Any] | None = None
+    reply: Mapping[str, Any] | None = None

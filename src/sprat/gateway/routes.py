@@ -1,0 +1,37 @@
+"""Which address is answered by what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .app import Call, Gateway, Handler, decision, healthz, metrics, models, readyz
+from .embeddings import embeddings
+from .talk import Talk
+from .wire.asked import Dialect
+from .wire.chat import Chat
+from .wire.completions import Completions
+from .wire.messages import Messages
+from .wire.responses import Responses
+
+
+def _talk(dialect: Dialect) -> Mapping[str, Handler]:
+    async def handler(gateway: Gateway, call: Call) -> None:
+        await Talk(gateway, call, dialect).run()
+
+    return {"POST": handler}
+
+
+# An address that ends in a slash stands for everything one level below it.
+ROUTES: Mapping[str, Mapping[str, Handler]] = {
+    "/v1/chat/completions": _talk(Chat()),
+    "/v1/completions": _talk(Completions()),
+    "/v1/responses": _talk(Responses()),
+    "/v1/messages": _talk(Messages()),
+    "/v1/embeddings": {"POST": embeddings},
+    "/v1/models": {"GET": models},
+    "/v1/models/": {"GET": models},
+    "/sprat/decisions/": {"GET": decision},
+    "/healthz": {"GET": healthz},
+    "/readyz": {"GET": readyz},
+    "/metrics": {"GET": metrics},
+}

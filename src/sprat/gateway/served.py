@@ -1,0 +1,166 @@
+"""What is served: serve.toml's way as `auto`, its models by their names, its encoders, certificate and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeGuard, cast
+
+from ..config import read
+from ..config_values import Reader, build
+from ..core import Request
+from ..endpoints import OpenAI
+from ..errors import BadInput, nearest
+from ..prices import Price
+from ..registry import find
+from ..shape import leaves
+from .limits import Hold
+from .wire.asked import Asked
+from .wire.problem import Problem, dumped
+from .witness import witnessed
+
+AUTO = "auto"
+_ENCODERS = {"static": "sprat.encoders:StaticEncoder", "sentence": "sprat.encoders:SentenceEncoder"}
+# Where a maximum cost is set and the request names no longest reply.
+_LONGEST = 1024
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The [gateway] table: limits in bytes and requests, seconds to drain, and whether prompts are stored."""
+
+    body_limit: int = 32 << 20
+    header_limit: int = 32 << 10
+    at_once: int = 1024
+    drain: float = 30.0
+    store_prompts: bool = False
+    decisions: int = 2000
+
+
+@dataclass(frozen=True)
+class Served:
+    """Models by name (`auto` too), encoders by name, the certificate's rows, and settings."""
+
+    models: Mapping[str, Any]
+    encoders: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    certificate: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    settings: Settings = field(default_factory=Settings)
+    path: Path | None = None
+
+    def model(self, name: str) -> Any:
+        """The model of that name; Problem 404 where there is none."""
+        if name not in self.models:
+            said = f"There is no model '{name}'. {nearest(name, self.models)}"
+            raise Problem(404, said, param="model", code="model_not_found")
+        return self.models[name]
+
+    def chosen(self, asked: Asked) -> tuple[str, Any, Request]:
+        """Name, model and request after the overrides; Problem where a maximum cost can't be kept."""
+        name = asked.overrides.model or asked.model
+        model, most, request = self.model(name), asked.overrides.max_cost, asked.request
+        if most is None:
+            return name, model, request
+        options = request.options
+        longest = options.get("max_completion_tokens") or options.get("max_tokens") or _LONGEST
+        if "max_tokens" not in options and "max_completion_tokens" not in options:
+            request = Request.of(request, max_tokens=longest)
+        if _has_media(request):
+            raise Problem(400, "A maximum cost can't be kept for images or sound.", param="sprat.max_cost")
+        if worst(model, request, longest * asked.n, asked.n) <= most:
+            return name, model, request
+        if name == AUTO:
+            named = [m for m in reversed(leaves(model)) if getattr(m, "name", "") in self.models]
+            cheaper = [m for m in named if worst(m, request, longest * asked.n, asked.n) <= most]
+            if cheaper:
+                return cheaper[0].name, cheaper[0], request
+        least = min(worst(m, request, longest * asked.n, asked.n) for m in leaves(model))
+        needed = f"up to ${least:.3g}" if least < float("inf") else "an unknown amount: a model has no price"
+        said = f"No answer is sure to cost at most ${most:g}; '{name}' may take {needed}."
+        raise Problem(400, said, param="sprat.max_cost", code="max_cost")
+
+
+def worst(model: Any, request: Request, longest: int, times: int = 1) -> float:
+    """The most that an answer can cost: every model below asked once, a token of input per byte; inf where unknown."""
+    # A message's frame in a template takes a few tokens that its text does not show.
+    read = times * (len(dumped([request.messages, request.options])) + 16 * len(request.messages))
+    known: list[Price | None] = [m.price for m in leaves(model) if hasattr(m, "price")]
+    return sum(float("inf") if p is None else p.worst(read, longest) for p in known)
+
+
+def hold_of(model: Any, request: Request, n: int) -> Hold:
+    """What the request may take at most; where it names no longest reply, as if it were 4,096 tokens."""
+    longest = request.options.get("max_completion_tokens") or request.options.get("max_tokens") or 4096
+    dollars = worst(model, request, longest * n, n)
+    return Hold(None if dollars == float("inf") or _has_media(request) else dollars, longest * n)
+
+
+def _has_media(request: Request) -> bool:
+    parts = [p for m in request.messages if isinstance(m.get("content"), list) for p in m["content"]]
+    return any(p.get("type") not in ("text", "input_text", "output_text") for p in parts)
+
+
+def load(path: Path | str) -> Served:
+    """What a serve.toml holds; BadInput says what is wrong and where."""
+    found = read(path)
+    if AUTO in found.models:
+        raise BadInput(f"{path}: a model can't be called '{AUTO}'; that is the [way].", hint="Give it another name.")
+    models = {AUTO: witnessed(found.model), **found.models}
+    for model in leaves(tuple(models.values())):
+        if hasattr(model, "ready"):
+            model.ready()
+    extra = found.extra
+    return Served(
+        models,
+        _encoders(extra.get("encoders", {}), str(path)),
+        extra.get("certificate", {}),
+        _settings(extra.get("gateway", {}), str(path)),
+        Path(path),
+    )
+
+
+def of(model: Any, **settings: Any) -> Served:
+    """A model to serve from Python: itself as `auto`, and its leaf endpoints by their names."""
+    named = {m.name: m for m in leaves(model) if hasattr(m, "answer_many") and getattr(m, "name", "")}
+    return Served({AUTO: witnessed(model), **named}, settings=Settings(**settings))
+
+
+def _settings(table: Any, where: str) -> Settings:
+    given = cast("dict[str, Any]", table) if isinstance(table, dict) else {}
+    known = {f.name: type(f.default) for f in fields(Settings)}
+    for key, value in given.items():
+        if key not in known:
+            raise BadInput(f"{where}, [gateway]: '{key}' is not known.", hint=nearest(key, known))
+        kind = known[key]
+        right = isinstance(value, bool) == (kind is bool) and isinstance(value, (kind, int))
+        if not right or (kind is not bool and value <= 0):
+            raise BadInput(f"{where}, [gateway]: {key} is {value!r}.", hint=f"Needed: {kind.__name__} above 0.")
+    return Settings(**given)
+
+
+def _encoders(tables: Any, where: str) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for name, table in cast("dict[str, Any]", tables).items():
+        at = f"{where}, [encoders.{name}]"
+        if not isinstance(table, dict) or not isinstance(cast("dict[str, Any]", table).get("use"), str):
+            raise BadInput(f"{at} says no 'use'.", hint=f"Needed: {' or '.join(_ENCODERS)}, or mypkg.mod:Encoder.")
+        entry: dict[str, Any] = {**table}
+        word = str(entry.pop("use"))
+        if word not in _ENCODERS and ":" not in word:
+            raise BadInput(f"{at}: there is no encoder '{word}'.", hint=nearest(word, _ENCODERS))
+        kind = find(_ENCODERS.get(word, word), at)
+        if not hasattr(kind, "encode"):
+            raise BadInput(f"{at}: '{word}' is no encoder.")
+        made[name] = build(Reader(at, {}, {}, {}), kind, entry, at, {})
+    return made
+
+
+def secrets_of(served: Served) -> tuple[str, ...]:
+    """The upstreams' keys, so that they can be struck out of whatever is written."""
+    found = [m._secret() for m in leaves(tuple(served.models.values())) if hasattr(m, "_secret")]
+    return tuple(dict.fromkeys(s for s in found if s))
+
+
+def passes(model: Any) -> TypeGuard[OpenAI]:
+    """Whether the model is one upstream that speaks chat completions, so that its bytes can pass."""
+    return isinstance(model, OpenAI)

@@ -1,0 +1,203 @@
+"""One request for an answer: read in its dialect, answered whole or as a stream, and put into the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any
+
+from ..core import Reply
+from ..shape import name_of
+from .answering import Tap, answers, streamed
+from .app import Call, Gateway, log
+from .asgi import EVENTS, JSON, Headers, Watch, fresh, read_body, read_json, respond
+from .card import card, drawn, short
+from .exchange import Exchange
+from .served import hold_of, passes
+from .wire.asked import Asked, Dialect
+from .wire.completions import Completions
+from .wire.problem import Problem, dumped, problem_of
+
+_LEFT = 499
+
+
+class Talk:
+    """What is known of one request while it is answered."""
+
+    def __init__(self, gateway: Gateway, call: Call, dialect: Dialect) -> None:
+        self.gateway, self.call, self.dialect = gateway, call, dialect
+        self.number = fresh()
+        self.asked: Asked | None = None
+        self.model: Any = None
+        self.name = self.way = ""
+        self.tap = Tap()
+        self.replies: list[Reply] = []
+        self.problem: Problem | None = None
+        self.first: float | None = None
+        self.begun = False
+
+    async def run(self) -> None:
+        """Answer; whatever happens, the client and the ledger are told."""
+        gateway, call = self.gateway, self.call
+        gateway.admit(call)
+        gateway.working += 1
+        watch = Watch(call.receive)
+        try:
+            limit = gateway.served.settings.body_limit
+            body = read_json(await read_body(call.headers, call.receive, limit))
+            asked = self.asked = self.dialect.read(body)
+            self.name, self.model, request = gateway.served.chosen(asked)
+            self.way = name_of(self.model)
+            # Bytes pass only in the dialect that upstreams speak, and where no card is to be put among them.
+            through = self.dialect.name == "chat" and not asked.overrides.card
+            self.tap = Tap(asked.stream, through, asked.usage)
+            if isinstance(self.dialect, Completions):
+                self._complete(asked)
+            gateway.allow(call, self.name, lambda: hold_of(self.model, request, asked.n))
+            with watch:
+                await (self._stream if asked.stream else self._whole)(asked, request)
+        except asyncio.CancelledError:
+            self.problem = Problem(_LEFT, "The client left.")
+            task = asyncio.current_task()
+            if not watch.gone or task is None:
+                raise
+            task.uncancel()
+        except Exception as error:
+            self.problem = problem_of(error)
+            if self.problem.status == 500:
+                log.error("Request %s failed: %s", self.number, type(error).__name__, exc_info=error)
+            if not self.begun:
+                await gateway.complain(call, self.problem, self._headers())
+        finally:
+            gateway.working -= 1
+            if self.asked is not None:
+                try:
+                    self._log(self.asked)
+                except Exception as error:  # the reply is out: it must not end in another
+                    log.error("Request %s was not logged: %s", self.number, type(error).__name__, exc_info=error)
+
+    def _complete(self, asked: Asked) -> None:
+        """Text completions pass where the upstream completes text; elsewhere the prompt is a question."""
+        if passes(self.model) and self.model.continues == "completions" and not asked.overrides.card:
+            self.tap.through, self.tap.route = True, ("completions", asked.echo["body"])
+        elif isinstance(self.dialect, Completions):
+            self.dialect.needs(asked)
+
+    async def _whole(self, asked: Asked, request: Any) -> None:
+        body, self.replies = await answers(self.model, request, asked.n, self.tap)
+        if body is None:
+            made = self.dialect.write(asked, self.replies, self.number, int(self.call.at))
+            if asked.overrides.card:
+                made["sprat"] = self._card(full=True)
+            body = dumped(made)
+        self.begun = True
+        self.first = time.perf_counter() - self.call.began
+        await respond(self.call.send, 200, body, [JSON, *self._headers()])
+
+    async def _stream(self, asked: Asked, request: Any) -> None:
+        send = self.call.send
+        writer = self.dialect.stream(asked, self.number, int(self.call.at))
+        passed = False
+        try:
+            if asked.n > 1 and not (self.tap.through and passes(self.model)):
+                # Several samples are drawn whole; then they are written as one stream would have been.
+                _, self.replies = await answers(self.model, request, asked.n, Tap())
+                self.tap.model = self.replies[0].model
+            else:
+                async with aclosing(streamed(self.model, request, self.tap)) as source:
+                    async for piece in source:
+                        if piece.reply is not None:
+                            self.replies = [piece.reply]
+                            break
+                        writer.model = self.tap.model
+                        passed = isinstance(piece.raw, bytes)
+                        data: bytes = piece.raw if isinstance(piece.raw, bytes) else writer.piece(piece)
+                        if data:
+                            if not self.begun:
+                                await self._begin()
+                            await send({"type": "http.response.body", "body": data, "more_body": True})
+            shown = self._card(full=True) if asked.overrides.card else None
+            writer.model = self.tap.model
+            end = b"" if passed else writer.end(self.replies, shown)
+        except Exception as error:
+            if not self.begun:
+                raise
+            self.problem = problem_of(error)
+            end = writer.error(self.problem)
+        if not self.begun:
+            await self._begin()
+        await send({"type": "http.response.body", "body": end})
+
+    async def _begin(self) -> None:
+        self.begun = True
+        self.first = time.perf_counter() - self.call.began
+        start = {"type": "http.response.start", "status": 200, "headers": [*EVENTS, *self._headers()]}
+        await self.call.send(start)
+
+    def _headers(self) -> Headers:
+        found: Headers = [(b"x-sprat-id", self.number.encode())]
+        writer = self.tap.model or (self.replies[0].model if self.replies else "")
+        if writer:
+            found.append((b"x-sprat-model", writer.encode("ascii", "replace")))
+        if self.model is not None:
+            reply = self.replies[0] if self.replies else None
+            found.append((b"x-sprat-decision", short(self.model, reply, self.tap.trusts).encode()))
+        dollars = self._cost() if self.replies else None
+        if dollars is not None:
+            found.append((b"x-sprat-cost", f"{dollars:.9g}".encode()))
+        return found
+
+    def _cost(self) -> float | None:
+        costs = [r.cost for r in self.replies]
+        return None if any(c is None for c in costs) or not costs else sum(c for c in costs if c is not None)
+
+    def _card(self, full: bool = False) -> Mapping[str, Any]:
+        reply = self.replies[0]
+        made = card(
+            self.number, self.name, self.gateway.priced(self.name, self.model), reply, self.tap.trusts, self.way
+        )
+        if not full:
+            return made
+        made = {**made, "certificate": self.gateway.served.certificate, "drawing": reply.tree()}
+        return {**made, "drawing": drawn(made)}
+
+    def _log(self, asked: Asked) -> None:
+        usages = [r.usage for r in self.replies]
+        known = bool(usages) and all(usages)
+        request, problem = asked.request, self.problem
+        stored = self.gateway.served.settings.store_prompts
+        self.gateway.finished(
+            self.call,
+            Exchange(
+                self.number,
+                self.call.at,
+                self.dialect.name,
+                getattr(self.call.key, "id", ""),
+                asked.model[:200],
+                self.tap.model or (self.replies[0].model if self.replies else ""),
+                self.way,
+                request.affinity,
+                request.key,
+                _sum(u.input_tokens for u in usages if u) if known else None,
+                _sum(u.output_tokens for u in usages if u) if known else None,
+                self._cost() if self.replies or self.begun else 0.0,
+                None,
+                time.perf_counter() - self.call.began,
+                self.first,
+                problem.status if problem else 200,
+                problem.message if problem else "",
+                asked.stream,
+                None,
+                dict(self.tap.trusts),
+                self._card() if self.replies else {},
+                {"messages": list(request.messages), "options": dict(request.options)} if stored else None,
+                {"texts": [r.text for r in self.replies]} if stored and self.replies else None,
+            ),
+        )
+
+
+def _sum(values: Any) -> int | None:
+    found = list(values)
+    return None if any(v is None for v in found) else sum(found)

@@ -1,0 +1,55 @@
+"""Signals that tell what they found, so that a decision can be shown and logged with the scores it was drawn from."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..combine import Cascade, Route
+from ..core import Can, Reply, Request, Signal
+from ..shape import exchanged, name_of
+
+seen: ContextVar[list[tuple[str, float]] | None] = ContextVar("seen", default=None)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Witness(Signal):
+    """A signal whose findings are noted in `seen`, by its word."""
+
+    signal: Any
+    use = "witness"
+
+    @property
+    def needs(self) -> Can:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The signal's."""
+        return self.signal.needs
+
+    @property
+    def reads_reply(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The signal's."""
+        return self.signal.reads_reply
+
+    async def trust(self, request: Request, reply: Reply | None = None) -> float:
+        """The signal's trust, noted."""
+        value = await self.signal.trust(request, reply)
+        found = seen.get()
+        if found is not None:
+            found.append((name_of(self.signal), float(value)))
+        return value
+
+    def __repr__(self) -> str:
+        return repr(self.signal)
+
+
+def witnessed(model: Any) -> Any:
+    """The model with the signals of its routes and cascades noted."""
+    made: dict[int, Witness] = {}
+
+    def change(thing: Any) -> Any:
+        if not isinstance(thing, (Route, Cascade)):
+            return thing
+        signals = tuple(made.setdefault(id(s), Witness(s)) for s in thing.trust)
+        return replace(thing, models=tuple(exchanged(m, change) for m in thing.models), trust=signals)
+
+    return exchanged(model, change)
