@@ -87,8 +87,8 @@ def beside(source: str) -> Path:
 
 def _session(console: Console, plan: Plan, book: LabelFile, at: Standing, next_key: Callable[[], str]) -> Standing:
     with suppress(KeyboardInterrupt):  # whenever it comes, it ends like q
-        for at in _labelled(console, plan, book, at, next_key):
-            pass
+        for reached in _labelled(console, plan, book, at, next_key):
+            at = reached
     return at
 
 
