@@ -10,8 +10,8 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,16 @@ def beside(source: str) -> Path:
 
 
 def _session(console: Console, plan: Plan, book: LabelFile, at: Standing, next_key: Callable[[], str]) -> Standing:
+    with suppress(KeyboardInterrupt):  # whenever it comes, it ends like q
+        for reached in _labelled(console, plan, book, at, next_key):
+            at = reached
+    return at
+
+
+def _labelled(
+    console: Console, plan: Plan, book: LabelFile, at: Standing, next_key: Callable[[], str]
+) -> Iterator[Standing]:
+    """Ask for one label after another; where things stand after each."""
     whole = False
     shown: int | None = None
     while at.row is not None:
@@ -95,7 +105,7 @@ def _session(console: Console, plan: Plan, book: LabelFile, at: Standing, next_k
         whole = False
         key = next_key()
         if key in ("q", ""):
-            break
+            return
         if key == "m":
             whole = True
         elif key == "u":
@@ -112,7 +122,7 @@ def _session(console: Console, plan: Plan, book: LabelFile, at: Standing, next_k
         if key != "m":
             at = standing(plan, book.verdicts)
             console.print(bound(plan, at, book))
-    return at
+            yield at
 
 
 def bound(plan: Plan, at: Standing, book: LabelFile) -> Text:
