@@ -13,6 +13,8 @@ import pytest
 for _needed in ("aiohttp", "prometheus_client", "sqlalchemy", "uvicorn", "openai", "anthropic"):
     pytest.importorskip(_needed)
 
+import anthropic  # noqa: E402
+import openai  # noqa: E402
 import uvicorn  # noqa: E402
 
 from sprat.gateway.app import Gateway  # noqa: E402
@@ -28,6 +30,7 @@ class Running:
 
     def __init__(self, model: Any, keys: Any = None, **settings: Any) -> None:
         self.kept: list[Any] = []
+        self.clients: dict[str, Any] = {}
         served = model if isinstance(model, Served) else of(model, **settings)
         self.app = Gateway(served, keys, self)
 
@@ -50,19 +53,20 @@ class Running:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for client in self.clients.values():
+            client.close()
         self.server.should_exit = True
         self.thread.join(10)
 
-    def openai(self, **options: Any) -> Any:
-        import openai
+    def openai(self) -> Any:
+        if "openai" not in self.clients:
+            self.clients["openai"] = openai.OpenAI(base_url=f"{self.url}/v1", api_key="any", max_retries=0)
+        return self.clients["openai"]
 
-        made = {"base_url": f"{self.url}/v1", "api_key": "any", "max_retries": 0, **options}
-        return openai.OpenAI(**made)
-
-    def anthropic(self, **options: Any) -> Any:
-        import anthropic
-
-        return anthropic.Anthropic(**{"base_url": self.url, "api_key": "any", "max_retries": 0, **options})
+    def anthropic(self) -> Any:
+        if "anthropic" not in self.clients:
+            self.clients["anthropic"] = anthropic.Anthropic(base_url=self.url, api_key="any", max_retries=0)
+        return self.clients["anthropic"]
 
     def post(self, path: str, body: Any, **headers: str) -> tuple[int, Any, Any]:
         """Status, headers (as a table of lower-case names), and the body read as JSON."""

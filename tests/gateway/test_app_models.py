@@ -121,6 +121,7 @@ def test_a_request_is_logged_with_its_trusts_and_without_its_prompt(gateway: Run
     assert (last.model, last.way, last.dialect, last.output_tokens) == ("sprat", "cascade", "chat", 8)
     assert 0.9 < last.trusts["logprob"] < 1
     assert last.request is None
+    assert last.reference_cost > last.cost
     assert "31" not in str(last.card["asks"].get("text"))
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeGuard, cast
 
 from ..config import read
 from ..config_values import Reader, build
-from ..core import Request
+from ..core import Reply, Request
 from ..endpoints import OpenAI
 from ..errors import BadInput, nearest
-from ..prices import Price
+from ..prices import Price, cost
 from ..registry import find
 from ..shape import leaves
 from .limits import Hold
-from .wire.asked import Asked
+from .wire.asked import Asked, written_by
 from .wire.problem import Problem, dumped
 from .witness import witnessed
 
@@ -93,6 +93,17 @@ def hold_of(model: Any, request: Request, n: int) -> Hold:
     longest = request.options.get("max_completion_tokens") or request.options.get("max_tokens") or 4096
     dollars = worst(model, request, longest * n, n)
     return Hold(None if dollars == float("inf") or _has_media(request) else dollars, longest * n)
+
+
+def reference_cost(model: Any, replies: Sequence[Reply]) -> float | None:
+    """Dollars, had the way's last (its largest) model alone read and written as many tokens; None is unknown."""
+    while not hasattr(model, "price"):
+        models: Any = getattr(model, "models", ())
+        if not models:
+            return None
+        model = models[-1]
+    costs = [cost(model.price, written_by(r).usage) for r in replies]
+    return None if None in costs or not costs else sum(c for c in costs if c is not None)
 
 
 def _has_media(request: Request) -> bool:

@@ -15,7 +15,7 @@ from .app import Call, Gateway, log
 from .asgi import EVENTS, JSON, Headers, Watch, fresh, read_body, read_json, respond
 from .card import card, drawn, short
 from .exchange import Exchange
-from .served import hold_of, passes
+from .served import AUTO, hold_of, passes, reference_cost
 from .wire.asked import Asked, Dialect
 from .wire.completions import Completions
 from .wire.problem import Problem, dumped, problem_of
@@ -183,7 +183,7 @@ class Talk:
                 _sum(u.input_tokens for u in usages if u) if known else None,
                 _sum(u.output_tokens for u in usages if u) if known else None,
                 self._cost() if self.replies or self.begun else 0.0,
-                None,
+                reference_cost(self.gateway.served.models[AUTO], self.replies),
                 time.perf_counter() - self.call.began,
                 self.first,
                 problem.status if problem else 200,
