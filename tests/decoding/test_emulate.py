@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from decoding_doubles import chances, given, scores, terms
 from hypothesis import given as when
 from hypothesis import strategies as st
 
+from decoding_doubles import chances, given, scores, terms
 from sprat.decoding import emulate, proxy_tune
 from sprat.errors import BadInput
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from decoding_doubles import given, scores, terms
 from hypothesis import given as when
 from hypothesis import strategies as st
 
 import sprat
+from decoding_doubles import given, scores, terms
 from sprat.decoding import Told, contrast, induce_contrast
 from sprat.errors import BadInput
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from decoding_doubles import chances, given, scores, terms
 from hypothesis import given as when
 from hypothesis import strategies as st
 
 import sprat
+from decoding_doubles import chances, given, scores, terms
 from sprat.decoding import proxy_tune
 from sprat.errors import BadInput
 
