@@ -98,7 +98,14 @@ def _gateway(served: Served, url: str | Path, key_required: bool) -> tuple[Gatew
             _, secret = keys.create(reading.engine, "first")
 
     async def opening() -> tuple[keys.Keys, Store]:
-        store = await Store.open(url, prompts=served.settings.store_prompts, secrets=secrets_of(served))
+        asked = served.settings
+        store = await Store.open(
+            url,
+            prompts=asked.store_prompts,
+            durable=asked.durable,
+            keep_days=asked.keep_days or None,
+            secrets=secrets_of(served),
+        )
         return await keys.Keys.open(store), store
 
     gateway = Gateway(served)

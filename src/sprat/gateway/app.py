@@ -64,6 +64,10 @@ class Store(Protocol):
         """Take one in, without waiting."""
         ...
 
+    async def record(self, exchange: Exchange) -> Any:
+        """Take one in, and wait for its commit where the store is durable."""
+        ...
+
     async def close(self) -> Any:
         """Write what is left."""
         ...
@@ -164,13 +168,13 @@ class Gateway:
             raise Problem(refused.status, refused.said, code=_REFUSED[refused.kind], after=refused.retry_after)
         call.hold = held
 
-    def finished(self, call: Call, exchange: Exchange) -> None:
-        """Count, charge and store a finished request."""
+    def finished(self, call: Call, exchange: Exchange, stored: bool = False) -> None:
+        """Count and charge a finished request, and store it where that was not done."""
         self.metrics.note(exchange)
         if self.keys is not None and call.key is not None and call.hold is not None:
             tokens = (exchange.input_tokens or 0) + (exchange.output_tokens or 0)
             self.keys.charge(call.key.id, exchange.cost, exchange.at, tokens, call.hold)
-        if self.store is not None:
+        if self.store is not None and not stored:
             self.store.put(exchange)
         if exchange.card:
             self.cards[exchange.id] = (exchange.key, exchange.card)

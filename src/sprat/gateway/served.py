@@ -28,13 +28,18 @@ _LONGEST = 1024
 
 @dataclass(frozen=True)
 class Settings:
-    """The [gateway] table: limits in bytes and requests, seconds to drain, and whether prompts are stored."""
+    """The [gateway] table: limits in bytes and requests, seconds to drain, and what the store keeps.
+
+    `durable` holds a reply's end until its record is committed; `keep_days` deletes older records (0: none).
+    """
 
     body_limit: int = 32 << 20
     header_limit: int = 32 << 10
     at_once: int = 1024
     drain: float = 30.0
     store_prompts: bool = False
+    durable: bool = False
+    keep_days: int = 0
     decisions: int = 2000
 
 
@@ -144,7 +149,7 @@ def _settings(table: Any, where: str) -> Settings:
             raise BadInput(f"{where}, [gateway]: '{key}' is not known.", hint=nearest(key, known))
         kind = known[key]
         right = isinstance(value, bool) == (kind is bool) and isinstance(value, (kind, int))
-        if not right or (kind is not bool and value <= 0):
+        if not right or (kind is not bool and (value < 0 or (value == 0 and key != "keep_days"))):
             raise BadInput(f"{where}, [gateway]: {key} is {value!r}.", hint=f"Needed: {kind.__name__} above 0.")
     return Settings(**given)
 

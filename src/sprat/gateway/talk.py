@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import aclosing
+from dataclasses import asdict
 from typing import Any
 
 from ..core import Reply
@@ -36,7 +37,7 @@ class Talk:
         self.replies: list[Reply] = []
         self.problem: Problem | None = None
         self.first: float | None = None
-        self.begun = False
+        self.begun = self.logged = False
 
     async def run(self) -> None:
         """Answer; whatever happens, the client and the ledger are told."""
@@ -72,9 +73,9 @@ class Talk:
                 await gateway.complain(call, self.problem, self._headers())
         finally:
             gateway.working -= 1
-            if self.asked is not None:
+            if self.asked is not None and not self.logged:
                 try:
-                    self._log(self.asked)
+                    gateway.finished(call, self._exchange(self.asked))
                 except Exception as error:  # the reply is out: it must not end in another
                     log.error("Request %s was not logged: %s", self.number, type(error).__name__, exc_info=error)
 
@@ -92,8 +93,9 @@ class Talk:
             if asked.overrides.card:
                 made["sprat"] = self._card(full=True)
             body = dumped(made)
-        self.begun = True
         self.first = time.perf_counter() - self.call.began
+        await self._acknowledge(asked)
+        self.begun = True
         await respond(self.call.send, 200, body, [JSON, *self._headers()])
 
     async def _stream(self, asked: Asked, request: Any) -> None:
@@ -128,6 +130,7 @@ class Talk:
             end = writer.error(self.problem)
         if not self.begun:
             await self._begin()
+        await self._acknowledge(asked)
         await send({"type": "http.response.body", "body": end})
 
     async def _begin(self) -> None:
@@ -163,41 +166,66 @@ class Talk:
         made = {**made, "certificate": self.gateway.served.certificate, "drawing": reply.tree()}
         return {**made, "drawing": drawn(made)}
 
-    def _log(self, asked: Asked) -> None:
+    async def _acknowledge(self, asked: Asked) -> None:
+        """Where the store is durable, a reply does not end before its record is committed."""
+        store = self.gateway.store
+        if store is None or not self.gateway.served.settings.durable:
+            return
+        exchange = self._exchange(asked)
+        await store.record(exchange)
+        self.logged = True
+        self.gateway.finished(self.call, exchange, stored=True)
+
+    def _exchange(self, asked: Asked) -> Exchange:
         usages = [r.usage for r in self.replies]
         known = bool(usages) and all(usages)
         request, problem = asked.request, self.problem
         stored = self.gateway.served.settings.store_prompts
-        self.gateway.finished(
-            self.call,
-            Exchange(
-                self.number,
-                self.call.at,
-                self.dialect.name,
-                getattr(self.call.key, "id", ""),
-                asked.model[:200],
-                self.tap.model or (self.replies[0].model if self.replies else ""),
-                self.way,
-                request.affinity,
-                request.key,
-                _sum(u.input_tokens for u in usages if u) if known else None,
-                _sum(u.output_tokens for u in usages if u) if known else None,
-                self._cost() if self.replies or self.begun else 0.0,
-                reference_cost(self.gateway.served.models[AUTO], self.replies),
-                time.perf_counter() - self.call.began,
-                self.first,
-                problem.status if problem else 200,
-                problem.message if problem else "",
-                asked.stream,
-                None,
-                dict(self.tap.trusts),
-                self._card() if self.replies else {},
-                {"messages": list(request.messages), "options": dict(request.options)} if stored else None,
-                {"texts": [r.text for r in self.replies]} if stored and self.replies else None,
-            ),
+        return Exchange(
+            self.number,
+            self.call.at,
+            self.dialect.name,
+            getattr(self.call.key, "id", ""),
+            asked.model[:200],
+            self.tap.model or (self.replies[0].model if self.replies else ""),
+            self.way,
+            request.affinity,
+            request.key,
+            _sum(u.input_tokens for u in usages if u) if known else None,
+            _sum(u.output_tokens for u in usages if u) if known else None,
+            self._cost() if self.replies or self.begun else 0.0,
+            reference_cost(self.gateway.served.models[AUTO], self.replies),
+            time.perf_counter() - self.call.began,
+            self.first,
+            problem.status if problem else 200,
+            problem.message if problem else "",
+            asked.stream,
+            None,
+            dict(self.tap.trusts),
+            self._card() if self.replies else {},
+            {"messages": list(request.messages), "options": dict(request.options)} if stored else None,
+            _kept(self.replies) if stored and self.replies else None,
         )
 
 
 def _sum(values: Any) -> int | None:
     found = list(values)
     return None if any(v is None for v in found) else sum(found)
+
+
+def _kept(replies: list[Reply]) -> dict[str, Any]:
+    """What the store keeps of an answer: its text, and what each model that was asked said (see study_rows.py)."""
+    asks = [
+        {
+            "model": leaf.model,
+            "text": leaf.text,
+            "cost": leaf.cost,
+            "seconds": leaf.seconds,
+            "usage": asdict(leaf.usage) if leaf.usage else None,
+            **({"error": leaf.error} if leaf.error else {}),
+            **({"cancelled": True} if leaf.cancelled else {}),
+        }
+        for leaf in replies[0].leaves()
+    ]
+    kept: dict[str, Any] = {"text": replies[0].text, "asks": asks}
+    return kept | ({"texts": [r.text for r in replies]} if len(replies) > 1 else {})
