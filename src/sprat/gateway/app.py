@@ -148,7 +148,7 @@ class Gateway:
         if self.keys is not None:
             call.key = self.keys.check(secret, call.at) if secret else None
         if call.key is None:
-            if not self.open_keys:
+            if not self.open_keys or secret.startswith("sk-sprat-"):  # one of ours that does not hold
                 said = "This key is not known." if secret else "A key is needed: Authorization: Bearer KEY."
                 raise Problem(401, said, code="invalid_api_key")
             if b"origin" in call.headers:  # a web page that the user happens to have open

@@ -7,6 +7,7 @@ count of tokens, asked for on the ledger's behalf, is kept from a client that di
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
@@ -19,6 +20,7 @@ from ..errors import EndpointError, Garbled
 from ..prices import cost
 from .asgi import fresh
 
+_DONE = re.compile(rb"(?:^|\n)data: ?\[DONE\]\s*\n")  # at a line's start: a text may say it too
 _decoder = json.JSONDecoder()
 
 
@@ -54,15 +56,18 @@ class Passed:
     def _posted(self, path: str, body: Mapping[str, Any]) -> http.Call:
         if self.streaming and self.endpoint.stream_usage:
             told: Mapping[str, Any] = body.get("stream_options") or {}
-            body = {**body, "stream_options": {"include_usage": True, **told}}
+            body = {**body, "stream_options": {**told, "include_usage": True}}  # the ledger needs it
         return posted(self.endpoint, path, body)
 
 
 def call_of(endpoint: OpenAI, request: Request, streaming: bool) -> http.Call:
     """The endpoint's own call; log-probabilities that only a technique would read are not asked for."""
     call = endpoint._call(request, fresh(), streaming)  # pyright: ignore[reportPrivateUsage]
-    if endpoint.logprobs and "logprobs" not in request.options and isinstance(call.body, dict):
-        call.body.pop("logprobs", None)
+    if isinstance(call.body, dict):
+        if endpoint.logprobs and "logprobs" not in request.options:
+            call.body.pop("logprobs", None)
+        if streaming and endpoint.stream_usage:  # the ledger needs it, whatever the client wants to see
+            call.body["stream_options"] = {**call.body.get("stream_options", {}), "include_usage": True}
     return call
 
 
@@ -128,7 +133,7 @@ class Sniffer:
                 return b""
         whole, self.held = data[:cut], data[cut:]
         # Most chunks hold neither the reason of the end nor a count: they pass unread.
-        if b"data: [DONE]" in whole or b"data:[DONE]" in whole:
+        if b"[DONE]" in whole and _DONE.search(whole):
             self.done = True
         if b'"finish_reason"' in whole and self.finish is None:
             self.finish = finish_in(whole)
@@ -175,10 +180,11 @@ def usage_in(data: bytes) -> tuple[Usage | None, int]:
         with suppress(ValueError):
             found = _decoder.raw_decode(data[start : start + 4096].decode("utf-8", "replace"))[0]
             if "prompt_tokens" in found:
-                details: Any = found.get("prompt_tokens_details") or {}
-                return Usage(found["prompt_tokens"], found.get("completion_tokens")), int(
-                    details.get("cached_tokens") or 0
-                )
+                details: Any = found.get("prompt_tokens_details")
+                cached = details.get("cached_tokens") if isinstance(details, dict) else 0  # pyright: ignore[reportUnknownMemberType]
+                counts = (found["prompt_tokens"], found.get("completion_tokens"))
+                if all(c is None or isinstance(c, int) for c in (*counts, cached)):
+                    return Usage(*counts), cached or 0
     return None, 0
 
 

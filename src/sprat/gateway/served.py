@@ -67,7 +67,7 @@ class Served:
         if most is None:
             return name, model, request
         options = request.options
-        longest = options.get("max_completion_tokens") or options.get("max_tokens") or _LONGEST
+        longest = longest_of(options) or _LONGEST
         if "max_tokens" not in options and "max_completion_tokens" not in options:
             request = Request.of(request, max_tokens=longest)
         if _has_media(request):
@@ -93,9 +93,14 @@ def worst(model: Any, request: Request, longest: int, times: int = 1) -> float:
     return sum(float("inf") if p is None else p.worst(read, longest) for p in known)
 
 
+def longest_of(options: Mapping[str, Any]) -> int:
+    """The longest reply that a request asks for, in tokens, however it says so; 0 where it does not."""
+    return max((options.get(name) or 0 for name in ("max_completion_tokens", "max_tokens")), default=0)
+
+
 def hold_of(model: Any, request: Request, n: int) -> Hold:
     """What the request may take at most; where it names no longest reply, as if it were 4,096 tokens."""
-    longest = request.options.get("max_completion_tokens") or request.options.get("max_tokens") or 4096
+    longest = longest_of(request.options) or 4096
     dollars = worst(model, request, longest * n, n)
     return Hold(None if dollars == float("inf") or _has_media(request) else dollars, longest * n)
 
@@ -113,7 +118,8 @@ def reference_cost(model: Any, replies: Sequence[Reply]) -> float | None:
 
 def _has_media(request: Request) -> bool:
     parts = [p for m in request.messages if isinstance(m.get("content"), list) for p in m["content"]]
-    return any(p.get("type") not in ("text", "input_text", "output_text") for p in parts)
+    known = ("text", "input_text", "output_text")
+    return any(not isinstance(p, dict) or p.get("type") not in known for p in parts)  # pyright: ignore[reportUnknownMemberType]
 
 
 def load(path: Path | str) -> Served:

@@ -22,6 +22,7 @@ from .wire.completions import Completions
 from .wire.problem import Problem, dumped, problem_of
 
 _LEFT = 499
+_LARGE = 1 << 18  # bytes of a body above which it is not read on the event loop
 
 
 class Talk:
@@ -37,7 +38,7 @@ class Talk:
         self.replies: list[Reply] = []
         self.problem: Problem | None = None
         self.first: float | None = None
-        self.begun = self.logged = False
+        self.begun = self.logged = self.sent = False
 
     async def run(self) -> None:
         """Answer; whatever happens, the client and the ledger are told."""
@@ -47,7 +48,8 @@ class Talk:
         watch = Watch(call.receive)
         try:
             limit = gateway.served.settings.body_limit
-            body = read_json(await read_body(call.headers, call.receive, limit))
+            given = await read_body(call.headers, call.receive, limit)
+            body = read_json(given) if len(given) < _LARGE else await asyncio.to_thread(read_json, given)
             asked = self.asked = self.dialect.read(body)
             self.name, self.model, request = gateway.served.chosen(asked)
             self.way = name_of(self.model)
@@ -57,6 +59,7 @@ class Talk:
             if isinstance(self.dialect, Completions):
                 self._complete(asked)
             gateway.allow(call, self.name, lambda: hold_of(self.model, request, asked.n))
+            self.sent = True
             with watch:
                 await (self._stream if asked.stream else self._whole)(asked, request)
         except asyncio.CancelledError:
@@ -193,7 +196,7 @@ class Talk:
             request.key,
             _sum(u.input_tokens for u in usages if u) if known else None,
             _sum(u.output_tokens for u in usages if u) if known else None,
-            self._cost() if self.replies or self.begun else 0.0,
+            self._cost() if self.replies or self.sent else 0.0,  # unknown once a model was asked
             reference_cost(self.gateway.served.models[AUTO], self.replies),
             time.perf_counter() - self.call.began,
             self.first,

@@ -85,10 +85,12 @@ def overrides(body: Mapping[str, Any]) -> Overrides:
         raise Problem(400, f"'sprat' takes a table with any of: {', '.join(_OVERRIDES)}.", param="sprat")
     table = cast("dict[str, Any]", given)
     for key in table:
+        if key not in _OVERRIDES and len(key) > _NAME:
+            raise Problem(400, "'sprat' holds a key that is not known.", param="sprat")
         if key not in _OVERRIDES:
             raise Problem(400, f"'sprat.{key}' is not known. {nearest(key, _OVERRIDES)}", param=f"sprat.{key}")
     model, most, card, thread = (table.get(k) for k in ("model", "max_cost", "card", "thread"))
-    if model is not None and not isinstance(model, str):
+    if model is not None and (not isinstance(model, str) or len(model) > _NAME):
         raise Problem(400, "'sprat.model' takes a model's name.", param="sprat.model")
     if most is not None and (isinstance(most, bool) or not isinstance(most, (int, float)) or not 0 <= most < 1e9):
         raise Problem(400, "'sprat.max_cost' takes dollars, 0 or more.", param="sprat.max_cost")
@@ -107,6 +109,8 @@ def text_of(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str) or not value:
         raise Problem(400, f"'{name}' needs a non-empty string.", param=name)
+    if name == "model" and len(value) > _NAME:
+        raise Problem(400, f"'{name}' is longer than {_NAME} characters.", param=name)
     return value
 
 
@@ -134,6 +138,8 @@ _NUMBERS = {
     "presence_penalty": (-2.0, 2.0),
     "frequency_penalty": (-2.0, 2.0),
 }
+_MOST = 1 << 62
+_NAME = 256  # characters of a model's name, or of a key that is said back
 _WHOLE = ("max_tokens", "max_completion_tokens", "top_logprobs", "seed")
 
 
@@ -147,8 +153,8 @@ def checked(options: Mapping[str, Any]) -> None:
             raise Problem(400, f"'{name}' takes a number from {low:g} to {high:g}.", param=name)
     for name in _WHOLE:
         value = options.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-            raise Problem(400, f"'{name}' takes a whole number.", param=name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or abs(value) > _MOST):
+            raise Problem(400, f"'{name}' takes a whole number of reasonable size.", param=name)
         if value is not None and value < (1 if name.startswith("max") else 0) and name != "seed":
             raise Problem(400, f"'{name}' is {value}, which is too small.", param=name)
     stop = options.get("stop")
@@ -157,6 +163,9 @@ def checked(options: Mapping[str, Any]) -> None:
     tools = options.get("tools")
     if tools is not None and not _tables(tools):
         raise Problem(400, "'tools' takes a list of tools.", param="tools")
+    told = options.get("stream_options")
+    if told is not None and not isinstance(told, dict):
+        raise Problem(400, "'stream_options' takes a table.", param="stream_options")
 
 
 def _strings(value: Any) -> bool:

@@ -40,7 +40,10 @@ class Responses:
         if isinstance(effort := body.get("reasoning"), dict) and effort.get("effort"):
             options["reasoning_effort"] = effort["effort"]
         options |= _tools(body) | _format(body.get("text"))
-        if "message.output_text.logprobs" in (body.get("include") or ()):
+        include: Any = body.get("include") or []
+        if not isinstance(include, list):
+            raise Problem(400, "'include' takes a list.", param="include")
+        if "message.output_text.logprobs" in include:
             options["logprobs"] = True
         checked(options)
         messages = items_of(body.get("input"))
