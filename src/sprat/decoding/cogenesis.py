@@ -21,11 +21,10 @@ from ..core import Ask, Can, Reply, Request, Technique, ask, content_text
 from ..errors import BadInput, CannotDo
 from ..shape import exchanged, name_of, need
 from ..whitebox.arrays import host, like, log_softmax
-from ..whitebox.decoder import Decoder, Leaf
+from ..whitebox.decoder import Decoder, Leaf, SameWeights
 from ..whitebox.loop import Job, Written, plain
 from ..whitebox.pool import Pool, Step
 from ..whitebox.session import Integers, Session
-from ..whitebox.vocabulary import Vocabulary
 from .cogenesis_gate import Gate, fitted
 from .private import HIDDEN, Parted, parted
 from .remote import LEAST_MASS, Remote, RemoteSession, remote
@@ -110,48 +109,24 @@ def _filled(template: str, **given: str) -> str:
 
 
 @dataclass(frozen=True, repr=False)
-class Whole(Leaf):
+class Whole(SameWeights):
     """A local leaf that reads the request without its marks."""
 
-    leaf: Leaf
+    model: Any
 
     def __post_init__(self) -> None:
         for name in ("name", "price", "max_tokens"):
-            object.__setattr__(self, name, getattr(self.leaf, name))
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The leaf's."""
-        return self.leaf.vocabulary
-
-    @property
-    def positions(self) -> int | None:
-        """The leaf's."""
-        return self.leaf.positions
-
-    @property
-    def at_once(self) -> int:
-        """The leaf's."""
-        return self.leaf.at_once
-
-    @property
-    def fingerprint(self) -> int:
-        """The leaf's."""
-        return self.leaf.fingerprint
-
-    def open(self, batch: int) -> Session:
-        """The leaf's."""
-        return self.leaf.open(batch)
+            object.__setattr__(self, name, getattr(self.model, name))
 
     def opened(
         self, requests: Sequence[Request], told: Sequence[dict[str, Any]], begun: Sequence[int] | None = None
     ) -> Session:
         """The leaf's, over all that the requests say."""
-        return self.leaf.opened([parted(request).whole for request in requests], told, begun)
+        return self.model.opened([parted(request).whole for request in requests], told, begun)
 
     def prompt(self, request: Request) -> list[int]:
         """The ids of all that the request says."""
-        return self.leaf.prompt(parted(request).whole)
+        return self.model.prompt(parted(request).whole)
 
 
 @dataclass(frozen=True, repr=False)

@@ -18,10 +18,9 @@ from ..errors import BadInput, CannotDo
 from ..prices import Price
 from ..shape import name_of, need
 from ..whitebox.arrays import log_softmax
-from ..whitebox.decoder import Decoder, Leaf
+from ..whitebox.decoder import Decoder, Leaf, SameWeights
 from ..whitebox.pool import Step
 from ..whitebox.session import Session
-from ..whitebox.vocabulary import Vocabulary
 from .remote import Remote
 
 
@@ -68,7 +67,7 @@ class Product(Decoder):
 
 
 @dataclass(frozen=True, repr=False)
-class Steered(Leaf):
+class Steered(SameWeights):
     """A model that reads the tokens `first` before its prompt; all else is the model's."""
 
     model: Any
@@ -86,30 +85,6 @@ class Steered(Leaf):
             object.__setattr__(self, "name", f"steered({self.model.name}, {' '.join(self.first)})")
         object.__setattr__(self, "price", self.model.price)
         object.__setattr__(self, "max_tokens", self.model.max_tokens)
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The model's."""
-        return self.model.vocabulary
-
-    @property
-    def positions(self) -> int | None:
-        """The model's; the tokens that come first count."""
-        return self.model.positions
-
-    @property
-    def at_once(self) -> int:
-        """The model's."""
-        return self.model.at_once
-
-    @property
-    def fingerprint(self) -> int:
-        """The model's."""
-        return self.model.fingerprint
-
-    def open(self, batch: int) -> Session:
-        """A session over the model's weights."""
-        return self.model.open(batch)
 
     def opened(
         self, requests: Sequence[Request], told: Sequence[dict[str, Any]], begun: Sequence[int] | None = None

@@ -14,9 +14,8 @@ from ..core import Can, Request
 from ..errors import BadInput
 from ..prices import Price
 from ..shape import name_of, need
-from ..whitebox.decoder import Leaf
+from ..whitebox.decoder import Leaf, SameWeights
 from ..whitebox.session import Session
-from ..whitebox.vocabulary import Vocabulary
 from .remote import Remote
 
 SYSTEM = ("system", "developer")
@@ -24,7 +23,7 @@ SHOWN = 32
 
 
 @dataclass(frozen=True, repr=False)
-class Told(Leaf):
+class Told(SameWeights):
     """A model that reads requests its own way; weights, vocabulary and price are the model's."""
 
     model: Any
@@ -49,30 +48,6 @@ class Told(Leaf):
             object.__setattr__(self, "name", self._described())
         object.__setattr__(self, "price", self.model.price)
         object.__setattr__(self, "max_tokens", self.model.max_tokens)
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The model's."""
-        return self.model.vocabulary
-
-    @property
-    def positions(self) -> int | None:
-        """The model's."""
-        return self.model.positions
-
-    @property
-    def at_once(self) -> int:
-        """The model's."""
-        return self.model.at_once
-
-    @property
-    def fingerprint(self) -> int:
-        """The model's."""
-        return self.model.fingerprint
-
-    def open(self, batch: int) -> Session:
-        """A session of its own over the model's weights."""
-        return self.model.open(batch)
 
     def opened(
         self, requests: Sequence[Request], told: Sequence[dict[str, Any]], begun: Sequence[int] | None = None

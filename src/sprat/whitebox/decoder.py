@@ -205,3 +205,38 @@ class Leaf(Decoder, Endpoint):
     def formula(self) -> str:
         """Its name."""
         return self.name
+
+
+class SameWeights(Leaf):
+    """A leaf over another's weights, `model`, which it reads requests for in a way of its own: `prompt`."""
+
+    model: Any
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The model's."""
+        return self.model.vocabulary
+
+    @property
+    def positions(self) -> int | None:
+        """The model's."""
+        return self.model.positions
+
+    @property
+    def at_once(self) -> int:
+        """The model's."""
+        return self.model.at_once
+
+    @property
+    def fingerprint(self) -> int:
+        """The model's."""
+        return self.model.fingerprint
+
+    @property
+    def parameters(self) -> int | None:
+        """The model's."""
+        return self.model.parameters
+
+    def open(self, batch: int) -> Session:
+        """A session of its own over the model's weights."""
+        return self.model.open(batch)
