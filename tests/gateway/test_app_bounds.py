@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from running import HELLO, Running
 
 from sprat import openai, tiny
+from sprat.aquarium import recordings
 from sprat.core import Request
 from sprat.gateway.passthrough import Sniffer, call_of
 from sprat.gateway.served import longest_of
@@ -59,3 +61,17 @@ def test_a_request_that_failed_after_a_model_was_asked_costs_an_unknown_amount()
     with Running(openai("down", "http://127.0.0.1:9/v1", retries=0)) as gateway:
         gateway.post("/v1/chat/completions", {"model": "auto", "messages": HELLO})
     assert gateway.kept[0].cost is None
+
+
+def test_what_came_before_an_upstreams_error_is_not_lost() -> None:
+    sniffer = Sniffer(keep_usage=True)
+    said = b'data: {"choices": [{"delta": {"content": "kept"}}]}\n\n'
+    assert sniffer.take(said + b'data: {"error": {"message": "broken"}}\n\n') == said
+    assert sniffer.error == {"message": "broken"}
+
+
+def test_a_model_whose_name_has_a_slash_can_be_looked_up() -> None:
+    with Running(
+        replace(tiny("fry"), name="org/fry", weights=str(recordings().parent / "weights/fry.safetensors"))
+    ) as g:
+        assert g.get("/v1/models/org/fry")[0] == g.get("/v1/models/org%2Ffry")[0] == 200

@@ -129,8 +129,9 @@ class Gateway:
     async def _answered(self, call: Call) -> None:
         methods, path = self.routes.get(call.path), call.path
         if methods is None:
-            start = path.rsplit("/", 1)[0] + "/"
-            methods = self.routes.get(start) if len(path) > len(start) else None
+            # What follows may hold slashes too: a model is often called org/name.
+            start = next((r for r in self.routes if r.endswith("/") and path.startswith(r) and path != r), "")
+            methods = self.routes.get(start)
             if methods is None:
                 raise Problem(404, f"There is nothing at {path[:200]}.", code="not_found")
         handler = methods.get(call.scope["method"])

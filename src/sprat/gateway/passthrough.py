@@ -137,8 +137,8 @@ class Sniffer:
             self.done = True
         if b'"finish_reason"' in whole and self.finish is None:
             self.finish = finish_in(whole)
-        if b'"error"' in whole and self._failed(whole):
-            return b""
+        if b'"error"' in whole and (before := self._before_error(whole)) is not None:
+            return before
         if b'"usage"' not in whole:
             return whole
         found = usage_in(whole)
@@ -148,15 +148,17 @@ class Sniffer:
                 return self._without_count(whole)
         return whole
 
-    def _failed(self, whole: bytes) -> bool:
-        for event in whole.replace(b"\r\n", b"\n").split(b"\n\n"):
+    def _before_error(self, whole: bytes) -> bytes | None:
+        """The events before the one that tells of a failure; None where none does."""
+        events = whole.replace(b"\r\n", b"\n").split(b"\n\n")
+        for place, event in enumerate(events):
             if event.startswith(b"data:") and b'"error"' in event:
                 with suppress(ValueError):
                     found = json.loads(event[5:])
                     if isinstance(found, dict) and found.get("error"):  # pyright: ignore[reportUnknownMemberType]
                         self.error = found["error"]
-                        return True
-        return False
+                        return b"".join(before + b"\n\n" for before in events[:place])
+        return None
 
     def _without_count(self, whole: bytes) -> bytes:
         kept: list[bytes] = []

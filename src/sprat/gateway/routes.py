@@ -21,7 +21,7 @@ def _talk(dialect: Dialect) -> Mapping[str, Handler]:
     return {"POST": handler}
 
 
-# An address that ends in a slash stands for everything one level below it.
+# An address that ends in a slash stands for everything below it.
 ROUTES: Mapping[str, Mapping[str, Handler]] = {
     "/v1/chat/completions": _talk(Chat()),
     "/v1/completions": _talk(Completions()),
