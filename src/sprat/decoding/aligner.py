@@ -16,9 +16,8 @@ from typing import Any, cast
 from ..core import Ask, Can, Model, Reply, Request, Technique, ask, content_text
 from ..errors import BadInput, SpratError
 from ..shape import name_of, need
-from ..whitebox.decoder import Decoder
+from ..whitebox.decoder import Decoder, WayOfWriting
 from ..whitebox.loop import Job, Written
-from ..whitebox.pool import Step
 from .drafts import Copied
 from .speculate import Speculate
 
@@ -27,7 +26,7 @@ BLOCK = 64  # tokens of the copy that are checked in one pass
 
 
 @dataclass(frozen=True, repr=False)
-class Predicted(Decoder):
+class Predicted(WayOfWriting):
     """A decoder's own text, sooner where the request's option "prediction" says most of it.
 
     The option is as OpenAI has it: {"type": "content", "content": "..."}, or the text alone.
@@ -36,28 +35,14 @@ class Predicted(Decoder):
     model: Any
     name: str = field(default="", kw_only=True, repr=False)
     use = "predicted"
-    token_by_token = False
 
     def __post_init__(self) -> None:
         need(self.model, Can.LOGITS, self.use)
 
     @property
-    def parts(self) -> tuple[Decoder, ...]:
-        """The decoder."""
-        return (self.model,)
-
-    def scores(self, step: Step) -> Any:
-        """The decoder's."""
-        return step.of(self.model)
-
-    @property
-    def linear(self) -> tuple[tuple[Decoder, float], ...]:
-        """The decoder."""
-        return ((self.model, 1.0),)
-
-    def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
-        """The decoder's."""
-        return self.model.terms(step)
+    def written_with(self) -> Decoder:
+        """The decoder that it writes with."""
+        return self.model
 
     def write(self, jobs: Sequence[Job]) -> Iterator[Written]:
         """Those with a prediction one after another, each checked in blocks against it; the others as ever."""

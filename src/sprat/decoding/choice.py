@@ -18,9 +18,9 @@ from ..core import Can, Request
 from ..errors import BadInput, SpratError, nearest
 from ..shape import need
 from ..whitebox.arrays import host, log_softmax, softmax, take
-from ..whitebox.decoder import Decoder
+from ..whitebox.decoder import Decoder, WayOfWriting
 from ..whitebox.loop import Job, Written, not_finite
-from ..whitebox.pool import Pool, Step
+from ..whitebox.pool import Pool
 from ..whitebox.sampling import draw
 from ..whitebox.scoring import ENTRIES
 
@@ -29,7 +29,7 @@ BY = ("sum", "token", "character", "pmi")
 
 
 @dataclass(frozen=True, repr=False)
-class Choice(Decoder):
+class Choice(WayOfWriting):
     """A decoder that says one of `options`, or of the request's option "choices"; greedily, or drawn at a temperature.
 
     `ends`: that the answer ends after the option counts too (so "1" and "12" compare fairly). The reply's
@@ -44,7 +44,6 @@ class Choice(Decoder):
     domain: str = "Answer:"
     name: str = field(default="", kw_only=True, repr=False)
     use = "choose"
-    token_by_token = False
 
     def __post_init__(self) -> None:
         need(self.model, Can.LOGITS, self.use)
@@ -55,22 +54,9 @@ class Choice(Decoder):
             raise BadInput(f"Options can't be compared by '{self.by}'.", hint=nearest(self.by, BY))
 
     @property
-    def parts(self) -> tuple[Decoder, ...]:
-        """The decoder that scores."""
-        return (self.model,)
-
-    def scores(self, step: Step) -> Any:
-        """The model's scores."""
-        return step.of(self.model)
-
-    @property
-    def linear(self) -> tuple[tuple[Decoder, float], ...]:
-        """The model."""
-        return ((self.model, 1.0),)
-
-    def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
-        """Those of the model."""
-        return self.model.terms(step)
+    def written_with(self) -> Decoder:
+        """The decoder that it writes with."""
+        return self.model
 
     def write(self, jobs: Sequence[Job]) -> Iterator[Written]:
         """Write every job's option, all its tokens at once."""

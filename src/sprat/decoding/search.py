@@ -22,9 +22,9 @@ from ..errors import CannotDo
 from ..shape import leaves as endpoints_in
 from ..shape import name_of, need
 from ..whitebox.arrays import host, log_softmax, take
-from ..whitebox.decoder import Decoder, Leaf
+from ..whitebox.decoder import Decoder, Leaf, WayOfWriting
 from ..whitebox.loop import Job, Written, ends_of, not_finite
-from ..whitebox.pool import Pool, Step
+from ..whitebox.pool import Pool
 from ..whitebox.sampling import adjusted, choose, likeliest, logprobs_of
 from ..whitebox.scoring import ENTRIES
 from ..whitebox.vocabulary import common_size
@@ -35,7 +35,7 @@ TOP_K = 50
 
 
 @dataclass(frozen=True, repr=False)
-class Search(Decoder):
+class Search(WayOfWriting):
     """Chunk-level beam search over a decoder. Its own temperature and top_k hold where a request gives none above 0.
 
     A request's log-probabilities are the large model's. `told["search"]` has the score, the chunks, the tokens that
@@ -54,7 +54,6 @@ class Search(Decoder):
     distinct: bool = True
     name: str = field(default="", kw_only=True, repr=False)
     use = "search"
-    token_by_token = False
 
     def __post_init__(self) -> None:
         need(self.large, Can.LOGITS, self.use)
@@ -64,6 +63,11 @@ class Search(Decoder):
                 f"search scores while it writes, and the signal asks '{name_of(asked[0])}': its cost would be lost.",
                 hint="Use best_of with this signal, or a signal or function that asks nobody.",
             )
+
+    @property
+    def written_with(self) -> Decoder:
+        """The large model: the search chooses among what its scores let it write."""
+        return self.large
 
     @property
     def parts(self) -> tuple[Decoder, ...]:
@@ -97,19 +101,6 @@ class Search(Decoder):
     def judge(self) -> LogRatio | None:
         """The pair, if that is what scores."""
         return None if self.tuned is None else LogRatio(self.tuned, self.untuned)
-
-    def scores(self, step: Step) -> Any:
-        """The large model's scores: the search chooses among what these let it write."""
-        return step.of(self.large)
-
-    @property
-    def linear(self) -> tuple[tuple[Decoder, float], ...]:
-        """The large model."""
-        return ((self.large, 1.0),)
-
-    def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
-        """Those of the large model."""
-        return self.large.terms(step)
 
     def write(self, jobs: Sequence[Job]) -> Iterator[Written]:
         """Write every job's best reply; what all kept beginnings share is given out at once."""

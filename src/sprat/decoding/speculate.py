@@ -15,9 +15,8 @@ from typing import Any
 from ..core import Can
 from ..errors import BadInput, CannotDo
 from ..shape import need
-from ..whitebox.decoder import Decoder, Leaf
+from ..whitebox.decoder import Decoder, Leaf, WayOfWriting
 from ..whitebox.loop import Job, Written, plain
-from ..whitebox.pool import Step
 from ..whitebox.vocabulary import common_size
 from .acceptance import Counts, accept
 from .pace import Pace, warn
@@ -25,7 +24,7 @@ from .rounds import written
 
 
 @dataclass(frozen=True, repr=False)
-class Speculate(Decoder):
+class Speculate(WayOfWriting):
     """The target's text, drafted `length` tokens at a time; without a length it adapts, and stops where it loses."""
 
     target: Any
@@ -36,7 +35,6 @@ class Speculate(Decoder):
         default_factory=Pace, kw_only=True, repr=False, compare=False, metadata={"stored": False}
     )  # what calls have found out about speed
     use = "speculate"
-    token_by_token = False
 
     def __post_init__(self) -> None:
         need(self.target, Can.LOGITS, "speculate")
@@ -54,9 +52,9 @@ class Speculate(Decoder):
             raise BadInput(f"length is {self.length}.", hint="Needed: at least 1, or None for one that adapts.")
 
     @property
-    def parts(self) -> tuple[Decoder, ...]:
+    def written_with(self) -> Decoder:
         """The target: the draft has no say in the scores."""
-        return (self.target,)
+        return self.target
 
     @property
     def paid(self) -> tuple[Leaf, ...]:
@@ -83,19 +81,6 @@ class Speculate(Decoder):
         except CannotDo:
             return "text"
         return "shared" if both == size else "apart"
-
-    def scores(self, step: Step) -> Any:
-        """The target's."""
-        return step.of(self.target)
-
-    @property
-    def linear(self) -> tuple[tuple[Decoder, float], ...]:
-        """The target."""
-        return ((self.target, 1.0),)
-
-    def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
-        """The target's."""
-        return self.target.terms(step)
 
     def write(self, jobs: Sequence[Job]) -> Iterator[Written]:
         """Rows one after another; without a length, several rows are decoded plainly in a batch, which gains more.

@@ -147,6 +147,35 @@ def _weighted(parts: tuple[Decoder, ...], weights: tuple[float, ...]) -> Weighte
     return weighted(*parts, weights=weights)
 
 
+class WayOfWriting(Decoder):
+    """A decoder that writes what another one scores in a way of its own: `write`. A subclass gives `written_with`."""
+
+    token_by_token = False
+
+    @property
+    def written_with(self) -> Decoder:
+        """The decoder whose scores these are."""
+        raise NotImplementedError
+
+    @property
+    def parts(self) -> tuple[Decoder, ...]:
+        """The decoder that it writes with."""
+        return (self.written_with,)
+
+    @property
+    def linear(self) -> tuple[tuple[Decoder, float], ...]:
+        """The decoder that it writes with."""
+        return ((self.written_with, 1.0),)
+
+    def scores(self, step: Step) -> Any:
+        """Those of the decoder that it writes with."""
+        return step.of(self.written_with)
+
+    def terms(self, step: Step) -> list[tuple[Decoder, Any]]:
+        """Those of the decoder that it writes with."""
+        return self.written_with.terms(step)
+
+
 class Leaf(Decoder, Endpoint):
     """A decoder with weights of its own. A subclass has `name`, and gives a vocabulary and sessions."""
 
