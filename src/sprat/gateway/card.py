@@ -18,7 +18,13 @@ _KEPT = ("model", "by", "because", "cost", "seconds", "cancelled", "error")
 
 
 def card(
-    number: str, asked: str, priced: Sequence[Any], reply: Reply, trusts: Sequence[tuple[str, float]], way: str
+    number: str,
+    asked: str,
+    priced: Sequence[Any],
+    reply: Reply,
+    trusts: Sequence[tuple[str, float]],
+    way: str,
+    facts: Mapping[str, str] | None = None,
 ) -> Any:
     """The card as a table; `options` says what each of the `priced` models would have taken for as many tokens."""
     usage = written_by(reply).usage
@@ -34,6 +40,8 @@ def card(
     }
     if len(priced) > 1:
         made["options"] = {name_of(m): cost(m.price, usage) for m in priced}
+    if facts:
+        made["facts"] = dict(facts)
     return made
 
 
@@ -55,6 +63,7 @@ def drawn(table: Mapping[str, Any]) -> str:
     if priced:
         said = ", ".join(f"{name} {'unknown' if v is None else f'${v:.3g}'}" for name, v in priced.items())
         lines.append(f"by one model alone: {said}")
+    lines += [f"{name}: {text}" for name, text in (table.get("facts") or {}).items()]
     lines += [f"{name}: {text}" for name, text in (table.get("certificate") or {}).items()]
     return "\n".join(lines)
 

@@ -38,6 +38,9 @@ class Talk:
         self.replies: list[Reply] = []
         self.problem: Problem | None = None
         self.first: float | None = None
+        self.facts: dict[
+            str, str
+        ] = {}  # what else decided (a setting, a cache, a broken promise), in words, for the card
         self.begun = self.logged = self.sent = False
 
     async def run(self) -> None:
@@ -162,7 +165,13 @@ class Talk:
     def _card(self, full: bool = False) -> Mapping[str, Any]:
         reply = self.replies[0]
         made = card(
-            self.number, self.name, self.gateway.priced(self.name, self.model), reply, self.tap.trusts, self.way
+            self.number,
+            self.name,
+            self.gateway.priced(self.name, self.model),
+            reply,
+            self.tap.trusts,
+            self.way,
+            self.facts,
         )
         if not full:
             return made
