@@ -74,7 +74,7 @@ class OpenAI(Endpoint):
         """The reply as it is written; `raw` of a piece is the server's chunk. Raises as answer_async does."""
         began = time.perf_counter()
         call = self._call(request, once, streaming=True)
-        building = _Building()
+        building = Building()
         async with aclosing(http.events(call)) as events:
             async for event, data in events:
                 if data.strip() == "[DONE]":
@@ -224,7 +224,7 @@ def _token_logprobs(choice: dict[str, Any]) -> tuple[Any, Any, Any]:
     return tokens, logprobs, tops if any(tops) else None
 
 
-class _Building:
+class Building:
     """A chat completion put together from its chunks."""
 
     def __init__(self) -> None:
