@@ -27,7 +27,7 @@ from .errors import BadInput, nearest
 from .registry import find, known
 
 _TOP = ("models", "way", "parts", "arrays")
-_BESIDE = ("gateway", "encoders", "certificate", "card")  # what the gateway reads of the same file
+_BESIDE = ("gateway", "encoders", "certificate", "card", "promise")  # what the gateway reads of the same file
 
 
 @dataclass(frozen=True)
