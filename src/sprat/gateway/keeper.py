@@ -24,7 +24,7 @@ import random
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Connection
@@ -38,6 +38,7 @@ from .evidence import Evidence
 from .exchange import Exchange
 from .folding import Folder
 from .limits import Spent, span
+from .plan import Plan
 from .promise import Drawn, State
 from .promised import Promised
 from .records import Charges
@@ -56,30 +57,6 @@ _LEFT = 499
 _PATIENCE = 5.0  # seconds that pairs under way have at the end
 
 
-@dataclass(eq=False, slots=True)
-class Plan:
-    """What was drawn for one request before it was looked at, and what was heard of its reply in passing."""
-
-    at: float
-    request: Request
-    model: Any
-    policy: Any
-    broken: bool
-    drawn: Drawn | None
-    sampled: bool
-    heard: list[bytes] = field(default_factory=list[bytes])
-
-    @property
-    def shadowed(self) -> bool:
-        """Whether this request makes a pair."""
-        return self.drawn is not None and self.drawn.taken
-
-    def hear(self, data: Any) -> None:
-        """Keep what passed as bytes, where somebody is to look at it afterwards."""
-        if isinstance(data, bytes) and self.shadowed:
-            self.heard.append(data)
-
-
 class Keeper:
     """The watch over a gateway's promise, as one worker takes part in it."""
 
@@ -89,7 +66,7 @@ class Keeper:
         self.reference = reference_of(served, promised)
         self.promised = replace(promised, reference=self.reference.name)
         if promised.budget and self.reference.price is None:
-            hint = f"Set price = [1.0, 4.0] (dollars per million tokens) under [models.{self.reference.name}]."
+            hint = f"Set price = {{input = 1.0, output = 4.0}} (dollars per million) in [models.{self.reference.name}]."
             raise BadInput("A budget for watching the promise needs the reference's price.", hint=hint)
         self.identity = promised.identity(served.certificate)
         self.folder = Folder(store.engine, self.promised, self.identity)
@@ -140,7 +117,7 @@ class Keeper:
         failed = problem is not None and problem.status != _LEFT and problem.status >= 500
         if (problem is None and not replies) or (problem is not None and (plan.broken or not failed)):
             self.busy -= 1
-            self.lost += 1
+            self.lost += problem is not None and (failed or problem.status == _LEFT)
             return
         answered = Reply(None, error=problem.message) if problem else replies[0]
         task = asyncio.get_running_loop().create_task(self._pair(plan, number, answered))
@@ -345,7 +322,7 @@ def reference_of(served: Served, promised: Promised) -> Any:
     if promised.reference:
         return served.models[promised.reference]
     model = served.models[AUTO]
-    while getattr(model, "models", ()):
+    while not hasattr(model, "answer_many") and getattr(model, "models", ()):
         model = model.models[-1]
     if not hasattr(model, "answer_many"):
         raise BadInput("[promise] names no reference.", hint='Such as reference = "large", a name under [models].')

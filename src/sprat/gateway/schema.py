@@ -136,7 +136,7 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "the watch over the promise",
         (
             "create table sprat_evidence (id text primary key, watch text not null, kind text not null,"
-            " at double precision not null, exchange text not null, shadow text not null, reference double precision,"
+            " exchange text not null, shadow text not null, at double precision not null, reference double precision,"
             " policy double precision, propensity double precision, mark_chance double precision,"
             " waits integer not null, flipped integer not null, folded integer not null,"
             " marked_reference double precision, marked_policy double precision, body text)",

@@ -16,6 +16,7 @@ from .app import Call, Gateway, log
 from .asgi import EVENTS, JSON, Headers, Watch, fresh, read, read_body, respond
 from .card import card, drawn, short
 from .exchange import Exchange
+from .plan import Plan
 from .served import AUTO, hold_of, passes, reference_cost
 from .wire.asked import Asked, Dialect
 from .wire.completions import Completions
@@ -40,6 +41,7 @@ class Talk:
         self.facts: dict[
             str, str
         ] = {}  # what else decided (a setting, a cache, a broken promise), in words, for the card
+        self.plan: Plan | None = None  # of the watch over the promise
         self.begun = self.logged = self.sent = False
 
     async def run(self) -> None:
@@ -54,6 +56,9 @@ class Talk:
             body = await read(given)
             asked = self.asked = self.dialect.read(body)
             self.name, self.model, request = gateway.served.chosen(asked)
+            if gateway.keeper is not None and self.name == AUTO:
+                plan = self.plan = gateway.keeper.plan(asked, request, self.model, call.at)
+                self.model, self.facts = plan.model, {**self.facts, **plan.facts}
             self.way = name_of(self.model)
             # Bytes pass only in the dialect that upstreams speak, and where no card is to be put among them.
             through = self.dialect.name == "chat" and not asked.overrides.card
@@ -78,6 +83,8 @@ class Talk:
                 await gateway.complain(call, self.problem, self._headers())
         finally:
             gateway.working -= 1
+            if gateway.keeper is not None and self.plan is not None:
+                gateway.keeper.settle(self.plan, self.number, self.replies, self.tap, self.problem)
             if self.asked is not None and not self.logged:
                 try:
                     gateway.finished(call, self._exchange(self.asked))
@@ -93,6 +100,8 @@ class Talk:
 
     async def _whole(self, asked: Asked, request: Any) -> None:
         body, self.replies = await answers(self.model, request, asked.n, self.tap)
+        if self.plan is not None:
+            self.plan.hear(body)
         if body is None:
             made = self.dialect.write(asked, self.replies, self.number, int(self.call.at))
             if asked.overrides.card:
@@ -120,6 +129,8 @@ class Talk:
                             break
                         writer.model = self.tap.model
                         passed = isinstance(piece.raw, bytes)
+                        if self.plan is not None:
+                            self.plan.hear(piece.raw)
                         data: bytes = piece.raw if isinstance(piece.raw, bytes) else writer.piece(piece)
                         if data:
                             if not self.begun:
@@ -152,6 +163,8 @@ class Talk:
         if self.model is not None:
             reply = self.replies[0] if self.replies else None
             found.append((b"x-sprat-decision", short(self.model, reply, self.tap.trusts).encode()))
+        if self.plan is not None and self.plan.broken:
+            found.append((b"x-sprat-promise", b"broken"))
         dollars = self._cost() if self.replies else None
         if dollars is not None:
             found.append((b"x-sprat-cost", f"{dollars:.9g}".encode()))
