@@ -15,6 +15,7 @@ from .answering import Tap, answers, streamed
 from .app import Call, Gateway, log
 from .asgi import EVENTS, JSON, Headers, Watch, fresh, read_body, read_json, respond
 from .card import card, drawn, short
+from .escalation import told
 from .exchange import Exchange
 from .served import AUTO, hold_of, passes, reference_cost
 from .wire.asked import Asked, Dialect
@@ -164,6 +165,8 @@ class Talk:
 
     def _card(self, full: bool = False) -> Mapping[str, Any]:
         reply = self.replies[0]
+        if said := told(reply):
+            self.facts["escalation"] = said
         made = card(
             self.number,
             self.name,
