@@ -5,9 +5,9 @@
     python tests/mock_server.py --log calls.jsonl --port-file port      # in its own process
 
 Faults, one per call, in order (None: none): status (with after, said, code), stall (seconds), reset, half (chunks of
-the stream, then the connection ends), hold (chunks, then nothing until the client goes: `left` counts these), garbage.
-A body's "sure" is the log-probability of each token. A key that was answered before is answered again without being billed,
-unless the server is told to forget.
+the stream, then the connection ends), hold (chunks, then nothing until the client goes; `left` counts those that went),
+garbage. A body's "sure" is the log-probability of each token. A key that was answered before is answered again without
+being billed, unless the server is told to forget.
 """
 
 from __future__ import annotations

@@ -21,13 +21,13 @@ from typing import Any, cast
 import numpy as np
 import tomli_w
 
-from .config_values import Reader, Writer, build, plain
+from .config_values import Reader, Writer, build
 from .core import Endpoint, Model
 from .errors import BadInput, nearest
 from .registry import find, known
 
 _TOP = ("models", "way", "parts", "arrays")
-_BESIDE = ("gateway", "encoders", "certificate")  # what the gateway reads of the same file
+_BESIDE = ("gateway", "encoders", "certificate", "card", "promise")  # what the gateway reads of the same file
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,10 @@ class Saved:
 
 
 def dump(model: Any, path: Path | str, extra: Mapping[str, Any] | None = None) -> None:
-    """Write a model, and other tables beside it; both files whole or not at all. BadInput for what can't be stored."""
+    """Write a model, and other tables beside it; both files whole or not at all. BadInput for what can't be stored.
+
+    Arrays in the other tables go into the same .npz, and come back as arrays.
+    """
     path = Path(path)
     extra = extra or {}
     for key in extra:
@@ -54,7 +57,7 @@ def dump(model: Any, path: Path | str, extra: Mapping[str, Any] | None = None) -
         table["models"] = writer.models
     if writer.parts:
         table["parts"] = writer.parts
-    table |= {k: plain(v) for k, v in extra.items()}
+    table |= {k: writer.extra(v, k) for k, v in extra.items()}
     if writer.arrays:
         beside = path.with_name(f"{path.stem}.npz")
         held = BytesIO()
@@ -83,7 +86,7 @@ def read(path: Path | str) -> Saved:
     models = dict(found)
     reader = Reader(str(path), models, found.shared, found.arrays)
     model = reader.read(table["way"], Any, "way")
-    return Saved(model, models, {k: v for k, v in table.items() if k not in _TOP})
+    return Saved(model, models, {k: reader.extra(v, k) for k, v in table.items() if k not in _TOP})
 
 
 def load_models(path: Path | str) -> dict[str, Endpoint]:
@@ -185,6 +188,8 @@ class _Models(Mapping[str, Any]):
             raise BadInput(f"{where} is not a table.", hint="Write [models.NAME] with url and model below it.")
         entry = {"use": "openai", **cast("dict[str, Any]", table)}
         kind = find(str(entry.pop("use")), where)
+        if isinstance(entry.get("key_file"), str):
+            entry["key_file"] = str(self.path.absolute().parent / Path(entry["key_file"]).expanduser())
         given = Reader(where, self, self.shared, self.arrays)
         known = getattr(kind, "__dataclass_fields__", {})
         place = {"where": f"{self.path.name}, line {_line(self.lines, name)}"} if "where" in known else {}

@@ -83,7 +83,8 @@ async def _doubt(draft: Draft, trust: Any, at_least: float) -> str:
         await one.stop()
     if high >= at_least:
         return ""
-    return f"{name_of(trust)} {'at most ' if low < high else ''}{high:.3g} < {at_least:.3g} after {read} token{'s' * (read != 1)}"
+    most, tokens = "at most " if low < high else "", "token" if read == 1 else "tokens"
+    return f"{name_of(trust)} {most}{high:.3g} < {at_least:.3g} after {read} {tokens}"
 
 
 def watchful(*models: Model, trust: Any = None, at_least: float | Sequence[float] = 0.5) -> Watchful:

@@ -1,4 +1,4 @@
-"""Drives a model for the gateway: as sprat's drivers do, but that upstream bytes may pass and encoding takes no thread.
+"""Drives a model for the gateway as sprat's drivers do, but upstream bytes may pass, and what is quick takes no thread.
 
 What is kept: who wrote the reply (`Tap.model`, as soon as it is known), and what the signals found (`Tap.trusts`).
 """
@@ -14,11 +14,11 @@ from typing import Any
 from ..core import Look, Piece, Reply, Request
 from ..drivers.concurrent import steps_of
 from ..drivers.process import Done, Leaf, process
-from ..encoders.static import StaticEncoder
 from ..errors import SpratError
 from ..shape import name_of
 from . import witness
-from .encoding import gathered
+from .escalation import unwatched
+from .gathering import gathered, quick
 from .passthrough import Passed
 from .served import passes
 
@@ -39,6 +39,7 @@ async def answers(model: Any, request: Request, n: int, tap: Tap) -> tuple[bytes
     """The upstream's own body where it may pass, and the replies; raises SpratError."""
     if n > 1 and not (tap.through and passes(model)):
         one = replace(request, options={k: v for k, v in request.options.items() if k != "n"})
+        model = unwatched(model)
         drawn = [_whole(model, one.drawn(i), replace(tap, through=False)) for i in range(n)]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_kept(d)) for d in drawn]
@@ -119,7 +120,7 @@ def _tapped(steps: Any, tap: Tap) -> Generator[Any, Any, Done]:
 
 
 def _leaf(leaf: Leaf, tap: Tap) -> Leaf:
-    if isinstance(leaf.endpoint, StaticEncoder):
+    if quick(leaf.endpoint):
         return replace(leaf, endpoint=gathered(leaf.endpoint))
     if not leaf.tail:
         return leaf

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from ..combine import Cascade, Watchful
 from ..core import Reply
+from ..shape import exchanged
+
+
+def unwatched(model: Any) -> Any:
+    """The model with whole replies judged where drafts would be watched: for several choices, which are seen whole."""
+
+    def change(thing: Any) -> Any:
+        if not isinstance(thing, Watchful):
+            return thing
+        return Cascade(tuple(exchanged(m, change) for m in thing.models), thing.trust, thing.at_least)
+
+    return exchanged(model, change)
 
 
 def told(reply: Reply) -> str:

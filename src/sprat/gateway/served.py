@@ -16,6 +16,7 @@ from ..prices import Price, cost
 from ..registry import find
 from ..shape import leaves
 from .limits import Hold
+from .promised import Promised, promised
 from .wire.asked import Asked, written_by
 from .wire.problem import Problem, dumped
 from .witness import witnessed
@@ -45,13 +46,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Served:
-    """Models by name (`auto` too), encoders by name, the certificate's rows, and settings."""
+    """Models by name (`auto` too), encoders by name, the certificate's rows, settings, and the promise to watch."""
 
     models: Mapping[str, Any]
     encoders: Mapping[str, Any] = field(default_factory=dict[str, Any])
     certificate: Mapping[str, Any] = field(default_factory=dict[str, Any])
     settings: Settings = field(default_factory=Settings)
     path: Path | None = None
+    promised: Promised | None = None
 
     def model(self, name: str) -> Any:
         """The model of that name; Problem 404 where there is none."""
@@ -138,6 +140,7 @@ def load(path: Path | str) -> Served:
         extra.get("certificate", {}),
         _settings(extra.get("gateway", {}), str(path)),
         Path(path),
+        promised(extra.get("promise"), str(path), found.models),
     )
 
 
