@@ -16,6 +16,7 @@ from ..errors import SpratError
 from ..shape import leaves
 from .asgi import JSON, Gone, Headers, Receive, Scope, Send, respond
 from .bounds import foreign
+from .cache import Cached
 from .exchange import Exchange
 from .limits import Hold, Refusal
 from .metrics import Metrics
@@ -104,6 +105,7 @@ class Gateway:
         self.opening: Callable[[], Awaitable[tuple[Keys, Store]]] | None = None
         self.metrics = Metrics(served.models)
         self.cards: OrderedDict[str, tuple[str, Mapping[str, Any]]] = OrderedDict()
+        self.cached = Cached()
         self._priced: dict[str, tuple[Any, ...]] = {}
         self.working = 0
         self.draining = False

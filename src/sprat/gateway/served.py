@@ -15,6 +15,7 @@ from ..errors import BadInput, nearest
 from ..prices import Price, cost
 from ..registry import find
 from ..shape import leaves
+from .cache import CacheSettings, settings_of
 from .limits import Hold
 from .promised import Promised, promised
 from .wire.asked import Asked, written_by
@@ -46,7 +47,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Served:
-    """Models by name (`auto` too), encoders by name, the certificate's rows, settings, and the promise to watch."""
+    """Models by name (`auto` too), encoders by name, the certificate's rows, settings, the promise, what is cached."""
 
     models: Mapping[str, Any]
     encoders: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -54,6 +55,7 @@ class Served:
     settings: Settings = field(default_factory=Settings)
     path: Path | None = None
     promised: Promised | None = None
+    cache: CacheSettings | None = None
 
     def model(self, name: str) -> Any:
         """The model of that name; Problem 404 where there is none."""
@@ -141,6 +143,7 @@ def load(path: Path | str) -> Served:
         _settings(extra.get("gateway", {}), str(path)),
         Path(path),
         promised(extra.get("promise"), str(path), found.models),
+        settings_of(extra.get("cache"), str(path)),
     )
 
 
