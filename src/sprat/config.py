@@ -21,13 +21,13 @@ from typing import Any, cast
 import numpy as np
 import tomli_w
 
-from .config_values import Reader, Writer, build, plain
+from .config_values import FREE, Reader, Writer, build, plain
 from .core import Endpoint, Model
 from .errors import BadInput, nearest
 from .registry import find, known
 
 _TOP = ("models", "way", "parts", "arrays")
-_BESIDE = ("gateway", "encoders", "certificate")  # what the gateway reads of the same file
+_BESIDE = ("gateway", "encoders", "certificate", "promise", "budget")  # what the gateway reads of the same file
 
 
 @dataclass(frozen=True)
@@ -37,30 +37,43 @@ class Saved:
     model: Any
     models: Mapping[str, Any]
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    reader: Reader | None = field(default=None, repr=False, compare=False)
+
+    def made(self, name: str) -> Any:
+        """One of the other tables with the models and arrays that it names; {} where it is not there. BadInput."""
+        assert self.reader is not None
+        return self.reader.read(self.extra.get(name, {}), FREE, name)
 
 
-def dump(model: Any, path: Path | str, extra: Mapping[str, Any] | None = None) -> None:
-    """Write a model, and other tables beside it; both files whole or not at all. BadInput for what can't be stored."""
+def dump(
+    model: Any, path: Path | str, extra: Mapping[str, Any] | None = None, beside: Mapping[str, Any] | None = None
+) -> None:
+    """Write a model, and other tables beside it; both files whole or not at all. BadInput for what can't be stored.
+
+    Arrays in `extra` become lists; the tables `beside` may hold models and arrays, which are written as the model's
+    own are, what they share with it once (`Saved.made` reads such a table).
+    """
     path = Path(path)
-    extra = extra or {}
-    for key in extra:
+    extra, beside = extra or {}, beside or {}
+    for key in (*extra, *beside):
         if key in _TOP:
             raise BadInput(f"The table '{key}' belongs to the model.", hint="Give the extra table another name.")
     writer = Writer()
-    writer.count(model)
+    writer.count((model, beside))
     way = writer.write(model, Any, "way")
+    held = {key: writer.write(value, FREE, key) for key, value in beside.items()}
     table: dict[str, Any] = {"way": way}
     if writer.models:
         table["models"] = writer.models
     if writer.parts:
         table["parts"] = writer.parts
-    table |= {k: plain(v) for k, v in extra.items()}
+    table |= {k: plain(v) for k, v in extra.items()} | held
     if writer.arrays:
-        beside = path.with_name(f"{path.stem}.npz")
-        held = BytesIO()
-        np.savez_compressed(held, **writer.arrays)
-        table["arrays"] = {"file": beside.name, "sha256": hashlib.sha256(held.getvalue()).hexdigest()}
-        write_whole(beside, held.getvalue())
+        near = path.with_name(f"{path.stem}.npz")
+        packed = BytesIO()
+        np.savez_compressed(packed, **writer.arrays)
+        table["arrays"] = {"file": near.name, "sha256": hashlib.sha256(packed.getvalue()).hexdigest()}
+        write_whole(near, packed.getvalue())
     write_whole(path, tomli_w.dumps(table).encode())
 
 
@@ -83,7 +96,7 @@ def read(path: Path | str) -> Saved:
     models = dict(found)
     reader = Reader(str(path), models, found.shared, found.arrays)
     model = reader.read(table["way"], Any, "way")
-    return Saved(model, models, {k: v for k, v in table.items() if k not in _TOP})
+    return Saved(model, models, {k: v for k, v in table.items() if k not in _TOP}, reader)
 
 
 def load_models(path: Path | str) -> dict[str, Endpoint]:
@@ -237,11 +250,16 @@ def _named(models: Mapping[str, Any], path: str, name: str) -> Any:
 
 
 def fingerprint(path: Path | str) -> str:
-    """A sha256 over what answers in a file: way, parts, arrays, and the models: an endpoint's kind, a decoder whole."""
+    """A sha256 over what answers in a file: way, parts, arrays, and the models: an endpoint's kind, a decoder whole.
+
+    Where the file has settings that a promise covers, their ways too.
+    """
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} can't be read as TOML: {error}.") from error
     kinds = {name: _answers(entry) for name, entry in table.get("models", {}).items()}
     answering = [table.get("way"), table.get("parts"), table.get("arrays"), kinds]
+    if settings := table.get("promise", {}).get("settings"):
+        answering.append([[s.get(part) for part in ("name", "way", "certified")] for s in settings])
     return hashlib.sha256(json.dumps(answering, sort_keys=True, default=str).encode()).hexdigest()

@@ -16,11 +16,11 @@ from ..prices import Price, cost
 from ..registry import find
 from ..shape import leaves
 from .limits import Hold
+from .policy import AUTO, Way, ways_of
 from .wire.asked import Asked, written_by
 from .wire.problem import Problem, dumped
-from .witness import witnessed
+from .witness import Witness, witnessed
 
-AUTO = "auto"
 _ENCODERS = {"static": "sprat.encoders:StaticEncoder", "sentence": "sprat.encoders:SentenceEncoder"}
 # Where a maximum cost is set and the request names no longest reply.
 _LONGEST = 1024
@@ -45,13 +45,24 @@ class Settings:
 
 @dataclass(frozen=True)
 class Served:
-    """Models by name (`auto` too), encoders by name, the certificate's rows, and settings."""
+    """Models by name (`auto` too), encoders by name, the certificate's rows, settings, and what the promise covers.
+
+    `ways` are the promise's settings, safest first; `promise` and `budget` are the tables of the file.
+    """
 
     models: Mapping[str, Any]
     encoders: Mapping[str, Any] = field(default_factory=dict[str, Any])
     certificate: Mapping[str, Any] = field(default_factory=dict[str, Any])
     settings: Settings = field(default_factory=Settings)
     path: Path | None = None
+    ways: tuple[Way, ...] = ()
+    promise: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    budget: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def reference(self) -> Any:
+        """The model whose quality is kept; where no promise names it, `auto`."""
+        return self.ways[0].model if self.ways else self.models[AUTO]
 
     def model(self, name: str) -> Any:
         """The model of that name; Problem 404 where there is none."""
@@ -127,8 +138,11 @@ def load(path: Path | str) -> Served:
     found = read(path)
     if AUTO in found.models:
         raise BadInput(f"{path}: a model can't be called '{AUTO}'; that is the [way].", hint="Give it another name.")
-    models = {AUTO: witnessed(found.model), **found.models}
-    for model in leaves(tuple(models.values())):
+    made: dict[int, Witness] = {}
+    models = {AUTO: witnessed(found.model, made), **found.models}
+    promise = found.made("promise")
+    ways = ways_of(promise, found.models, made, str(path))
+    for model in leaves((*models.values(), *(w.model for w in ways))):
         if hasattr(model, "ready"):
             model.ready()
     extra = found.extra
@@ -138,6 +152,9 @@ def load(path: Path | str) -> Served:
         extra.get("certificate", {}),
         _settings(extra.get("gateway", {}), str(path)),
         Path(path),
+        ways,
+        promise,
+        extra.get("budget", {}),
     )
 
 
