@@ -161,12 +161,12 @@ def test_no_key_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_other_tables_are_kept(tmp_path: Path) -> None:
     extra = {
-        "certificate": {"n": 3, "bound": np.float64(0.25), "none": None, "counts": np.arange(2)},
+        "certificate": {"n": 3, "bound": np.float64(0.25), "none": None, "counts": (1, None, 2)},
         "study": {"of": "x"},
     }
     dump(tiny("fry"), tmp_path / "serve.toml", extra)
     kept = read(tmp_path / "serve.toml").extra
-    assert kept == {"certificate": {"n": 3, "bound": 0.25, "counts": [0, 1]}, "study": {"of": "x"}}
+    assert kept == {"certificate": {"n": 3, "bound": 0.25, "counts": [1, 2]}, "study": {"of": "x"}}
 
 
 def test_a_function_is_stored_by_its_dotted_path(tmp_path: Path) -> None:
@@ -271,3 +271,12 @@ def test_a_dotted_path_to_what_is_no_model_is_not_called(tmp_path: Path) -> None
     with pytest.raises(BadInput, match="no model"):
         load(path)
     assert not (tmp_path / "owned").exists()
+
+
+def test_arrays_in_other_tables_go_beside_and_come_back(tmp_path: Path) -> None:
+    held = {"card": {"rows": np.arange(6, dtype=np.float16).reshape(2, 3), "levels": [{"edges": np.ones(2), "n": 3}]}}
+    dump(toy("a", "x"), tmp_path / "m.toml", extra=held)
+    found = read(tmp_path / "m.toml").extra["card"]
+    assert found["rows"].dtype == np.float16
+    assert found["rows"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert found["levels"][0]["edges"].tolist() == [1, 1]

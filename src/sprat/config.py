@@ -21,13 +21,13 @@ from typing import Any, cast
 import numpy as np
 import tomli_w
 
-from .config_values import FREE, Reader, Writer, build, plain
+from .config_values import Reader, Writer, build
 from .core import Endpoint, Model
 from .errors import BadInput, nearest
 from .registry import find, known
 
 _TOP = ("models", "way", "parts", "arrays")
-_BESIDE = ("gateway", "encoders", "certificate", "promise", "budget")  # what the gateway reads of the same file
+_BESIDE = ("gateway", "encoders", "certificate", "card", "promise", "budget")  # what the gateway reads of the same file
 
 
 @dataclass(frozen=True)
@@ -39,41 +39,38 @@ class Saved:
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     reader: Reader | None = field(default=None, repr=False, compare=False)
 
-    def made(self, name: str) -> Any:
-        """One of the other tables with the models and arrays that it names; {} where it is not there. BadInput."""
+    def made(self, table: Any, where: str) -> Any:
+        """The model that a table in `extra` says; BadInput as `load`."""
         assert self.reader is not None
-        return self.reader.read(self.extra.get(name, {}), FREE, name)
+        return self.reader.read(table, Any, where)
 
 
-def dump(
-    model: Any, path: Path | str, extra: Mapping[str, Any] | None = None, beside: Mapping[str, Any] | None = None
-) -> None:
+def dump(model: Any, path: Path | str, extra: Mapping[str, Any] | None = None) -> None:
     """Write a model, and other tables beside it; both files whole or not at all. BadInput for what can't be stored.
 
-    Arrays in `extra` become lists; the tables `beside` may hold models and arrays, which are written as the model's
-    own are, what they share with it once (`Saved.made` reads such a table).
+    Arrays in the other tables go into the same .npz, and come back as arrays; models in them are written as the model
+    itself is, with what they share once (see `Saved.made`).
     """
     path = Path(path)
-    extra, beside = extra or {}, beside or {}
-    for key in (*extra, *beside):
+    extra = extra or {}
+    for key in extra:
         if key in _TOP:
             raise BadInput(f"The table '{key}' belongs to the model.", hint="Give the extra table another name.")
     writer = Writer()
-    writer.count((model, beside))
+    writer.count((model, extra))
     way = writer.write(model, Any, "way")
-    held = {key: writer.write(value, FREE, key) for key, value in beside.items()}
     table: dict[str, Any] = {"way": way}
     if writer.models:
         table["models"] = writer.models
     if writer.parts:
         table["parts"] = writer.parts
-    table |= {k: plain(v) for k, v in extra.items()} | held
+    table |= {k: writer.extra(v, k) for k, v in extra.items()}
     if writer.arrays:
-        near = path.with_name(f"{path.stem}.npz")
-        packed = BytesIO()
-        np.savez_compressed(packed, **writer.arrays)
-        table["arrays"] = {"file": near.name, "sha256": hashlib.sha256(packed.getvalue()).hexdigest()}
-        write_whole(near, packed.getvalue())
+        beside = path.with_name(f"{path.stem}.npz")
+        held = BytesIO()
+        np.savez_compressed(held, **writer.arrays)
+        table["arrays"] = {"file": beside.name, "sha256": hashlib.sha256(held.getvalue()).hexdigest()}
+        write_whole(beside, held.getvalue())
     write_whole(path, tomli_w.dumps(table).encode())
 
 
@@ -96,7 +93,7 @@ def read(path: Path | str) -> Saved:
     models = dict(found)
     reader = Reader(str(path), models, found.shared, found.arrays)
     model = reader.read(table["way"], Any, "way")
-    return Saved(model, models, {k: v for k, v in table.items() if k not in _TOP}, reader)
+    return Saved(model, models, {k: reader.extra(v, k) for k, v in table.items() if k not in _TOP}, reader)
 
 
 def load_models(path: Path | str) -> dict[str, Endpoint]:

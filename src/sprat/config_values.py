@@ -152,6 +152,22 @@ class Writer:
             f"{where} holds a {type(value).__name__}, which can't be stored.", hint="Store numbers or arrays."
         )
 
+    def extra(self, value: Any, where: str) -> Any:
+        """A value of an extra table: arrays go beside, models are written as such, what is None is left out."""
+        if isinstance(value, Mapping):
+            entries = cast("Mapping[Any, Any]", value)
+            return {str(k): self.extra(v, f"{where}.{k}") for k, v in entries.items() if v is not None}
+        if isinstance(value, (list, tuple)):
+            kept = [v for v in cast("list[Any]", value) if v is not None]
+            return [self.extra(v, f"{where}.{i}") for i, v in enumerate(kept)]
+        if isinstance(value, np.ndarray):
+            return self._array(value, where)
+        if isinstance(value, np.generic):
+            return value.item()
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return self.write(value, FREE, where)
+        return str(value) if isinstance(value, Path) else value
+
     def _array(self, value: np.ndarray[Any, Any], where: str) -> dict[str, str]:
         if value.dtype.hasobject:
             raise BadInput(f"{where} is an array of Python objects, which can't be stored.", hint="Store numbers.")
@@ -225,6 +241,17 @@ class Reader:
                 return Path(value)
             return value if _takes(hint, str) or _is_plain(hint) else self._model(value, at)
         return float(value) if type(value) is int and _takes(hint, float) and not _takes(hint, int) else value
+
+    def extra(self, value: Any, at: str) -> Any:
+        """What `Writer.extra` wrote."""
+        if isinstance(value, dict):
+            entries = cast("dict[str, Any]", value)
+            if len(entries) == 1 and "array" in entries:
+                return self._held(self.arrays, str(entries["array"]), "array", at)
+            return {k: self.extra(v, f"{at}.{k}") for k, v in entries.items()}
+        if isinstance(value, list):
+            return [self.extra(v, f"{at}.{i}") for i, v in enumerate(cast("list[Any]", value))]
+        return value
 
     def _model(self, name: str, at: str) -> Any:
         if name not in self.models:
@@ -325,17 +352,3 @@ def _is_plain(hint: Any) -> bool:
 def _options(hint: Any) -> tuple[Any, ...]:
     """The members of a union, or the type alone."""
     return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-
-
-def plain(value: Any) -> Any:
-    """A value of an extra table as TOML has it: arrays become lists, and what is None is left out."""
-    if isinstance(value, Mapping):
-        entries = cast("Mapping[Any, Any]", value)
-        return {str(k): plain(v) for k, v in entries.items() if v is not None}
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in cast("list[Any]", value) if v is not None]
-    if isinstance(value, (np.ndarray, np.generic)):
-        return plain(value.tolist())
-    if isinstance(value, Path):
-        return str(value)
-    return value

@@ -41,9 +41,14 @@ kind = "keep"
 level = 0.98
 delta = 0.05
 reference = "large"
-reference_cost = 0.01
 setting = "at .2"
 explore = 0.3
+[[promise.settings]]
+name = "reference alone"
+cost = 0.01
+harm = 0.0
+large = 1.0
+way = {{model = "large"}}
 [[promise.settings]]
 name = "at .6"
 cost = 0.006

@@ -18,6 +18,7 @@ import openai  # noqa: E402
 import uvicorn  # noqa: E402
 
 from sprat.gateway.app import Gateway  # noqa: E402
+from sprat.gateway.bounds import protocol  # noqa: E402
 from sprat.gateway.served import Served, of  # noqa: E402
 
 HELLO = [{"role": "user", "content": "hello you"}]
@@ -41,7 +42,9 @@ class Running:
         self.closed = True
 
     def __enter__(self) -> Running:
-        self.server = uvicorn.Server(uvicorn.Config(self.app, port=0, log_level="error", lifespan="on", ws="none"))
+        http = protocol(self.app.served.settings.header_limit)
+        told: dict[str, Any] = {"log_level": "error", "lifespan": "on", "ws": "none"}
+        self.server = uvicorn.Server(uvicorn.Config(self.app, port=0, http=http, **told))
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
         for _ in range(1000):

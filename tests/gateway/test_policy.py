@@ -136,10 +136,10 @@ def test_a_pinned_model_is_not_drawn(file: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('reference = "large"', 'reference = "lrage"', "is none of the models"),
+        ('reference = "large"', 'reference = "lrage"', "no model of"),
         ("explore = 0.3", "explore = 2.0", "between 0 and 1"),
         ('name = "at .6"', 'name = "at .2"', "a name of its own"),
-        ("\ncost = 0.006", '\ncost = "much"', "must be a number"),
+        ("\ncost = 0.006", '\ncost = "much"', "is .much."),
         ('name = "at .6"', 'name = "at .6"\ncertified = false', "come last"),
     ],
 )

@@ -49,6 +49,7 @@ def serve(
     except ImportError as error:
         raise MissingExtra("gateway", "sprat serve") from error
     from ..endpoints.routes import is_loopback
+    from ..gateway.bounds import protocol
     from ..gateway.served import load
     from ..gateway.store import beside
 
@@ -74,7 +75,8 @@ def serve(
         timeout_keep_alive=75,
         backlog=2048,
         loop=_loop(),  # pyright: ignore[reportArgumentType]
-        http=_http(),  # pyright: ignore[reportArgumentType]
+        http=protocol(served.settings.header_limit, _http()),
+        h11_max_incomplete_event_size=served.settings.header_limit,
         ws="none",
         proxy_headers=False,
     )

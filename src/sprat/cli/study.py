@@ -32,6 +32,7 @@ def study(
     skip_bad: bool = False,
     watch: bool = False,
     labels: Path | None = None,
+    texts: Annotated[bool, Parameter(negative="")] = False,
     out: Path = Path("study"),
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
@@ -79,6 +80,8 @@ def study(
         Label disagreements in the terminal, the most useful ones first, and see the bound tighten; needs no scores.
     labels
         Where --watch keeps the labels; beside the calls unless given.
+    texts
+        Keep prompts of some rows beside serve.toml, for decision cards where [gateway] neighbour_texts = true.
     out
         The folder to write.
     as_json
@@ -133,7 +136,7 @@ def study(
             command=shlex.join(["sprat", *sys.argv[1:]]),
             tell=tell,
         )
-        done.save(out)
+        done.save(out, texts)
     if as_json:
         print(rendered(done.result))
     else:

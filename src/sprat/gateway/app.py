@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from ..errors import SpratError
 from ..shape import leaves
 from .asgi import JSON, Gone, Headers, Receive, Scope, Send, respond
+from .bounds import foreign
 from .exchange import Exchange
 from .limits import Hold, Refusal
 from .metrics import Metrics
@@ -154,8 +155,10 @@ class Gateway:
             if not self.open_keys or secret.startswith("sk-sprat-"):  # one of ours that does not hold
                 said = "This key is not known." if secret else "A key is needed: Authorization: Bearer KEY."
                 raise Problem(401, said, code="invalid_api_key")
-            if b"origin" in call.headers:  # a web page that the user happens to have open
-                raise Problem(401, "A web page needs a key.", code="invalid_api_key")
+            if foreign(call.headers):
+                raise Problem(
+                    401, "A web page needs a key, and so does another name than localhost's.", code="invalid_api_key"
+                )
         if self.working >= self.served.settings.at_once:
             raise Problem(429, "Too many requests are being answered.", code="overloaded", after=1.0)
 
@@ -241,6 +244,8 @@ async def readyz(gateway: Gateway, call: Call) -> None:
 
 async def metrics(gateway: Gateway, call: Call) -> None:
     """Prometheus's page; it holds no prompts and no keys."""
+    if gateway.open_keys and foreign(call.headers):
+        raise Problem(401, "A web page can't read this.", code="invalid_api_key")
     gateway.metrics.working.set(gateway.working)
     gateway.metrics.store(getattr(gateway.store, "health", None))
     page, kind = gateway.metrics.page()

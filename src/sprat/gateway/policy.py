@@ -24,8 +24,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from ..combine import Route
+from ..config import Saved
 from ..core import Ask, Request, Technique, ask
-from ..errors import BadInput, nearest
+from ..errors import BadInput
 from ..shape import leaves, name_of
 from .witness import Witness, witnessed
 
@@ -200,41 +201,40 @@ def _shared(ways: Sequence[Way]) -> Witness | None:
     return signal if len(found) == 1 and all(hasattr(m, "encode") for m in leaves(signal)) else None
 
 
-def ways_of(
-    promise: Mapping[str, Any], models: Mapping[str, Any], made: dict[int, Witness], where: str
-) -> tuple[Way, ...]:
+def ways_of(promise: Mapping[str, Any], saved: Saved, made: dict[int, Witness], where: str) -> tuple[Way, ...]:
     """The settings of a [promise] table, safest first; the reference alone is the safest of all. Raises BadInput."""
-    if not promise:
+    if not promise.get("reference"):
         return ()
-    name = str(promise.get("reference"))
-    if name not in models:
-        raise BadInput(f"{where}, [promise]: the reference '{name}' is none of the models.", hint=nearest(name, models))
-    found = [Way(REFERENCE, models[name], _number(promise, "reference_cost", where), 0.0, 1.0)]
+    reference, at = saved.models[promise["reference"]], f"{where}, [[promise.settings]]"
+    found: list[Way] = []
     for table in cast("Sequence[Mapping[str, Any]]", promise.get("settings", ())):
         called, way = table.get("name"), table.get("way")
         if not isinstance(called, str) or way is None or called in (w.name for w in found):
-            raise BadInput(f"{where}, [[promise.settings]]: each needs a name of its own and a way.")
-        cost, harm, large = (_number(table, column, where) for column in ("cost", "harm", "large"))
-        found.append(Way(called, witnessed(way, made), cost, harm, large, bool(table.get("certified", True))))
+            raise BadInput(f"{at}: each needs a name of its own and a way.")
+        model = witnessed(saved.made(way, f"promise.settings, {called}"), made)
+        cost, harm, large = (number(table, column, at) for column in ("cost", "harm", "large"))
+        found.append(Way(called, model, cost, harm, large, bool(table.get("certified", True))))
+    if not found or found[0].model is not reference:
+        found.insert(0, Way(REFERENCE, reference, None, 0.0, 1.0))
     certified = [w.certified for w in found]
-    if certified != sorted(certified, reverse=True):
-        raise BadInput(f"{where}, [[promise.settings]]: those that are not certified come last.")
+    if not certified[0] or certified != sorted(certified, reverse=True):
+        raise BadInput(f"{at}: the reference alone comes first and is certified, those that are not come last.")
     return tuple(found)
 
 
-def _number(table: Mapping[str, Any], name: str, where: str) -> float | None:
+def number(table: Mapping[str, Any], name: str, where: str) -> float | None:
+    """A number in a table, None where it is not there; raises BadInput where it is something else."""
     value = table.get(name)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise BadInput(f"{where}, [promise]: {name} is {value!r}; it must be a number.")
+        raise BadInput(f"{where}: {name} is {value!r}.", hint="It needs a number.")
     return float(value)
 
 
 def policy_of(served: Any) -> Policy:
     """The policy over what is served; raises BadInput where its tables don't fit."""
-    ways, promise = served.ways, served.promise
-    own = next((w for w in ways if w.name == promise.get("setting")), None)
+    ways, setting = served.ways, served.promised and served.promised.setting
+    own = next((w for w in ways if setting and w.name == setting), None)
     own = Way("", served.models[AUTO]) if own is None else replace(own, model=served.models[AUTO])
-    explore = _number(promise, "explore", str(served.path or "serve.toml")) or 0.0
-    return Policy(own, tuple(own if w.name == own.name else w for w in ways), explore)
+    return Policy(own, tuple(own if w.name == own.name else w for w in ways), served.explore)

@@ -16,7 +16,8 @@ from ..prices import Price, cost
 from ..registry import find
 from ..shape import leaves
 from .limits import Hold
-from .policy import AUTO, Way, ways_of
+from .policy import AUTO, Way, number, ways_of
+from .promised import Promised, promised
 from .wire.asked import Asked, written_by
 from .wire.problem import Problem, dumped
 from .witness import Witness, witnessed
@@ -45,9 +46,9 @@ class Settings:
 
 @dataclass(frozen=True)
 class Served:
-    """Models by name (`auto` too), encoders by name, the certificate's rows, settings, and what the promise covers.
+    """Models by name (`auto` too), encoders by name, the certificate's rows, settings, and the promise to watch.
 
-    `ways` are the promise's settings, safest first; `promise` and `budget` are the tables of the file.
+    `ways` are the promise's settings, safest first; `explore` is the share of requests that draws among them.
     """
 
     models: Mapping[str, Any]
@@ -55,8 +56,9 @@ class Served:
     certificate: Mapping[str, Any] = field(default_factory=dict[str, Any])
     settings: Settings = field(default_factory=Settings)
     path: Path | None = None
+    promised: Promised | None = None
     ways: tuple[Way, ...] = ()
-    promise: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    explore: float = 0.0
     budget: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
@@ -140,20 +142,22 @@ def load(path: Path | str) -> Served:
         raise BadInput(f"{path}: a model can't be called '{AUTO}'; that is the [way].", hint="Give it another name.")
     made: dict[int, Witness] = {}
     models = {AUTO: witnessed(found.model, made), **found.models}
-    promise = found.made("promise")
-    ways = ways_of(promise, found.models, made, str(path))
+    extra = found.extra
+    table = extra.get("promise")
+    promise = promised(table, str(path), found.models)
+    ways = ways_of(table or {}, found, made, str(path))
     for model in leaves((*models.values(), *(w.model for w in ways))):
         if hasattr(model, "ready"):
             model.ready()
-    extra = found.extra
     return Served(
         models,
         _encoders(extra.get("encoders", {}), str(path)),
         extra.get("certificate", {}),
         _settings(extra.get("gateway", {}), str(path)),
         Path(path),
-        ways,
         promise,
+        ways,
+        number(table or {}, "explore", f"{path}, [promise]") or 0.0,
         extra.get("budget", {}),
     )
 

@@ -16,6 +16,7 @@ from ..errors import BadInput, MissingExtra, nearest
 from . import ledger
 from .certificate import Certificate
 from .certify import Promise
+from .evidence import Evidence
 from .result import Result
 from .run import silent
 from .run import study as run_study
@@ -25,32 +26,40 @@ from .tried import Asked, Tell
 
 @dataclass(frozen=True)
 class Study:
-    """A finished study: the findings, the model to serve, and the certificate."""
+    """A finished study: the findings, the model to serve, the certificate, and all that was measured for them."""
 
     result: Result
     model: Model
     certificate: Certificate
+    evidence: Evidence
 
     def __str__(self) -> str:
         return "\n".join([self.result.verdict, *self.result.advice])
 
-    def save(self, folder: str | Path) -> Path:
-        """Write the page, the charts, the JSON and serve.toml with its arrays, all or none; BadInput where it can't."""
+    def save(self, folder: str | Path, texts: bool = False) -> Path:
+        """Write the page, the charts, the JSON and serve.toml with its arrays, all or none; BadInput where it can't.
+
+        `texts` puts the logged neighbours' prompts beside serve.toml, so that a gateway may be told to show them.
+        """
         from ..config import dump, fingerprint
         from .report.save import save
 
         path = Path(folder)
         with tempfile.TemporaryDirectory() as beside:
-            dump(self.model, Path(beside) / "serve.toml", extra={"certificate": _card(self, f"{path}/")})
+            dump(self.model, Path(beside) / "serve.toml", extra=self._tables(f"{path}/", texts))
             served = fingerprint(Path(beside) / "serve.toml")
             result = replace(self.result, certificate=replace(self.result.certificate, served=served))
             return save(result, path, {f.name: f.read_bytes() for f in Path(beside).iterdir()})
 
+    def _tables(self, folder: str, texts: bool) -> dict[str, Any]:
+        """What serve.toml holds beside the model: each table is the gateway's to read."""
+        from . import quality
+        from .report.card import card
 
-def _card(done: Study, folder: str) -> dict[str, Any]:
-    from .report.card import card
-
-    return {label.lower(): text for label, text in card(done.certificate, folder)}
+        return {
+            "certificate": {label.lower(): text for label, text in card(self.certificate, folder)},
+            "card": quality.table(self.evidence, texts),
+        }
 
 
 def study(
@@ -109,7 +118,7 @@ def study(
         parts = endpoints(rows, asked, known, ways)
         done = run_study(rows, asked, encoder=encoder, parts=parts, context=context, tell=tell)
     ledger.remember(read, done.result.date, command)
-    return Study(done.result, done.model, done.certificate)
+    return Study(done.result, done.model, done.certificate, done.evidence)
 
 
 def named_encoder(name: str, rows: Dataset) -> Any:

@@ -48,6 +48,7 @@ class Study:
     result: Result
     model: Model
     certificate: Certificate
+    evidence: Evidence
 
 
 def study(
@@ -103,6 +104,7 @@ def study(
         result,
         exchanged(ways.built(found, chosen, endpoints), lambda part: real if part is memo else part),
         certificate,
+        found,
     )
 
 
