@@ -195,6 +195,8 @@ class _Models(Mapping[str, Any]):
             raise BadInput(f"{where} is not a table.", hint="Write [models.NAME] with url and model below it.")
         entry = {"use": "openai", **cast("dict[str, Any]", table)}
         kind = find(str(entry.pop("use")), where)
+        if isinstance(entry.get("key_file"), str):
+            entry["key_file"] = str(self.path.absolute().parent / Path(entry["key_file"]).expanduser())
         given = Reader(where, self, self.shared, self.arrays)
         known = getattr(kind, "__dataclass_fields__", {})
         place = {"where": f"{self.path.name}, line {_line(self.lines, name)}"} if "where" in known else {}

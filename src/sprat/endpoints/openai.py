@@ -20,6 +20,7 @@ from ..drivers.background import blocking
 from ..errors import Garbled, SpratError
 from ..prices import Price, cost
 from . import http
+from .keys import read_key
 
 _OWN_KEY = "OPENAI_API_KEY"
 _NOT_STORED = {"stored": False}
@@ -53,6 +54,7 @@ class OpenAI(Endpoint):
     key: Callable[[], str] | None = field(default=None, repr=False, compare=False, metadata=_NOT_STORED)
     where: str = field(default="", repr=False, compare=False, metadata=_NOT_STORED)
     continues: Literal["", "completions", "chat"] = ""
+    key_file: str | None = None
     use = "openai"
 
     @property
@@ -119,7 +121,7 @@ class OpenAI(Endpoint):
         return _OWN_KEY if host == "openai.com" or host.endswith(".openai.com") else ""
 
     def _secret(self) -> str:
-        return http.read_key(self.name, self.key, self._key_env)
+        return read_key(self.name, self.key, self._key_env, self.key_file)
 
     def _headers(self, secret: str) -> dict[str, str]:
         return {"authorization": f"Bearer {secret}"} if secret else {}
@@ -147,7 +149,7 @@ class OpenAI(Endpoint):
             body,
             {**self._headers(secret), "idempotency-key": once or uuid4().hex},
             secret,
-            self._key_env,
+            self.key_file or self._key_env,
             self.timeout,
             self.connect_timeout,
             self.read_timeout,
@@ -295,12 +297,14 @@ def openai(
     stream_usage: bool = True,
     key: Callable[[], str] | None = None,
     continues: Literal["", "completions", "chat"] = "",
+    key_file: str | None = None,
     **defaults: Any,
 ) -> OpenAI:
     """A model behind an OpenAI-compatible URL; `defaults` are options such as temperature=0, max_tokens=200.
 
-    The key is read from the environment variable `key_env` at each call (OPENAI_API_KEY for OpenAI's own servers,
-    none for others), or from the callable `key`. Raises BadInput for a url that is not an HTTP address.
+    The key is read at each call: from the callable `key`, the file `key_file` (its owner's alone, mode 600), or the
+    environment variable `key_env` (OPENAI_API_KEY for OpenAI's own servers, none for others). Raises BadInput for a url
+    that is not an HTTP address.
     """
     if url:
         http.check_url(name, url, "")
@@ -321,4 +325,5 @@ def openai(
         defaults,
         key,
         continues=continues,
+        key_file=key_file,
     )

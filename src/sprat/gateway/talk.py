@@ -13,17 +13,16 @@ from ..core import Reply
 from ..shape import name_of
 from .answering import Tap, answers, streamed
 from .app import Call, Gateway, log
-from .asgi import EVENTS, JSON, Headers, Watch, fresh, read_body, read_json, respond
+from .asgi import EVENTS, JSON, Headers, Watch, fresh, read, read_body, respond
 from .card import card, drawn, short
 from .exchange import Exchange
 from .policy import Choice
 from .served import AUTO, hold_of, passes, reference_cost
 from .wire.asked import Asked, Dialect
 from .wire.completions import Completions
-from .wire.problem import Problem, dumped, problem_of
+from .wire.problem import UNTOLD, Problem, dumped, problem_of
 
 _LEFT = 499
-_LARGE = 1 << 18  # bytes of a body above which it is not read on the event loop
 
 
 class Talk:
@@ -54,7 +53,7 @@ class Talk:
         try:
             limit = gateway.served.settings.body_limit
             given = await read_body(call.headers, call.receive, limit)
-            body = read_json(given) if len(given) < _LARGE else await asyncio.to_thread(read_json, given)
+            body = await read(given)
             asked = self.asked = self.dialect.read(body)
             self.name, self.model, request = gateway.served.chosen(asked)
             if self.name == AUTO:
@@ -77,7 +76,7 @@ class Talk:
             task.uncancel()
         except Exception as error:
             self.problem = problem_of(error)
-            if self.problem.status == 500:
+            if self.problem.code in UNTOLD:
                 log.error("Request %s failed: %s", self.number, type(error).__name__, exc_info=error)
             if not self.begun:
                 await gateway.complain(call, self.problem, self._headers())
