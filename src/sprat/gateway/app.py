@@ -20,6 +20,7 @@ from .cache import Cached
 from .exchange import Exchange
 from .limits import Hold, Refusal
 from .metrics import Metrics
+from .policy import policy_of
 from .served import AUTO, Served
 from .wire.problem import Problem, anthropic_error, dumped, openai_error, problem_of
 
@@ -103,6 +104,7 @@ class Gateway:
 
         self.served, self.keys, self.store = served, keys, store
         self.opening: Callable[[], Awaitable[tuple[Keys, Store]]] | None = None
+        self.policy = policy_of(served)
         self.metrics = Metrics(served.models)
         self.cards: OrderedDict[str, tuple[str, Mapping[str, Any]]] = OrderedDict()
         self.cached = Cached()

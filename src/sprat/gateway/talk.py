@@ -16,6 +16,7 @@ from .app import Call, Gateway, log
 from .asgi import EVENTS, JSON, Headers, Watch, fresh, read, read_body, respond
 from .card import card, drawn, short
 from .exchange import Exchange
+from .policy import Choice
 from .served import AUTO, hold_of, passes, reference_cost
 from .source import Source, source_of
 from .wire.asked import Asked, Dialect
@@ -42,6 +43,7 @@ class Talk:
         self.facts: dict[
             str, str
         ] = {}  # what else decided (a setting, a cache, a broken promise), in words, for the card
+        self.choice: Choice | None = None
         self.begun = self.logged = self.sent = False
 
     async def run(self) -> None:
@@ -56,6 +58,8 @@ class Talk:
             body = await read(given)
             asked = self.asked = self.dialect.read(body)
             self.name, self.model, request = gateway.served.chosen(asked)
+            if self.name == AUTO:
+                self._choose(request, asked.overrides.max_cost is None)
             self.way = name_of(self.model)
             # Bytes pass only in the dialect that upstreams speak, and where no card is to be put among them.
             through = self.dialect.name == "chat" and not asked.overrides.card
@@ -86,6 +90,17 @@ class Talk:
                     gateway.finished(call, self._exchange(self.asked))
                 except Exception as error:  # the reply is out: it must not end in another
                     log.error("Request %s was not logged: %s", self.number, type(error).__name__, exc_info=error)
+
+    def _choose(self, request: Any, free: bool) -> None:
+        """Which setting answers; a request with a maximum cost, for which the [way] was found good, gets that."""
+        gateway = self.gateway
+        if free:
+            keeper = getattr(gateway, "keeper", None)
+            self.choice = gateway.policy.choose(self.call.key, request, self.call.at, keeper)
+            self.model = self.choice.model
+        else:
+            self.choice = gateway.policy.plain
+        self.facts |= self.choice.facts
 
     def _complete(self, asked: Asked) -> None:
         """Text completions pass where the upstream completes text; elsewhere the prompt is a question."""
@@ -177,7 +192,7 @@ class Talk:
         made = card(
             self.number,
             self.name,
-            self.gateway.priced(self.name, self.model),
+            self.gateway.priced(self.name, self.gateway.served.models.get(self.name, self.model)),
             reply,
             self.tap.trusts,
             self.way,
@@ -203,6 +218,8 @@ class Talk:
         known = bool(usages) and all(usages)
         request, problem = asked.request, self.problem
         stored = self.gateway.served.settings.store_prompts
+        choice = self.choice
+        propensity, drawn = choice.propensity(self.tap.trusts) if choice else (None, "")
         return Exchange(
             self.number,
             self.call.at,
@@ -217,17 +234,19 @@ class Talk:
             _sum(u.output_tokens for u in usages if u) if known else None,
             # Unknown once a model was asked, unless somebody else pays for that.
             self._cost() if self.replies or (self.sent and not (self.source and self.source.free)) else 0.0,
-            reference_cost(self.gateway.served.models[AUTO], self.replies),
+            reference_cost(self.gateway.served.reference, self.replies),
             time.perf_counter() - self.call.began,
             self.first,
             problem.status if problem else 200,
             problem.message if problem else "",
             asked.stream,
-            None,
+            propensity,
             dict(self.tap.trusts),
             self._card() if self.replies else {},
             {"messages": list(request.messages), "options": dict(request.options)} if stored else None,
             _kept(self.replies) if stored and self.replies else None,
+            choice.setting if choice else "",
+            drawn,
         )
 
 

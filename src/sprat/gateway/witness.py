@@ -49,9 +49,9 @@ class Witness(Signal):
         return repr(self.signal)
 
 
-def witnessed(model: Any) -> Any:
-    """The model with the signals of its routes and cascades noted."""
-    made: dict[int, Witness] = {}
+def witnessed(model: Any, made: dict[int, Witness] | None = None) -> Any:
+    """The model with the signals of its routes and cascades noted; `made` keeps those that several models share."""
+    made = {} if made is None else made
 
     def change(thing: Any) -> Any:
         if not isinstance(thing, (Route, Cascade)):
