@@ -78,9 +78,9 @@ class _Seen:
         return low, high
 
 
-def witnessed(model: Any) -> Any:
-    """The model with the signals of its routes, cascades and watched drafts noted."""
-    made: dict[int, Witness] = {}
+def witnessed(model: Any, made: dict[int, Witness] | None = None) -> Any:
+    """The model with its routes', cascades' and watched drafts' signals noted; `made` keeps those that models share."""
+    made = {} if made is None else made
 
     def change(thing: Any) -> Any:
         if not isinstance(thing, (Route, Cascade, Watchful)):
