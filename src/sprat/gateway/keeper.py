@@ -43,11 +43,13 @@ from .promise import Drawn, State
 from .promised import Promised
 from .records import Charges
 from .served import AUTO, Served
+from .source import spelled
 from .store import Store
 from .writer import read_spend
 
 if TYPE_CHECKING:
     from .app import Gateway
+    from .policy import Choice
     from .wire.asked import Asked
     from .wire.problem import Problem
 
@@ -70,7 +72,7 @@ class Keeper:
             raise BadInput("A budget for watching the promise needs the reference's price.", hint=hint)
         self.identity = promised.identity(served.certificate)
         self.folder = Folder(store.engine, self.promised, self.identity)
-        self.busy = self.lost = self.unscored = 0
+        self.busy = self.lost = self.unscored = self.uncertified = 0
         self._random = random.Random()
         self._tasks: set[asyncio.Task[None]] = set()
         self._came, self._before, self._second = 0, 0.0, 0.0  # requests of this second, and a second before
@@ -95,12 +97,14 @@ class Keeper:
         """What the watch says: the reference alone is to answer while it is broken."""
         return self.folder.status.get("state", "holding")
 
-    def plan(self, asked: Asked, request: Request, model: Any, at: float) -> Plan:
+    def plan(self, asked: Asked, request: Request, choice: Choice, at: float) -> Plan:
         """Draw what happens with a request to `auto`; the plan's model is to answer it."""
+        model = choice.model
+        self.uncertified += not choice.certified
         broken = self.state == "broken"
         drawn = None
         watched = self.promised.loss_watched and self.state != "suspended" and not self.folder.superseded
-        if watched and asked.n == 1 and self._free(at):
+        if watched and choice.certified and asked.n == 1 and self._free(at):
             rate = self.promised.restore_rate if broken else self.promised.rate
             drawn = Drawn(self._random.random() < rate, rate)
             self.busy += drawn.taken
@@ -120,13 +124,14 @@ class Keeper:
             self.lost += problem is not None and (failed or problem.status == _LEFT)
             return
         answered = Reply(None, error=problem.message) if problem else replies[0]
-        task = asyncio.get_running_loop().create_task(self._pair(plan, number, answered))
+        task = asyncio.get_running_loop().create_task(self._pair(plan, number, answered, tap.streaming))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _pair(self, plan: Plan, number: str, answered: Reply) -> None:
+    async def _pair(self, plan: Plan, number: str, answered: Reply, streamed: bool) -> None:
         try:
-            await self._paired(plan, number, answered)
+            mine = spelled([answered], plan.heard, streamed)[0]
+            await self._paired(plan, number, answered, mine)
         except SpratError as error:
             self.lost += 1
             log.info("A shadowed request made no pair: %s", error)
@@ -136,8 +141,7 @@ class Keeper:
         finally:
             self.busy -= 1
 
-    async def _paired(self, plan: Plan, number: str, answered: Reply) -> None:
-        mine = pairs.heard(plan.heard, answered)
+    async def _paired(self, plan: Plan, number: str, answered: Reply, mine: Reply) -> None:
         shadow = ""
         if plan.broken:
             reference, tap = mine, Tap()
@@ -302,9 +306,21 @@ class Keeper:
     def status(self) -> dict[str, Any]:
         """The state, the evidence and what watching costs, ready for JSON."""
         budget, now = self.promised.budget, time.time()
-        own = {"lost": self.lost, "unscored": self.unscored, "under_way": self.busy, "trouble": self.folder.trouble}
+        own = {
+            "lost": self.lost,
+            "unscored": self.unscored,
+            "uncertified": self.uncertified,
+            "under_way": self.busy,
+            "trouble": self.folder.trouble,
+        }
         paid = {"spent": self.spent(now), "per": budget.per if budget else "month", "budget": budget and str(budget)}
-        return {**self.folder.status, **own, "watching": paid, "superseded": self.folder.superseded}
+        return {
+            **self.folder.status,
+            **own,
+            "watching": paid,
+            "superseded": self.folder.superseded,
+            "trouble": self.folder.trouble,
+        }
 
     async def close(self) -> None:
         """Let pairs under way end, for a few seconds; called before the store is closed."""

@@ -1,4 +1,4 @@
-"""A shadowed pair: what was said in bytes that passed, whether the reference wrote it, and the scores of both replies.
+"""A shadowed pair: whether the reference wrote the policy's reply itself, and the scores of both replies.
 
 Scores are agreement with the reference (`answers.final_answer`: tool calls, a marked answer, a number, else the text),
 or a model's grades of each reply by itself, so that neither place nor length of the other can sway it
@@ -8,46 +8,19 @@ or a model's grades of each reply by itself, so that neither place nor length of
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ..answers import final_answer
 from ..combine import Assign, Cascade, Fallback, Route, Watchful
 from ..core import Reply, Request, content_text
 from ..data import Example
-from ..endpoints.openai import Building
-from ..errors import SpratError
 from ..measure.judge import question, verdict
 from .promised import AGREEMENT
 
 LONGEST = 20_000  # characters of a text that is kept to be marked
 _ONE_WRITER = (Assign, Cascade, Fallback, Route, Watchful)  # ways whose reply is one model's own, to the very request
 Ask = Callable[[str, Request], Coroutine[Any, Any, Reply]]
-
-
-def heard(chunks: Sequence[bytes], reply: Reply) -> Reply:
-    """The reply with the text and tool calls of a chat completion whose bytes passed; as it is where there were none.
-
-    Raises SpratError for bytes that are no chat completion.
-    """
-    data = b"".join(chunks)
-    if not data:
-        return reply
-    building = Building()
-    try:
-        if data.lstrip()[:1] == b"{":
-            message: Any = json.loads(data)["choices"][0]["message"]
-        else:
-            for line in data.decode("utf-8", "replace").splitlines():
-                if line.startswith("data:") and line[5:].strip() not in ("", "[DONE]"):
-                    building.add(reply.model, json.loads(line[5:]))
-            message = building.whole()["choices"][0]["message"]
-        content = message.get("content")
-        text = content_text(content) if isinstance(content, list) else content
-        said = text if text is not None else message.get("refusal")
-        return Reply(said, reply.model, tool_calls=tuple(message.get("tool_calls") or ()), asks=reply.asks, by=reply.by)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise SpratError(f"The answer of '{reply.model}' can't be read: {type(error).__name__}.") from error
 
 
 def one_writer(model: Any) -> bool:
