@@ -113,7 +113,7 @@ class Talk:
     @property
     def cached(self) -> bool:
         """Whether no model was asked for this: a kept reply was given, or another request's call was shared."""
-        return self.source is not None and self.source.said in ("hit", "shared")
+        return self.source is not None and self.source.given
 
     async def _whole(self, asked: Asked, source: Source) -> None:
         body = await source.whole()
