@@ -13,7 +13,7 @@ from ..core import Reply
 from ..shape import name_of
 from .answering import Tap, answers, streamed
 from .app import Call, Gateway, log
-from .asgi import EVENTS, JSON, Headers, Watch, fresh, read, read_body, respond
+from .asgi import EVENTS, JSON, Gone, Headers, Watch, fresh, read, read_body, respond
 from .card import card, drawn, short
 from .exchange import Exchange
 from .served import AUTO, hold_of, passes, reference_cost
@@ -70,6 +70,8 @@ class Talk:
             if not watch.gone or task is None:
                 raise
             task.uncancel()
+        except Gone:  # before the request was whole
+            self.problem = Problem(_LEFT, "The client left.")
         except Exception as error:
             self.problem = problem_of(error)
             if self.problem.code in UNTOLD:
