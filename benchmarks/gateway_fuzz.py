@@ -264,29 +264,29 @@ def main() -> int:
 
     warm()
     began = time.time()
-    with tempfile.TemporaryDirectory() as name, MockServer() as mock:
-        with postgresql() if given.postgresql else nullcontext() as store:
-            url = store.url if store is not None else ""
-            served = Served(Path(name), url, mock.url)
-            secrets = tuple(s.encode() for s in (ENV, FILE, served.key, *([STORE] if store else [])))
-            if given.only is not None:
-                case = Cases(given.seed, served.key).case(given.only)
-                said = asyncio.run(sent(served.port, case))
-                print(case.data[:3000], said, judged(case, said, secrets), served.said()[-3000:], sep="\n\n")
-                served.stop()
-                return 0
-            found = asyncio.run(fuzz(given, served, secrets))
-            if given.schemathesis:
-                found["schemathesis"] = schemathesis(given.schemathesis, served, given.examples, given.seed)
-            time.sleep(1.0)
-            found["memory_mb"].append(served.memory())
-            alive = asyncio.run(sent(served.port, Case(0, "body", "/healthz", b"GET /healthz HTTP/1.0\r\n\r\n")))
-            found["alive"] = b" 200 " in (alive or b"")
-            found["code"] = served.stop()
-            text = served.said()
-            found["tracebacks"] = len(re.findall(r"^Traceback", text, re.M))
-            found["traceback"] = text[text.find("Traceback") :][:3000] if found["tracebacks"] else ""
-            found["leaks"] = leaks(served, store, secrets)
+    database = postgresql() if given.postgresql else nullcontext()
+    with tempfile.TemporaryDirectory() as name, MockServer() as mock, database as store:
+        url = store.url if store is not None else ""
+        served = Served(Path(name), url, mock.url)
+        secrets = tuple(s.encode() for s in (ENV, FILE, served.key, *([STORE] if store else [])))
+        if given.only is not None:
+            case = Cases(given.seed, served.key).case(given.only)
+            said = asyncio.run(sent(served.port, case))
+            print(case.data[:3000], said, judged(case, said, secrets), served.said()[-3000:], sep="\n\n")
+            served.stop()
+            return 0
+        found = asyncio.run(fuzz(given, served, secrets))
+        if given.schemathesis:
+            found["schemathesis"] = schemathesis(given.schemathesis, served, given.examples, given.seed)
+        time.sleep(1.0)
+        found["memory_mb"].append(served.memory())
+        alive = asyncio.run(sent(served.port, Case(0, "body", "/healthz", b"GET /healthz HTTP/1.0\r\n\r\n")))
+        found["alive"] = b" 200 " in (alive or b"")
+        found["code"] = served.stop()
+        text = served.said()
+        found["tracebacks"] = len(re.findall(r"^Traceback", text, re.M))
+        found["traceback"] = text[text.find("Traceback") :][:3000] if found["tracebacks"] else ""
+        found["leaks"] = leaks(served, store, secrets)
     return report(given, found, time.time() - began)
 
 

@@ -46,8 +46,10 @@ def sent(gateway: Running, case: Case) -> bytes:
                 said += part
                 if case.whole and _complete(case, said):
                     break
-        except ConnectionError:
-            pass
+        except TimeoutError:
+            raise
+        except OSError:
+            pass  # closed while the client was still writing
     return said
 
 
@@ -74,8 +76,10 @@ def test_no_case_is_a_fault_of_the_gateways(gateway: Running, kind: str) -> None
             continue
         if case.whole and not found:
             failures.append(f"{number}: closed without an answer")
+        # Who says that they send no more before they have read is taken to have left.
+        read = [a for a in found if case.whole or not a.cut]
         path = case.path if case.whole else ""
-        failures += [f"{number}: {why}" for a in found if (why := wrong(path, a, [SECRET.encode()], theirs=True))]
+        failures += [f"{number}: {why}" for a in read if (why := wrong(path, a, [SECRET.encode()], theirs=True))]
     assert failures == []
 
 
