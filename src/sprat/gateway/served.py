@@ -15,6 +15,7 @@ from ..errors import BadInput, nearest
 from ..prices import Price, cost
 from ..registry import find
 from ..shape import leaves
+from .cache import CacheSettings, settings_of
 from .limits import Hold
 from .policy import AUTO, Way, number, ways_of
 from .promised import Promised, promised
@@ -60,6 +61,7 @@ class Served:
     ways: tuple[Way, ...] = ()
     explore: float = 0.0
     budget: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    cache: CacheSettings | None = None
 
     @property
     def reference(self) -> Any:
@@ -159,6 +161,7 @@ def load(path: Path | str) -> Served:
         ways,
         number(table or {}, "explore", f"{path}, [promise]") or 0.0,
         extra.get("budget", {}),
+        cache=settings_of(extra.get("cache"), str(path), extra.get("encoders", {}), models),
     )
 
 

@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ..errors import BadInput
 from . import schema
+from .evidence import Evidence
 from .exchange import Exchange
 from .limits import Spent
 from .records import exchange_of
@@ -112,6 +113,10 @@ class Store:
     def put(self, exchange: Exchange) -> bool:
         """Queue an exchange and return at once; False where the queue is full: then it is dropped and counted."""
         return self._writer.put(exchange)
+
+    def note(self, found: Evidence) -> bool:
+        """Queue evidence for the watch over the promise and return at once; False where it was dropped."""
+        return self._writer.note(found)
 
     async def record(self, exchange: Exchange, patience: float = 5.0) -> bool:
         """What a reply's end awaits: put and, where `durable`, wait for the commit; whether it is acknowledged.
@@ -237,6 +242,13 @@ class Store:
         asked = _within(joined, since, until, None).order_by(table.c.at, table.c.exchange)
         with self._reading() as connection:
             return [Label(**row) for row in connection.execute(asked).mappings()]
+
+    def facts(self, name: str, words: Sequence[str]) -> dict[str, int]:
+        """How many kept exchanges have a card whose fact of this name begins with each word and a colon."""
+        card = schema.exchanges.c.card
+        sums = [sa.func.sum(sa.case((card.contains(f'"{name}":"{w}: ', autoescape=True), 1), else_=0)) for w in words]
+        with self._reading() as connection:
+            return {w: int(n or 0) for w, n in zip(words, connection.execute(sa.select(*sums)).one(), strict=True)}
 
     def setting(self, name: str) -> str | None:
         """A text that was kept under this name, such as a controller's state."""
