@@ -1,4 +1,4 @@
-"""Drives a model for the gateway: as sprat's drivers do, but that upstream bytes may pass and encoding takes no thread.
+"""Drives a model for the gateway as sprat's drivers do, but upstream bytes may pass, and what is quick takes no thread.
 
 What is kept: who wrote the reply (`Tap.model`, as soon as it is known), and what the signals found (`Tap.trusts`).
 """
@@ -14,11 +14,10 @@ from typing import Any
 from ..core import Look, Piece, Reply, Request
 from ..drivers.concurrent import steps_of
 from ..drivers.process import Done, Leaf, process
-from ..encoders.static import StaticEncoder
 from ..errors import SpratError
 from ..shape import name_of
 from . import witness
-from .encoding import gathered
+from .gathering import gathered, quick
 from .passthrough import Passed
 from .served import passes
 
@@ -119,7 +118,7 @@ def _tapped(steps: Any, tap: Tap) -> Generator[Any, Any, Done]:
 
 
 def _leaf(leaf: Leaf, tap: Tap) -> Leaf:
-    if isinstance(leaf.endpoint, StaticEncoder):
+    if quick(leaf.endpoint):
         return replace(leaf, endpoint=gathered(leaf.endpoint))
     if not leaf.tail:
         return leaf

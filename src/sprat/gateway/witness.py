@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from ..combine import Cascade, Route
-from ..core import Can, Reply, Request, Signal
+from ..core import Can, Reply, Request, Signal, ask
 from ..shape import exchanged, name_of
+from .gathering import Judge, judge_of
 
 seen: ContextVar[list[tuple[str, float]] | None] = ContextVar("seen", default=None)
 
@@ -30,9 +32,14 @@ class Witness(Signal):
         """The signal's."""
         return self.signal.reads_reply
 
+    @cached_property
+    def _judge(self) -> Judge | None:
+        return judge_of(self.signal)
+
     async def trust(self, request: Request, reply: Reply | None = None) -> float:
         """The signal's trust, noted."""
-        value = await self.signal.trust(request, reply)
+        judge = self._judge
+        value: float = await (ask(judge, request) if judge else self.signal.trust(request, reply))
         found = seen.get()
         if found is not None:
             found.append((name_of(self.signal), float(value)))

@@ -1,0 +1,113 @@
+"""What is quick is done for all the requests that wait for it in one go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("aiohttp")
+
+import sprat
+from sprat.core import Reply, Request, ask
+from sprat.encoders import StaticEncoder
+from sprat.errors import BadInput
+from sprat.gateway.answering import Tap, answers
+from sprat.gateway.gathering import Judge, gathered, judge_of
+from sprat.gateway.witness import witnessed
+from sprat.signals import ridge_gain
+from sprat.signals.embedded import Ahead, default_encoder
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Words(Ahead):
+    """Trusts short prompts, fails at "bad", and notes how many it judged at once."""
+
+    goes: list[int] = field(default_factory=list[int])
+    use = "words"
+
+    async def trusts(self, requests: Sequence[Request], replies: Sequence[Reply | None] = ()) -> Any:
+        self.goes.append(len(requests))
+        if any(r.text == "bad" for r in requests):
+            raise BadInput("It is bad.")
+        return np.array([1.0 / len(r.text.split()) for r in requests])
+
+
+async def together(words: Words, *texts: str) -> list[Any]:
+    judge = gathered(Judge(words))
+    return await asyncio.gather(*(judge.answer_async(Request.of(t)) for t in texts), return_exceptions=True)
+
+
+def test_requests_that_come_together_are_judged_in_one_go_and_each_hears_its_own() -> None:
+    words = Words()
+    assert asyncio.run(together(words, "a", "a b", "a b c d")) == [1.0, 0.5, 0.25]
+    assert words.goes == [3]
+
+
+def test_a_request_that_can_not_be_judged_fails_alone() -> None:
+    one, bad, two = asyncio.run(together(Words(), "a", "bad", "a b"))
+    assert (one, two) == (1.0, 0.5)
+    assert isinstance(bad, BadInput)
+
+
+def test_one_go_is_bounded() -> None:
+    words = Words()
+    asyncio.run(together(words, *["a"] * 70))
+    assert words.goes == [32, 32, 6]
+
+
+def test_who_has_left_is_not_waited_for() -> None:
+    async def leave() -> Any:
+        judge = gathered(Judge(Words()))
+        gone = asyncio.ensure_future(judge.answer_async(Request.of("a")))
+        await asyncio.sleep(0)
+        gone.cancel()
+        return await judge.answer_async(Request.of("a b"))
+
+    assert asyncio.run(leave()) == 0.5
+
+
+def test_the_routes_signal_is_one_ask_in_the_tree() -> None:
+    way = witnessed(sprat.route(sprat.toy("small"), sprat.toy("large"), trust=Words(), at_least=0.4))
+    _, (reply,) = asyncio.run(answers(way, Request.of("two words"), 1, Tap()))
+    assert [a.model for a in reply.asks] == ["words", "small"]
+
+
+def test_a_judged_trust_is_the_signals_own() -> None:
+    plain = ridge_gain()
+    weights = np.random.default_rng(0).normal(size=plain.encoder.dim).astype(np.float32)
+    router = replace(plain, weights=weights)
+    requests = [Request.of(t) for t in ("one", "another text", "one")]
+    assert Judge(router).answer_many(requests) == pytest.approx([router(r) for r in requests], abs=1e-6)
+
+
+def test_a_text_is_encoded_once_though_several_parts_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True, repr=False, eq=False)
+    class Twice(Ahead):
+        async def trusts(self, requests: Sequence[Request], replies: Sequence[Reply | None] = ()) -> Any:
+            for _ in range(2):
+                await ask(default_encoder(), sprat.core.Texts(tuple(r.text for r in requests)))
+            return np.zeros(len(requests))
+
+    read: list[str] = []
+    encode = StaticEncoder.encode
+
+    def noted(self: StaticEncoder, texts: Sequence[str]) -> Any:
+        read.extend(texts)
+        return encode(self, texts)
+
+    monkeypatch.setattr(StaticEncoder, "encode", noted)
+    Judge(Twice()).answer_many([Request.of("a"), Request.of("b"), Request.of("a")])
+    assert read == ["a", "b"]
+
+
+def test_a_signal_that_asks_a_model_is_driven_as_ever() -> None:
+    @dataclass(frozen=True, repr=False, eq=False)
+    class Asks(Words):
+        model: Any = None
+
+    assert judge_of(Asks(model=sprat.toy("judge"))) is None
