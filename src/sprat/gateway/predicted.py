@@ -9,12 +9,18 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, cast
 
+import numpy as np
+
 from ..combine import Cascade, Route
+from ..core import Ask, Reply, Request, Technique, ask
 from ..errors import BadInput
 from .neighbours import Logged
+from .wire.problem import Problem
 
+NEITHER = "No model within the maximum cost is shown to reach the minimum quality"
 _SAME = 1e-6  # what one request at a time may differ from the study's many
 
 
@@ -83,13 +89,61 @@ class Way:
 
     def level(self, model: Any, trusts: Sequence[tuple[str, float]]) -> tuple[Level, float] | None:
         """The last level whose trust was found, and that trust; None where the trusts can't be told apart."""
-        if not isinstance(model, (Route, Cascade)) or model.use != self.kind or not trusts:
-            return None
-        active = [i for i, t in enumerate(model.at_least) if 0 < t <= 1]
-        if len(trusts) > len(active) or active[len(trusts) - 1] >= len(self.levels):
+        active = self._active(model)
+        if not trusts or len(trusts) > len(active) or active[len(trusts) - 1] >= len(self.levels):
             return None
         found, (signal, trust) = self.levels[active[len(trusts) - 1]], trusts[-1]
         return (found, trust) if found.signal == signal else None
+
+    def _active(self, model: Any) -> Sequence[int]:
+        """The levels whose trust the model looks at."""
+        if isinstance(model, AtLeast):
+            return model.active if model.way is self else ()
+        if getattr(model, "use", "") != self.kind:
+            return ()
+        if isinstance(model, (Route, Cascade)):
+            return [i for i, t in enumerate(model.at_least) if 0 < t <= 1]
+        return (0,)  # what explores reads the first signal too
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class AtLeast(Technique):
+    """The way's models, cheap to dear, until the predicted rate's lower bound is at least `quality`.
+
+    `firm` says that the last model may not be asked where it is not (then Problem 400), `only` which levels may be.
+    """
+
+    models: tuple[Any, ...]
+    trust: tuple[Any, ...]
+    way: Way
+    quality: float
+    firm: bool = False
+    only: tuple[int, ...] | None = None
+    use = "min_quality"
+
+    @cached_property
+    def active(self) -> tuple[int, ...]:
+        """The levels at which the bound can be reached: a model that never reaches it is not paid for."""
+        if self.only is not None:
+            return self.only
+        return tuple(i for i, level in enumerate(self.way.levels) if level.reaches(self.quality, i) is not None)
+
+    async def answer(self, request: Request) -> Reply | Ask:
+        """The first reply, or model, that reaches the bound, else the last one's; on later turns the last one's."""
+        reason = "no trust seen reaches the quality"
+        if request.continues:
+            reason = "a later turn of a conversation: rates are of first turns"
+        for i in () if request.continues else self.active:
+            reply: Reply | None = await ask(self.models[i], request, reason) if self.way.kind == "cascade" else None
+            asked = request if reply is not None else request.opening
+            trust: float = await self.trust[i].trust(asked, reply)
+            found = self.way.levels[i].at(trust, i)
+            if found.low >= self.quality:
+                return reply or ask(self.models[i], request, f"quality {found}, needed {self.quality:g}")
+            reason = f"quality {found} < {self.quality:g}"
+        if self.firm:
+            raise Problem(400, f"{NEITHER}: {reason}.", param="sprat.min_quality", code="min_quality")
+        return ask(self.models[-1], request, reason)
 
 
 @dataclass(frozen=True)
@@ -108,9 +162,7 @@ class Evidence:
     ways: Mapping[str, Way]
     logged: Logged | None = field(default=None, compare=False)
 
-    def predicted(
-        self, setting: str, model: Any, trusts: Sequence[tuple[str, float]]
-    ) -> Mapping[str, Predicted]:
+    def predicted(self, setting: str, model: Any, trusts: Sequence[tuple[str, float]]) -> Mapping[str, Predicted]:
         """Each model's rate for this request, by the last trust found; else over all rows."""
         way = self.ways.get(setting)
         found = way.level(model, trusts) if way else None
@@ -146,11 +198,15 @@ def evidence_of(table: Any, where: str) -> Evidence | None:
 def _read(table: Mapping[str, Any]) -> Evidence:
     models, units = tuple(map(str, table["models"])), int(table["units"])
     all_rows = f"all {table['rows']} rows"
-    base = {m: Predicted(*map(float, row), units, all_rows) for m, row in zip(models, table["base"], strict=True)}
+    rates = zip(models, np.asarray(table["base"], float).tolist(), strict=True)
+    base = {m: Predicted(value, low, high, units, all_rows) for m, (value, low, high) in rates}
     ways: dict[str, Way] = {}
     for entry in table.get("ways", ()):
         settings = {
-            str(s["name"]): (tuple(map(float, s["at_least"])), Predicted(s["value"], s["low"], s["high"], units, all_rows))
+            str(s["name"]): (
+                tuple(map(float, s["at_least"])),
+                Predicted(s["value"], s["low"], s["high"], units, all_rows),
+            )
             for s in entry["settings"]
         }
         levels = tuple(_level(row) for row in entry["levels"])

@@ -16,6 +16,7 @@ from ..prices import Price, cost
 from ..registry import find
 from ..shape import leaves
 from .limits import Hold
+from .predicted import Evidence, evidence_of
 from .promised import Promised, promised
 from .wire.asked import Asked, written_by
 from .wire.problem import Problem, dumped
@@ -31,7 +32,8 @@ _LONGEST = 1024
 class Settings:
     """The [gateway] table: limits in bytes and requests, seconds to drain, and what the store keeps.
 
-    `durable` holds a reply's end until its record is committed; `keep_days` deletes older records (0: none).
+    `durable` holds a reply's end until its record is committed; `keep_days` deletes older records (0: none);
+    `neighbour_texts` lets decision cards show the logged prompts that the study kept.
     """
 
     body_limit: int = 32 << 20
@@ -42,11 +44,13 @@ class Settings:
     durable: bool = False
     keep_days: int = 0
     decisions: int = 2000
+    neighbour_texts: bool = False
 
 
 @dataclass(frozen=True)
 class Served:
-    """Models by name (`auto` too), encoders by name, the certificate's rows, settings, and the promise to watch."""
+    """Models by name (`auto` too), encoders by name, the certificate's rows, settings, the promise to watch, and how
+    good replies were."""
 
     models: Mapping[str, Any]
     encoders: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -54,6 +58,7 @@ class Served:
     settings: Settings = field(default_factory=Settings)
     path: Path | None = None
     promised: Promised | None = None
+    evidence: Evidence | None = None
 
     def model(self, name: str) -> Any:
         """The model of that name; Problem 404 where there is none."""
@@ -141,6 +146,7 @@ def load(path: Path | str) -> Served:
         _settings(extra.get("gateway", {}), str(path)),
         Path(path),
         promised(extra.get("promise"), str(path), found.models),
+        evidence_of(extra.get("card"), str(path)),
     )
 
 

@@ -14,8 +14,11 @@ from ..shape import name_of
 from .answering import Tap, answers, streamed
 from .app import Call, Gateway, log
 from .asgi import EVENTS, JSON, Headers, Watch, fresh, read_body, read_json, respond
-from .card import card, drawn, short
+from .card import card, completed, short
 from .exchange import Exchange
+from .foreseen import Foreseen, foreseen, uncovered
+from .min_quality import chosen
+from .neighbours import compared
 from .served import AUTO, hold_of, passes, reference_cost
 from .wire.asked import Asked, Dialect
 from .wire.completions import Completions
@@ -35,6 +38,8 @@ class Talk:
         self.model: Any = None
         self.name = self.way = ""
         self.tap = Tap()
+        self.served = gateway.served
+        self.foreseen: Foreseen | None = None
         self.replies: list[Reply] = []
         self.problem: Problem | None = None
         self.first: float | None = None
@@ -54,8 +59,9 @@ class Talk:
             given = await read_body(call.headers, call.receive, limit)
             body = read_json(given) if len(given) < _LARGE else await asyncio.to_thread(read_json, given)
             asked = self.asked = self.dialect.read(body)
-            self.name, self.model, request = gateway.served.chosen(asked)
+            self.name, self.model, request = chosen(self.served, asked)
             self.way = name_of(self.model)
+            call.text = compared(asked.request)
             # Bytes pass only in the dialect that upstreams speak, and where no card is to be put among them.
             through = self.dialect.name == "chat" and not asked.overrides.card
             self.tap = Tap(asked.stream, through, asked.usage)
@@ -153,6 +159,8 @@ class Talk:
         if self.model is not None:
             reply = self.replies[0] if self.replies else None
             found.append((b"x-sprat-decision", short(self.model, reply, self.tap.trusts).encode()))
+        if writer and (line := self._foreseen(writer).header):
+            found.append((b"x-sprat-quality", line.encode()))
         dollars = self._cost() if self.replies else None
         if dollars is not None:
             found.append((b"x-sprat-cost", f"{dollars:.9g}".encode()))
@@ -162,21 +170,48 @@ class Talk:
         costs = [r.cost for r in self.replies]
         return None if any(c is None for c in costs) or not costs else sum(c for c in costs if c is not None)
 
+    def _foreseen(self, writer: str) -> Foreseen:
+        """How good the reply is likely to be, found once it is known who writes it."""
+        if self.foreseen is None and self.asked is not None:
+            over, request = self.asked.overrides, self.asked.request
+            self.foreseen = foreseen(
+                self.served.evidence,
+                "",
+                self.model,
+                writer,
+                self.tap.trusts,
+                continues=request.continues,
+                samples=self.asked.n,
+                least=over.min_quality,
+            )
+        return self.foreseen or Foreseen()
+
+    def _uncovered(self, asked: Asked) -> str:
+        pinned = asked.overrides.model or (asked.model if asked.model != AUTO else "")
+        return uncovered(
+            self.served.certificate,
+            pinned="" if pinned == AUTO else pinned,
+            least=asked.overrides.min_quality,
+            cheaper=self.name != AUTO,
+            continues=asked.request.continues,
+            samples=asked.n,
+        )
+
     def _card(self, full: bool = False) -> Mapping[str, Any]:
-        reply = self.replies[0]
+        reply, asked = self.replies[0], self.asked
+        assert asked is not None, "a reply was asked for"
         made = card(
             self.number,
             self.name,
-            self.gateway.priced(self.name, self.model),
+            self.gateway.priced(AUTO, self.served.models[AUTO]),
             reply,
             self.tap.trusts,
-            self.way,
+            self.model,
             self.facts,
+            foreseen=self._foreseen(self.tap.model or reply.model),
+            uncovered=self._uncovered(asked),
         )
-        if not full:
-            return made
-        made = {**made, "certificate": self.gateway.served.certificate, "drawing": reply.tree()}
-        return {**made, "drawing": drawn(made)}
+        return completed(made, self.served, compared(asked.request), reply.tree()) if full else made
 
     async def _acknowledge(self, asked: Asked) -> None:
         """Where the store is durable, a reply does not end before its record is committed."""
