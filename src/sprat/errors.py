@@ -2,7 +2,8 @@
 
 SpratError                 has `hint` (what to do), `retryable` (would the same call work later?), `spent` (dollars)
 ├── BadInput               a file, option or argument is not what was needed
-│   └── BadRow             ... at a line of a file
+│   ├── BadRow             ... at a line of a file
+│   └── BadKey             ... a key for an endpoint can't be used
 ├── MissingExtra           an optional dependency is not installed
 ├── CannotDo               a model lacks what a technique needs (text < logprobs < logits)
 ├── NotRecorded            a replay asked for a call that the recording does not hold
@@ -53,6 +54,10 @@ class BadRow(BadInput):
             f"{path}, line {line}: {why}.", hint="Mend the line, or pass --skip-bad to count and skip such."
         )
         self.path, self.line, self.why = str(path), line, why
+
+
+class BadKey(BadInput):
+    """The key of an endpoint can't be used: its file is open to others, or no header can carry it."""
 
 
 class MissingExtra(SpratError):

@@ -70,6 +70,21 @@ def test_what_came_before_an_upstreams_error_is_not_lost() -> None:
     assert sniffer.error == {"message": "broken"}
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_the_count_is_kept_back_however_the_upstream_ends_its_lines(end: bytes) -> None:
+    sniffer = Sniffer(keep_usage=False)
+    said = b'data: {"choices": [{"delta": {"content": "kept"}}]}' + end * 2
+    count = b'data: {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}' + end * 2
+    out = sniffer.take(said + count + b"data: [DONE]" + end * 2)
+    assert (b"kept" in out, b"usage" in out, sniffer.done) == (True, False, True)
+    assert sniffer.usage[0] is not None
+
+
+def test_events_with_either_end_of_line_are_let_through_as_soon_as_they_are_whole() -> None:
+    sniffer = Sniffer(keep_usage=True)
+    assert sniffer.take(b"data: 1\n\ndata: 2\r\n\r\ndata:") == b"data: 1\n\ndata: 2\r\n\r\n"
+
+
 def test_a_model_whose_name_has_a_slash_can_be_looked_up() -> None:
     with Running(
         replace(tiny("fry"), name="org/fry", weights=str(recordings().parent / "weights/fry.safetensors"))

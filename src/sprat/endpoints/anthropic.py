@@ -19,6 +19,7 @@ from ..errors import Garbled, SpratError
 from ..prices import Price, cost
 from . import http
 from .anthropic_wire import Building, asked, chunk_of, completion
+from .keys import read_key
 from .openai import gather
 
 _NOT_STORED = {"stored": False}
@@ -48,6 +49,7 @@ class Anthropic(Endpoint):
     defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
     key: Callable[[], str] | None = field(default=None, repr=False, compare=False, metadata=_NOT_STORED)
     where: str = field(default="", repr=False, compare=False, metadata=_NOT_STORED)
+    key_file: str | None = None
     use = "anthropic"
 
     def answer_many(self, requests: Sequence[Request]) -> list[Reply | Exception]:
@@ -96,7 +98,7 @@ class Anthropic(Endpoint):
         return blocking(http.models(self.name, url, self._headers(self._secret())))
 
     def _secret(self) -> str:
-        return http.read_key(self.name, self.key, self.key_env)
+        return read_key(self.name, self.key, self.key_env, self.key_file)
 
     def _headers(self, secret: str) -> dict[str, str]:
         return {"anthropic-version": self.version, **({"x-api-key": secret} if secret else {})}
@@ -111,7 +113,7 @@ class Anthropic(Endpoint):
             {**body, **({"stream": True} if stream else {})},
             {**self._headers(secret), "idempotency-key": once or uuid4().hex},
             secret,
-            self.key_env,
+            self.key_file or self.key_env,
             self.timeout,
             self.connect_timeout,
             self.read_timeout,
@@ -163,12 +165,13 @@ def anthropic(
     at_once: int = 16,
     idempotent: bool = False,
     key: Callable[[], str] | None = None,
+    key_file: str | None = None,
     **defaults: Any,
 ) -> Anthropic:
     """A model behind Anthropic's messages API; `defaults` are options such as temperature=0.
 
-    The key is read from the environment variable `key_env` at each call, or from the callable `key`. Raises BadInput
-    for a url that is not an HTTP address.
+    The key is read at each call: from the callable `key`, the file `key_file` (its owner's alone, mode 600), or the
+    environment variable `key_env`. Raises BadInput for a url that is not an HTTP address.
     """
     if url:
         http.check_url(name, url, "")
@@ -187,4 +190,5 @@ def anthropic(
         idempotent=idempotent,
         defaults=defaults,
         key=key,
+        key_file=key_file,
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,15 +62,6 @@ def check_url(name: str, url: str, where: str) -> str:
     if parts.username or parts.password or parts.query:
         raise BadInput(f"The url of '{name}' carries more than an address.", hint="Put keys into the environment.")
     return url.rstrip("/")
-
-
-def read_key(name: str, key: Callable[[], str] | None, key_env: str) -> str:
-    """The key from the callable, else from the environment; "" where there is none. BadInput where unusable."""
-    secret = (key() if key else os.environ.get(key_env, "") if key_env else "").strip()
-    if not (secret.isascii() and secret.isprintable()) or " " in secret:
-        source = key_env or "the given callable"
-        raise BadInput(f"The key of '{name}' holds characters that no header can carry.", hint=f"Look at {source}.")
-    return secret
 
 
 async def post(call: Call) -> Any:

@@ -20,6 +20,7 @@ from ..drivers.background import blocking
 from ..errors import Garbled, SpratError
 from ..prices import Price, cost
 from . import http
+from .keys import read_key
 
 _OWN_KEY = "OPENAI_API_KEY"
 _NOT_STORED = {"stored": False}
@@ -32,8 +33,9 @@ class OpenAI(Endpoint):
     `timeout` is seconds for a whole call with its retries, `read_timeout` between two parts of an answer.
     `logprobs` declares that the server gives them, and asks for them; `idempotent` that it honours Idempotency-Key.
     `continues` declares that it can go on with a text: "completions" (the API of that name), or "chat" (the last
-    assistant message). `defaults` are options that a request may override. A seed is sent as seed + sample, so that
-    draws differ.
+    assistant message). `continuous_usage` declares that it counts tokens in every part of a stream (vLLM's
+    continuous_usage_stats), so that a reply that is stopped has a known cost. `defaults` are options that a request may
+    override. A seed is sent as seed + sample, so that draws differ.
     """
 
     name: str
@@ -53,6 +55,8 @@ class OpenAI(Endpoint):
     key: Callable[[], str] | None = field(default=None, repr=False, compare=False, metadata=_NOT_STORED)
     where: str = field(default="", repr=False, compare=False, metadata=_NOT_STORED)
     continues: Literal["", "completions", "chat"] = ""
+    continuous_usage: bool = False
+    key_file: str | None = None
     use = "openai"
 
     @property
@@ -92,6 +96,12 @@ class OpenAI(Endpoint):
             raise Garbled(f"The stream of '{self.name}' ended before its reply was finished.", billable=True)
         yield Piece(reply=self._reply(building.whole(), time.perf_counter() - began))
 
+    def spent(self, request: Request, pieces: Sequence[Piece]) -> tuple[Usage | None, float | None, float | None]:
+        """What a call took that was ended after these pieces, as far as the server counted it while it wrote."""
+        told = [p.raw["usage"] for p in pieces if isinstance(p.raw, dict) and isinstance(p.raw.get("usage"), dict)]  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        usage, cached = _usage(told[-1] if told else None)
+        return usage, cost(self.price, usage, cached), None
+
     async def post(self, path: str, body: Mapping[str, Any]) -> Reply:
         """What the server answers to a body of one's own at `path` below the url, as the reply's `raw`."""
         began = time.perf_counter()
@@ -119,7 +129,7 @@ class OpenAI(Endpoint):
         return _OWN_KEY if host == "openai.com" or host.endswith(".openai.com") else ""
 
     def _secret(self) -> str:
-        return http.read_key(self.name, self.key, self._key_env)
+        return read_key(self.name, self.key, self._key_env, self.key_file)
 
     def _headers(self, secret: str) -> dict[str, str]:
         return {"authorization": f"Bearer {secret}"} if secret else {}
@@ -135,6 +145,7 @@ class OpenAI(Endpoint):
             options["stream"] = True
             if told or self.stream_usage:
                 counted = {"include_usage": True} if self.stream_usage else {}
+                counted |= {"continuous_usage_stats": True} if self.continuous_usage else {}
                 options["stream_options"] = counted | dict(told)
         body = {"model": self.model or self.name, "messages": list(request.messages), **options}
         return self._posted("chat/completions", body, once)
@@ -147,7 +158,7 @@ class OpenAI(Endpoint):
             body,
             {**self._headers(secret), "idempotency-key": once or uuid4().hex},
             secret,
-            self._key_env,
+            self.key_file or self._key_env,
             self.timeout,
             self.connect_timeout,
             self.read_timeout,
@@ -295,12 +306,15 @@ def openai(
     stream_usage: bool = True,
     key: Callable[[], str] | None = None,
     continues: Literal["", "completions", "chat"] = "",
+    continuous_usage: bool = False,
+    key_file: str | None = None,
     **defaults: Any,
 ) -> OpenAI:
     """A model behind an OpenAI-compatible URL; `defaults` are options such as temperature=0, max_tokens=200.
 
-    The key is read from the environment variable `key_env` at each call (OPENAI_API_KEY for OpenAI's own servers,
-    none for others), or from the callable `key`. Raises BadInput for a url that is not an HTTP address.
+    The key is read at each call: from the callable `key`, the file `key_file` (its owner's alone, mode 600), or the
+    environment variable `key_env` (OPENAI_API_KEY for OpenAI's own servers, none for others). Raises BadInput for a url
+    that is not an HTTP address.
     """
     if url:
         http.check_url(name, url, "")
@@ -321,4 +335,6 @@ def openai(
         defaults,
         key,
         continues=continues,
+        continuous_usage=continuous_usage,
+        key_file=key_file,
     )

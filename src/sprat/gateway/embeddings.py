@@ -9,13 +9,13 @@ from typing import Any, cast
 
 from ..core import Reply, Request, Usage
 from ..prices import cost
-from .app import Call, Gateway
-from .asgi import JSON, Headers, Watch, fresh, read_body, read_json, respond
+from .app import Call, Gateway, log
+from .asgi import JSON, Headers, Watch, fresh, read, read_body, respond
 from .exchange import Exchange
 from .passthrough import posted, whole
 from .served import hold_of, passes
 from .wire.asked import overrides, text_of
-from .wire.problem import Problem, dumped, problem_of
+from .wire.problem import UNTOLD, Problem, dumped, problem_of
 
 _MOST = 2048
 
@@ -28,7 +28,8 @@ async def embeddings(gateway: Gateway, call: Call) -> None:
     reply = Reply(None, cost=0.0)
     watch = Watch(call.receive)
     try:
-        body = read_json(await read_body(call.headers, call.receive, gateway.served.settings.body_limit))
+        given = await read_body(call.headers, call.receive, gateway.served.settings.body_limit)
+        body = await read(given)
         name = overrides(body).model or text_of(body, "model")
         with watch:
             data, reply = await _embedded(gateway, call, name, body)
@@ -48,6 +49,8 @@ async def embeddings(gateway: Gateway, call: Call) -> None:
         task.uncancel()
     except Exception as error:
         problem = problem_of(error)
+        if problem.code in UNTOLD:
+            log.error("Request %s failed: %s", number, type(error).__name__, exc_info=error)
         await gateway.complain(call, problem)
     finally:
         gateway.working -= 1
@@ -91,13 +94,18 @@ async def _embedded(gateway: Gateway, call: Call, name: str, body: dict[str, Any
     if body.get("dimensions") not in (None, encoder.dim):
         raise Problem(400, f"'{name}' gives {encoder.dim} dimensions.", param="dimensions")
     gateway.allow(call, name, lambda: hold_of((), Request((body,)), 1))
-    rows = await asyncio.to_thread(encoder.encode, texts)
-    shown = [base64.b64encode(r.astype("<f4").tobytes()).decode() if form == "base64" else r.tolist() for r in rows]
+    data = await asyncio.to_thread(_encoded, encoder, texts, name, form == "base64")
+    return data, Reply(None, name, cost=0.0)
+
+
+def _encoded(encoder: Any, texts: list[str], name: str, packed: bool) -> bytes:
+    """The body of the answer; made off the event loop, which two thousand rows would hold up."""
+    rows = encoder.encode(texts)
+    shown = [base64.b64encode(r.astype("<f4").tobytes()).decode() if packed else r.tolist() for r in rows]
     listed = [{"object": "embedding", "index": i, "embedding": e} for i, e in enumerate(shown)]
     # The encoder counts no tokens, and the protocol has no word for unknown.
     counted = {"prompt_tokens": 0, "total_tokens": 0}
-    made = {"object": "list", "data": listed, "model": name, "usage": counted}
-    return dumped(made), Reply(None, name, cost=0.0)
+    return dumped({"object": "list", "data": listed, "model": name, "usage": counted})
 
 
 def _texts(given: Any) -> list[str]:

@@ -93,16 +93,20 @@ def uncovered(
     samples: int = 1,
     certified: bool = True,
     promise: str = "holding",
+    kept: bool = False,
+    altered: bool = False,
 ) -> str:
     """Why the certificate does not cover a decision; "" where it does.
 
     `pinned` is the model that the request named, `cheaper` says that a maximum cost replaced the way, `promise` is the
-    watch's state.
+    watch's state, `kept` says that a kept reply was given, `altered` that another way is served than was certified.
     """
     if not certificate:
         return "the served file has no certificate"
     if not str(certificate.get("verdict", "")).startswith("shown"):
         return "the study could certify no setting"
+    if altered:
+        return "the served file is not the one that was certified"
     if pinned:
         return f"the request pinned the model '{pinned}'"
     if least is not None:
@@ -113,6 +117,8 @@ def uncovered(
         return f"the promise is {promise}"
     if not certified:
         return "the setting that was run is not certified"
+    if kept:
+        return "a kept reply was given: the decision that made it is covered, or not"
     if continues:
         return "this is a later turn of a conversation; the certificate is about first turns"
     if samples > 1:

@@ -126,11 +126,11 @@ class Sniffer:
         """The events that are whole by now, but for those that the client is not to see."""
         data = (self.held + chunk) if self.held else chunk
         cut = data.rfind(b"\n\n") + 2
+        if b"\r" in data:
+            cut = max(cut, data.rfind(b"\r\n\r\n") + 4 if b"\r\n\r\n" in data else 0)
         if cut < 2:
-            cut = data.rfind(b"\r\n\r\n") + 4
-            if cut < 4:
-                self.held = data
-                return b""
+            self.held = data
+            return b""
         whole, self.held = data[:cut], data[cut:]
         # Most chunks hold neither the reason of the end nor a count: they pass unread.
         if b"[DONE]" in whole and _DONE.search(whole):
@@ -150,7 +150,7 @@ class Sniffer:
 
     def _before_error(self, whole: bytes) -> bytes | None:
         """The events before the one that tells of a failure; None where none does."""
-        events = whole.replace(b"\r\n", b"\n").split(b"\n\n")
+        events = events_in(whole)
         for place, event in enumerate(events):
             if event.startswith(b"data:") and b'"error"' in event:
                 with suppress(ValueError):
@@ -162,7 +162,7 @@ class Sniffer:
 
     def _without_count(self, whole: bytes) -> bytes:
         kept: list[bytes] = []
-        for event in whole.split(b"\n\n"):
+        for event in events_in(whole):
             if b'"usage"' in event and b'"choices"' in event:
                 with suppress(ValueError):
                     found = json.loads(event[event.index(b"{") :])
@@ -170,6 +170,11 @@ class Sniffer:
                         continue
             kept.append(event)
         return b"\n\n".join(kept)
+
+
+def events_in(data: bytes) -> list[bytes]:
+    """The events in bytes, whichever way the upstream ends its lines; the last one is what follows them."""
+    return (data.replace(b"\r\n", b"\n") if b"\r\n" in data else data).split(b"\n\n")
 
 
 def usage_in(data: bytes) -> tuple[Usage | None, int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeGuard, cast
 
-from ..config import read
+from ..config import fingerprint, read
 from ..config_values import Reader, build
 from ..core import Reply, Request
 from ..endpoints import OpenAI
@@ -15,14 +16,15 @@ from ..errors import BadInput, nearest
 from ..prices import Price, cost
 from ..registry import find
 from ..shape import leaves
+from .cache import CacheSettings, settings_of
 from .limits import Hold
+from .policy import AUTO, Way, number, ways_of
 from .predicted import Evidence, evidence_of
 from .promised import Promised, promised
 from .wire.asked import Asked, written_by
 from .wire.problem import Problem, dumped
-from .witness import witnessed
+from .witness import Witness, witnessed
 
-AUTO = "auto"
 _ENCODERS = {"static": "sprat.encoders:StaticEncoder", "sentence": "sprat.encoders:SentenceEncoder"}
 # Where a maximum cost is set and the request names no longest reply.
 _LONGEST = 1024
@@ -49,8 +51,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Served:
-    """Models by name (`auto` too), encoders by name, the certificate's rows, settings, the promise to watch, and how
-    good replies were."""
+    """Models by name (`auto` too), encoders by name, the certificate's rows, settings, and the promise to watch.
+
+    `ways` are the promise's settings, safest first; `explore` is the share of requests that draws among them;
+    `evidence` is how good replies were in the study; `altered` says that the way is not the one that was certified.
+    """
 
     models: Mapping[str, Any]
     encoders: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -58,7 +63,17 @@ class Served:
     settings: Settings = field(default_factory=Settings)
     path: Path | None = None
     promised: Promised | None = None
+    ways: tuple[Way, ...] = ()
+    explore: float = 0.0
+    budget: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    cache: CacheSettings | None = None
     evidence: Evidence | None = None
+    altered: bool = False
+
+    @property
+    def reference(self) -> Any:
+        """The model whose quality is kept; where no promise names it, `auto`."""
+        return self.ways[0].model if self.ways else self.models[AUTO]
 
     def model(self, name: str) -> Any:
         """The model of that name; Problem 404 where there is none."""
@@ -134,20 +149,39 @@ def load(path: Path | str) -> Served:
     found = read(path)
     if AUTO in found.models:
         raise BadInput(f"{path}: a model can't be called '{AUTO}'; that is the [way].", hint="Give it another name.")
-    models = {AUTO: witnessed(found.model), **found.models}
-    for model in leaves(tuple(models.values())):
+    made: dict[int, Witness] = {}
+    models = {AUTO: witnessed(found.model, made), **found.models}
+    extra = found.extra
+    table = extra.get("promise")
+    promise = promised(table, str(path), found.models)
+    ways = ways_of(table or {}, found, made, str(path))
+    for model in leaves((*models.values(), *(w.model for w in ways))):
         if hasattr(model, "ready"):
             model.ready()
-    extra = found.extra
     return Served(
         models,
         _encoders(extra.get("encoders", {}), str(path)),
         extra.get("certificate", {}),
         _settings(extra.get("gateway", {}), str(path)),
         Path(path),
-        promised(extra.get("promise"), str(path), found.models),
-        evidence_of(extra.get("card"), str(path)),
+        promise,
+        ways,
+        number(table or {}, "explore", f"{path}, [promise]") or 0.0,
+        extra.get("budget", {}),
+        cache=settings_of(extra.get("cache"), str(path)),
+        evidence=evidence_of(extra.get("card"), str(path)),
+        altered=_altered(Path(path)),
     )
+
+
+def _altered(path: Path) -> bool:
+    """Whether a certificate beside the file is of another way of working; False where there is none to compare."""
+    try:
+        told: Any = json.loads(path.with_name("certificate.json").read_bytes())
+        certified = str(told["served"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return bool(certified) and certified != fingerprint(path)
 
 
 def of(model: Any, **settings: Any) -> Served:

@@ -11,21 +11,23 @@ from typing import Any
 
 from ..core import Reply
 from ..shape import name_of
-from .answering import Tap, answers, streamed
+from .answering import Tap
 from .app import Call, Gateway, log
-from .asgi import EVENTS, JSON, Headers, Watch, fresh, read_body, read_json, respond
-from .card import card, completed, short
+from .asgi import EVENTS, JSON, Headers, Watch, fresh, read, read_body, respond
+from .card import short
+from .decided import card_of, foreseen_of
 from .exchange import Exchange
-from .foreseen import Foreseen, foreseen, uncovered
+from .foreseen import Foreseen
 from .min_quality import chosen
 from .neighbours import compared
+from .policy import Choice
 from .served import AUTO, hold_of, passes, reference_cost
+from .source import Source, source_of
 from .wire.asked import Asked, Dialect
 from .wire.completions import Completions
-from .wire.problem import Problem, dumped, problem_of
+from .wire.problem import UNTOLD, Problem, dumped, problem_of
 
 _LEFT = 499
-_LARGE = 1 << 18  # bytes of a body above which it is not read on the event loop
 
 
 class Talk:
@@ -40,12 +42,14 @@ class Talk:
         self.tap = Tap()
         self.served = gateway.served
         self.foreseen: Foreseen | None = None
+        self.source: Source | None = None
         self.replies: list[Reply] = []
         self.problem: Problem | None = None
         self.first: float | None = None
         self.facts: dict[
             str, str
         ] = {}  # what else decided (a setting, a cache, a broken promise), in words, for the card
+        self.choice: Choice | None = None
         self.begun = self.logged = self.sent = False
 
     async def run(self) -> None:
@@ -57,9 +61,11 @@ class Talk:
         try:
             limit = gateway.served.settings.body_limit
             given = await read_body(call.headers, call.receive, limit)
-            body = read_json(given) if len(given) < _LARGE else await asyncio.to_thread(read_json, given)
+            body = await read(given)
             asked = self.asked = self.dialect.read(body)
             self.name, self.model, request = chosen(self.served, asked)
+            if self.name == AUTO and asked.overrides.min_quality is None:
+                self._choose(request, asked.overrides.max_cost is None)
             self.way = name_of(self.model)
             call.text = compared(asked.request)
             # Bytes pass only in the dialect that upstreams speak, and where no card is to be put among them.
@@ -68,9 +74,10 @@ class Talk:
             if isinstance(self.dialect, Completions):
                 self._complete(asked)
             gateway.allow(call, self.name, lambda: hold_of(self.model, request, asked.n))
+            source = self.source = source_of(self, request, asked.n)
             self.sent = True
             with watch:
-                await (self._stream if asked.stream else self._whole)(asked, request)
+                await (self._stream if asked.stream else self._whole)(asked, source)
         except asyncio.CancelledError:
             self.problem = Problem(_LEFT, "The client left.")
             task = asyncio.current_task()
@@ -79,7 +86,7 @@ class Talk:
             task.uncancel()
         except Exception as error:
             self.problem = problem_of(error)
-            if self.problem.status == 500:
+            if self.problem.code in UNTOLD:
                 log.error("Request %s failed: %s", self.number, type(error).__name__, exc_info=error)
             if not self.begun:
                 await gateway.complain(call, self.problem, self._headers())
@@ -91,6 +98,17 @@ class Talk:
                 except Exception as error:  # the reply is out: it must not end in another
                     log.error("Request %s was not logged: %s", self.number, type(error).__name__, exc_info=error)
 
+    def _choose(self, request: Any, free: bool) -> None:
+        """Which setting answers; a request with a maximum cost, for which the [way] was found good, gets that."""
+        gateway = self.gateway
+        if free:
+            keeper = getattr(gateway, "keeper", None)
+            self.choice = gateway.policy.choose(self.call.key, request, self.call.at, keeper)
+            self.model = self.choice.model
+        else:
+            self.choice = gateway.policy.plain
+        self.facts |= self.choice.facts
+
     def _complete(self, asked: Asked) -> None:
         """Text completions pass where the upstream completes text; elsewhere the prompt is a question."""
         if passes(self.model) and self.model.continues == "completions" and not asked.overrides.card:
@@ -98,41 +116,47 @@ class Talk:
         elif isinstance(self.dialect, Completions):
             self.dialect.needs(asked)
 
-    async def _whole(self, asked: Asked, request: Any) -> None:
-        body, self.replies = await answers(self.model, request, asked.n, self.tap)
+    @property
+    def cached(self) -> bool:
+        """Whether no model was asked for this: a kept reply was given, or another request's call was shared."""
+        return self.source is not None and self.source.said in ("hit", "shared")
+
+    async def _whole(self, asked: Asked, source: Source) -> None:
+        body = await source.whole()
+        self._told(source)
         if body is None:
             made = self.dialect.write(asked, self.replies, self.number, int(self.call.at))
             if asked.overrides.card:
-                made["sprat"] = self._card(full=True)
+                made["sprat"] = card_of(self, full=True)
             body = dumped(made)
         self.first = time.perf_counter() - self.call.began
         await self._acknowledge(asked)
         self.begun = True
         await respond(self.call.send, 200, body, [JSON, *self._headers()])
 
-    async def _stream(self, asked: Asked, request: Any) -> None:
+    def _told(self, source: Source) -> None:
+        self.replies = source.replies
+        if source.fact:
+            self.facts["cache"] = source.fact
+
+    async def _stream(self, asked: Asked, source: Source) -> None:
         send = self.call.send
         writer = self.dialect.stream(asked, self.number, int(self.call.at))
         passed = False
         try:
-            if asked.n > 1 and not (self.tap.through and passes(self.model)):
-                # Several samples are drawn whole; then they are written as one stream would have been.
-                _, self.replies = await answers(self.model, request, asked.n, Tap())
-                self.tap.model = self.replies[0].model
-            else:
-                async with aclosing(streamed(self.model, request, self.tap)) as source:
-                    async for piece in source:
-                        if piece.reply is not None:
-                            self.replies = [piece.reply]
-                            break
-                        writer.model = self.tap.model
-                        passed = isinstance(piece.raw, bytes)
-                        data: bytes = piece.raw if isinstance(piece.raw, bytes) else writer.piece(piece)
-                        if data:
-                            if not self.begun:
-                                await self._begin()
-                            await send({"type": "http.response.body", "body": data, "more_body": True})
-            shown = self._card(full=True) if asked.overrides.card else None
+            async with aclosing(source.pieces()) as pieces:
+                async for piece in pieces:
+                    if piece.reply is not None:
+                        self._told(source)
+                        break
+                    writer.model = self.tap.model
+                    passed = isinstance(piece.raw, bytes)
+                    data: bytes = piece.raw if isinstance(piece.raw, bytes) else writer.piece(piece)
+                    if data:
+                        if not self.begun:
+                            await self._begin()
+                        await send({"type": "http.response.body", "body": data, "more_body": True})
+            shown = card_of(self, full=True) if asked.overrides.card else None
             writer.model = self.tap.model
             end = b"" if passed else writer.end(self.replies, shown)
         except Exception as error:
@@ -159,8 +183,10 @@ class Talk:
         if self.model is not None:
             reply = self.replies[0] if self.replies else None
             found.append((b"x-sprat-decision", short(self.model, reply, self.tap.trusts).encode()))
-        if writer and (line := self._foreseen(writer).header):
+        if writer and (line := foreseen_of(self, writer).header):
             found.append((b"x-sprat-quality", line.encode()))
+        if self.source is not None and self.source.said:
+            found.append((b"x-sprat-cache", self.source.said.encode()))
         dollars = self._cost() if self.replies else None
         if dollars is not None:
             found.append((b"x-sprat-cost", f"{dollars:.9g}".encode()))
@@ -169,49 +195,6 @@ class Talk:
     def _cost(self) -> float | None:
         costs = [r.cost for r in self.replies]
         return None if any(c is None for c in costs) or not costs else sum(c for c in costs if c is not None)
-
-    def _foreseen(self, writer: str) -> Foreseen:
-        """How good the reply is likely to be, found once it is known who writes it."""
-        if self.foreseen is None and self.asked is not None:
-            over, request = self.asked.overrides, self.asked.request
-            self.foreseen = foreseen(
-                self.served.evidence,
-                "",
-                self.model,
-                writer,
-                self.tap.trusts,
-                continues=request.continues,
-                samples=self.asked.n,
-                least=over.min_quality,
-            )
-        return self.foreseen or Foreseen()
-
-    def _uncovered(self, asked: Asked) -> str:
-        pinned = asked.overrides.model or (asked.model if asked.model != AUTO else "")
-        return uncovered(
-            self.served.certificate,
-            pinned="" if pinned == AUTO else pinned,
-            least=asked.overrides.min_quality,
-            cheaper=self.name != AUTO,
-            continues=asked.request.continues,
-            samples=asked.n,
-        )
-
-    def _card(self, full: bool = False) -> Mapping[str, Any]:
-        reply, asked = self.replies[0], self.asked
-        assert asked is not None, "a reply was asked for"
-        made = card(
-            self.number,
-            self.name,
-            self.gateway.priced(AUTO, self.served.models[AUTO]),
-            reply,
-            self.tap.trusts,
-            self.model,
-            self.facts,
-            foreseen=self._foreseen(self.tap.model or reply.model),
-            uncovered=self._uncovered(asked),
-        )
-        return completed(made, self.served, compared(asked.request), reply.tree()) if full else made
 
     async def _acknowledge(self, asked: Asked) -> None:
         """Where the store is durable, a reply does not end before its record is committed."""
@@ -228,6 +211,8 @@ class Talk:
         known = bool(usages) and all(usages)
         request, problem = asked.request, self.problem
         stored = self.gateway.served.settings.store_prompts
+        choice = self.choice
+        propensity, drawn = choice.propensity(self.tap.trusts) if choice else (None, "")
         return Exchange(
             self.number,
             self.call.at,
@@ -240,18 +225,21 @@ class Talk:
             request.key,
             _sum(u.input_tokens for u in usages if u) if known else None,
             _sum(u.output_tokens for u in usages if u) if known else None,
-            self._cost() if self.replies or self.sent else 0.0,  # unknown once a model was asked
-            reference_cost(self.gateway.served.models[AUTO], self.replies),
+            # Unknown once a model was asked, unless somebody else pays for that.
+            self._cost() if self.replies or (self.sent and not (self.source and self.source.free)) else 0.0,
+            reference_cost(self.gateway.served.reference, self.replies),
             time.perf_counter() - self.call.began,
             self.first,
             problem.status if problem else 200,
             problem.message if problem else "",
             asked.stream,
-            None,
+            propensity,
             dict(self.tap.trusts),
-            self._card() if self.replies else {},
+            card_of(self) if self.replies else {},
             {"messages": list(request.messages), "options": dict(request.options)} if stored else None,
             _kept(self.replies) if stored and self.replies else None,
+            choice.setting if choice else "",
+            drawn,
         )
 
 
