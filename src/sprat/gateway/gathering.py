@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from ..core import Ask, Request, Texts
 from ..data import Floats
 from ..drivers.process import answer_all
@@ -44,7 +46,7 @@ class Judge:
 
     def _trusts(self, requests: Sequence[Request]) -> Floats:
         asking, answer = self.signal.trusts(requests), None
-        read: dict[tuple[Any, tuple[str, ...]], Any] = {}
+        read: dict[StaticEncoder, dict[str, Any]] = {}
         try:
             while True:
                 effect = asking.send(answer)
@@ -53,10 +55,10 @@ class Judge:
                 if not isinstance(effect.model, StaticEncoder):
                     (answer,) = effect.model.answer_many([effect.request])
                     continue
-                at = (effect.model, effect.request.texts)
-                if at not in read:
-                    read[at] = effect.model.encode(effect.request.texts)
-                answer = read[at]
+                rows = read.setdefault(effect.model, {})
+                new = [text for text in dict.fromkeys(effect.request.texts) if text not in rows]
+                rows.update(zip(new, effect.model.encode(new), strict=True))
+                answer = np.stack([rows[text] for text in effect.request.texts])
         except StopIteration as end:
             return end.value
         finally:
