@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .app import Call, Gateway, Handler, decision, healthz, metrics, models, readyz
+from .dashboard import dashboard
 from .embeddings import embeddings
 from .talk import Talk
 from .wire.asked import Dialect
@@ -31,6 +32,8 @@ ROUTES: Mapping[str, Mapping[str, Handler]] = {
     "/v1/models": {"GET": models},
     "/v1/models/": {"GET": models},
     "/sprat/decisions/": {"GET": decision},
+    "/sprat": {"GET": dashboard},
+    "/sprat/": {"GET": dashboard, "POST": dashboard},
     "/healthz": {"GET": healthz},
     "/readyz": {"GET": readyz},
     "/metrics": {"GET": metrics},
