@@ -77,7 +77,7 @@ TECHNIQUES = {
     ),
     "route": lambda: sprat.route(SMALL, LARGE, trust=signals.length(), at_least=0.5),
     "vote": lambda: sprat.vote(SMALL, PEER, LARGE),
-    "watchful": lambda: sprat.watchful(SMALL, LARGE, at_least=-0.3, first=3),
+    "watchful": lambda: sprat.watchful(SMALL, LARGE, trust=signals.logprob(first=3), at_least=0.75),
 }
 
 SIGNALS = {
@@ -96,7 +96,10 @@ SIGNALS = {
     "known_groups": lambda: signals.known_groups(signals.knn(k=5, encoder=ENCODER), encoder=ENCODER),
     "length": lambda: signals.length(),
     "logprob": lambda: signals.logprob(),
+    "lowest": lambda: signals.lowest(signals.logprob(), signals.opening()),
     "matrix_factorization": lambda: signals.matrix_factorization(encoder=ENCODER),
+    "opening": lambda: signals.opening(begins=("what", "say"), script="same"),
+    "opening_agreement": lambda: signals.opening_agreement(PEER, words=4),
     "orchestra": lambda: signals.orchestra(encoder=ENCODER),
     "pairrank": lambda: signals.pairrank(encoder=ENCODER),
     "random": lambda: signals.random(),

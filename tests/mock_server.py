@@ -5,8 +5,9 @@
     python tests/mock_server.py --log calls.jsonl --port-file port      # in its own process
 
 Faults, one per call, in order (None: none): status (with after, said, code), stall (seconds), reset, half (chunks of
-the stream, then the connection ends), garbage. A key that was answered before is answered again without being billed,
-unless the server is told to forget.
+the stream, then the connection ends), hold (chunks, then nothing until the client goes; `left` counts those that went),
+garbage. A body's "sure" is the log-probability of each token. A key that was answered before is answered again without
+being billed, unless the server is told to forget.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,7 @@ class MockServer:
         self.calls: list[dict[str, Any]] = []
         self.seen = 0
         self.connections = 0
+        self.left = threading.Semaphore(0)
         self._answered: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._ready = threading.Event()
 
@@ -130,6 +133,12 @@ class MockServer:
             build = anthropic_message if messages else openai_completion
             return self._send(writer, 200, build(made["text"], body, made["number"]))
         parts = (anthropic_events if messages else openai_chunks)(made["text"], body, made["number"])
+        if "hold" in fault:
+            await self._stream(writer, parts, fault["hold"])
+            with suppress(ConnectionError):
+                assert await reader.read(1) == b""  # the end of what the client sends: it has closed
+            self.left.release()
+            return False
         return await self._stream(writer, parts, fault.get("half"))
 
     async def _bill(self, body: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:

@@ -24,7 +24,10 @@ def _logprobs(tokens: list[str], body: Body) -> Body | None:
         return None
     top = [{"token": "x", "logprob": -3.0, "bytes": [120]}][: body.get("top_logprobs") or 0]
     return {
-        "content": [{"token": t, "logprob": -0.25, "bytes": list(t.encode()), "top_logprobs": top} for t in tokens],
+        "content": [
+            {"token": t, "logprob": body.get("sure", -0.25), "bytes": list(t.encode()), "top_logprobs": top}
+            for t in tokens
+        ],
         "refusal": None,
     }
 
@@ -84,6 +87,8 @@ def openai_chunk_bodies(text: str, body: Body, number: int) -> list[Body]:
         {**frame, "choices": [{"index": 0, "delta": d, "finish_reason": None, "logprobs": lp}]} for d, lp in deltas
     ]
     chunks.append({**frame, "choices": [{"index": 0, "delta": {}, "finish_reason": finish, "logprobs": None}]})
+    if (body.get("stream_options") or {}).get("continuous_usage_stats"):
+        chunks = [{**c, "usage": _usage(body, max(0, i - 1))} for i, c in enumerate(chunks, 1)]
     if (body.get("stream_options") or {}).get("include_usage"):
         chunks.append({**frame, "choices": [], "usage": _usage(body, len(tokens))})
     return chunks

@@ -27,7 +27,7 @@ from .errors import BadInput, nearest
 from .registry import find, known
 
 _TOP = ("models", "way", "parts", "arrays")
-_BESIDE = ("gateway", "encoders", "certificate", "card", "promise")  # what the gateway reads of the same file
+_BESIDE = ("gateway", "encoders", "certificate", "card", "promise", "budget")  # what the gateway reads of the same file
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,19 @@ class Saved:
     model: Any
     models: Mapping[str, Any]
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    reader: Reader | None = field(default=None, repr=False, compare=False)
+
+    def made(self, table: Any, where: str) -> Any:
+        """The model that a table in `extra` says; BadInput as `load`."""
+        assert self.reader is not None
+        return self.reader.read(table, Any, where)
 
 
 def dump(model: Any, path: Path | str, extra: Mapping[str, Any] | None = None) -> None:
     """Write a model, and other tables beside it; both files whole or not at all. BadInput for what can't be stored.
 
-    Arrays in the other tables go into the same .npz, and come back as arrays.
+    Arrays in the other tables go into the same .npz, and come back as arrays; models in them are written as the model
+    itself is, with what they share once (see `Saved.made`).
     """
     path = Path(path)
     extra = extra or {}
@@ -50,7 +57,7 @@ def dump(model: Any, path: Path | str, extra: Mapping[str, Any] | None = None) -
         if key in _TOP:
             raise BadInput(f"The table '{key}' belongs to the model.", hint="Give the extra table another name.")
     writer = Writer()
-    writer.count(model)
+    writer.count((model, extra))
     way = writer.write(model, Any, "way")
     table: dict[str, Any] = {"way": way}
     if writer.models:
@@ -86,7 +93,7 @@ def read(path: Path | str) -> Saved:
     models = dict(found)
     reader = Reader(str(path), models, found.shared, found.arrays)
     model = reader.read(table["way"], Any, "way")
-    return Saved(model, models, {k: reader.extra(v, k) for k, v in table.items() if k not in _TOP})
+    return Saved(model, models, {k: reader.extra(v, k) for k, v in table.items() if k not in _TOP}, reader)
 
 
 def load_models(path: Path | str) -> dict[str, Endpoint]:
@@ -242,11 +249,16 @@ def _named(models: Mapping[str, Any], path: str, name: str) -> Any:
 
 
 def fingerprint(path: Path | str) -> str:
-    """A sha256 over what answers in a file: way, parts, arrays, and the models: an endpoint's kind, a decoder whole."""
+    """A sha256 over what answers in a file: way, parts, arrays, and the models: an endpoint's kind, a decoder whole.
+
+    Where the file has settings that a promise covers, their ways too.
+    """
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} can't be read as TOML: {error}.") from error
     kinds = {name: _answers(entry) for name, entry in table.get("models", {}).items()}
     answering = [table.get("way"), table.get("parts"), table.get("arrays"), kinds]
+    if settings := table.get("promise", {}).get("settings"):
+        answering.append([[s.get(part) for part in ("name", "way", "certified")] for s in settings])
     return hashlib.sha256(json.dumps(answering, sort_keys=True, default=str).encode()).hexdigest()

@@ -29,7 +29,7 @@ from .replay import Recorded
 from .shape import name_of
 
 # The type of what a mapping or a set holds: any, with text as it is; so a model is named by {model = "..."} there.
-_FREE: Any = object()
+FREE: Any = object()
 _TELLING = frozenset({"none", "text", "model", "path", "pairs", "set", "array", "function", "part"})
 
 
@@ -49,13 +49,13 @@ def _takes(hint: Any, kind: type) -> bool:
         return any(isinstance(a, kind) for a in typing.get_args(hint))
     if len(_options(hint)) > 1:
         return any(_takes(a, kind) for a in _options(hint))
-    return hint is kind or (hint is _FREE and kind is str)
+    return hint is kind or (hint is FREE and kind is str)
 
 
 def _item(hint: Any, i: int) -> Any:
     """The type of a tuple's or list's item."""
-    if hint is _FREE:
-        return _FREE
+    if hint is FREE:
+        return FREE
     for option in _options(hint):
         args = typing.get_args(option)
         if typing.get_origin(option) is tuple and args:
@@ -145,7 +145,7 @@ class Writer:
             return [self.write(v, _item(hint, i), f"{where}.{i}") for i, v in enumerate(items)]
         if isinstance(value, (set, frozenset)):
             members = cast("set[Any]", value)
-            return {"set": [self.write(v, _FREE, where) for v in sorted(members, key=repr)]}
+            return {"set": [self.write(v, FREE, where) for v in sorted(members, key=repr)]}
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return self._dataclass(value, hint, where)
         raise BadInput(
@@ -153,7 +153,7 @@ class Writer:
         )
 
     def extra(self, value: Any, where: str) -> Any:
-        """A value of an extra table: arrays go beside, what is None is left out."""
+        """A value of an extra table: arrays go beside, models are written as such, what is None is left out."""
         if isinstance(value, Mapping):
             entries = cast("Mapping[Any, Any]", value)
             return {str(k): self.extra(v, f"{where}.{k}") for k, v in entries.items() if v is not None}
@@ -164,6 +164,8 @@ class Writer:
             return self._array(value, where)
         if isinstance(value, np.generic):
             return value.item()
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return self.write(value, FREE, where)
         return str(value) if isinstance(value, Path) else value
 
     def _array(self, value: np.ndarray[Any, Any], where: str) -> dict[str, str]:
@@ -176,10 +178,8 @@ class Writer:
     def _mapping(self, value: Mapping[Any, Any], where: str) -> Any:
         telling = len(value) == 1 and next(iter(value)) in _TELLING
         if all(isinstance(k, str) for k in value) and "use" not in value and not telling:
-            return {k: self.write(v, _FREE, f"{where}.{k}") for k, v in value.items()}
-        return {
-            "pairs": [[self.write(k, _FREE, where), self.write(v, _FREE, f"{where}.{k}")] for k, v in value.items()]
-        }
+            return {k: self.write(v, FREE, f"{where}.{k}") for k, v in value.items()}
+        return {"pairs": [[self.write(k, FREE, where), self.write(v, FREE, f"{where}.{k}")] for k, v in value.items()]}
 
     def _dataclass(self, value: Any, hint: Any, where: str) -> Any:
         if _kind(hint) is type(value):
@@ -266,8 +266,8 @@ class Reader:
                 "text": lambda: str(held),
                 "model": lambda: self._model(held, at),
                 "path": lambda: Path(held),
-                "pairs": lambda: {self.read(k, _FREE, at): self.read(v, _FREE, at) for k, v in held},
-                "set": lambda: frozenset(self.read(v, _FREE, at) for v in held),
+                "pairs": lambda: {self.read(k, FREE, at): self.read(v, FREE, at) for k, v in held},
+                "set": lambda: frozenset(self.read(v, FREE, at) for v in held),
                 "array": lambda: self._held(self.arrays, held, "array", at),
                 "function": lambda: self._function(held, at),
                 "part": lambda: self._part(held, at),
@@ -282,7 +282,7 @@ class Reader:
             return build(self, kind, value, f"{self.where}, {at}", at=at)
         if at == "way":
             raise BadInput(f"{self.where}: [way] has no 'use'.", hint='Such as use = "cascade".')
-        return {k: self.read(v, _FREE, f"{at}.{k}") for k, v in value.items()}
+        return {k: self.read(v, FREE, f"{at}.{k}") for k, v in value.items()}
 
     def _held(self, among: Mapping[str, Any], name: str, what: str, at: str) -> Any:
         if name not in among:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, ClassVar, cast
@@ -241,7 +241,7 @@ class Together:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """`await draft.next()`, `draft.accept()` or `draft.stop()`."""
+    """`await draft.begin()`, `draft.next()`, `draft.accept()` or `draft.stop()`."""
 
     draft: Draft
     what: str
@@ -257,9 +257,14 @@ class Draft:
     def __init__(self, model: Any, request: Request, because: str = "") -> None:
         self.model, self.request, self.because = model, request, because
         self.held: list[Piece] = []
-        self.source: AsyncGenerator[Piece, None] | None = None
+        self.source: Any = None  # the pieces to come
+        self.began = 0.0
         self.reply: Reply | None = None
         self.closed = False
+
+    def begin(self) -> Look:
+        """Await nothing but that it is asked for, so that several are written at once."""
+        return Look(self, "begin")
 
     def next(self) -> Look:
         """Await the next piece, or None when the reply has ended."""
@@ -352,7 +357,8 @@ class Endpoint(Model):
     """A leaf that really works: the only place with I/O, long work, or a gain from batching.
 
     Optional beside `answer_many`: `async answer_async(request) -> Reply`, and an async generator
-    `pieces(request) -> AsyncGenerator[Piece]` whose last piece carries the reply; closing it ends the call.
+    `pieces(request) -> AsyncGenerator[Piece]` whose last piece carries the reply; closing it ends the call;
+    `spent(request, pieces) -> (usage, cost, seconds)`: what a call took that was ended after these; None is unknown.
     """
 
     name: str

@@ -65,7 +65,8 @@ def _described(name: str, folder: str, factory: Callable[..., Any] | type, packa
     learns = hasattr(made, "fit") or "lessons" in inspect.signature(factory).parameters
     if folder == "encoders":
         learns = hasattr(module, "fit")
-    needs: Can | None = getattr(made, "needs", _NEEDS.get(folder))
+    told: Any = getattr(made, "needs", None)
+    needs: Can | None = told if isinstance(told, Can) else _NEEDS.get(folder)  # lowest's are its parts'
     papers = tuple(dict.fromkeys(_PAPER.findall(doc)))
     summary = " ".join(doc.split("\n\n")[0].split())
     return Method(name, folder, summary, papers, needs.name.lower() if needs is not None else "", learns, package)

@@ -11,12 +11,23 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from .core import SAMPLING, Can, Endpoint, Piece, Reply, Request
+import numpy as np
+
+from .core import SAMPLING, Can, Endpoint, Piece, Reply, Request, Usage
 from .data import Call, Dataset, Example
 from .drivers import batch
 from .drivers.concurrent import pieces
 from .errors import BadInput, CannotDo, NotRecorded, SpratError
 from .shape import leaves, name_of
+
+
+def _rates(used: list[tuple[int, int, float]]) -> tuple[float, float] | None:
+    table = np.array(used, dtype=np.float64).reshape(-1, 3)
+    if np.linalg.matrix_rank(table[:, :2]) < 2:
+        return None
+    found = np.linalg.lstsq(table[:, :2], table[:, 2])[0]
+    exact = np.allclose(table[:, :2] @ found, table[:, 2], rtol=1e-6, atol=0) and (found >= 0).all()
+    return (float(found[0]), float(found[1])) if exact else None
 
 
 def _unsampled(request: Request) -> Request:
@@ -53,6 +64,18 @@ class Recording:
                 hint="A technique that changes the prompt or draws more samples needs live calls: see `sprat collect`.",
             )
         return found
+
+    @cached_property
+    def _rates(self) -> dict[str, tuple[float, float] | None]:
+        return {}
+
+    def rates(self, model: str) -> tuple[float, float] | None:
+        """Dollars per token read and written, where the model's recorded costs are exactly that; else None."""
+        if model not in self._rates:
+            replies = [c.reply for e in self.data for c in e.calls if c.model == model]
+            used = [(u.input_tokens, u.output_tokens, r.cost) for r in replies if (u := r.usage) is not None]
+            self._rates[model] = _rates([(i, o, c) for i, o, c in used if None not in (i, o, c)])  # pyright: ignore[reportArgumentType]
+        return self._rates[model]
 
     def swap(self, endpoint: Any) -> Any:
         """What stands for an endpoint in a replay: its recording; an offline helper stays itself."""
@@ -96,14 +119,30 @@ class Recorded(Endpoint):
         reply = self._answer(request)
         if isinstance(reply, Exception):
             raise reply
-        if reply.tokens is None or reply.logprobs is None:
+        if reply.logprobs is None:
             raise CannotDo(
                 f"'{self.name}' has no recorded token log-probabilities, so its draft can't be watched in a replay.",
                 hint="Record with logprobs, or replay a technique that reads whole replies.",
             )
-        for token, logprob in zip(reply.tokens, reply.logprobs, strict=True):
+        # Where only the numbers were recorded, the text comes with the last of them.
+        tokens = reply.tokens or (*("",) * (len(reply.logprobs) - 1), reply.text or "")
+        for token, logprob in zip(tokens, reply.logprobs, strict=True):
             yield Piece(token, (token,), (logprob,))
         yield Piece(reply=reply)
+
+    def spent(self, request: Request, pieces: Sequence[Piece]) -> tuple[Usage | None, float | None, float | None]:
+        """What it read and wrote until it was stopped; in full where costs are not so much per token, since more is
+        safe. How long that took is not recorded: the seconds are the whole call's."""
+        reply = self._answer(request)
+        if isinstance(reply, Exception):
+            return None, None, None
+        rates = self.recording.rates(self.name) if self.recording else None
+        usage = reply.usage
+        if rates is None or usage is None or usage.input_tokens is None or usage.output_tokens is None:
+            return usage, reply.cost, reply.seconds
+        wrote = min(usage.output_tokens, sum(len(p.logprobs) for p in pieces))
+        usage = Usage(usage.input_tokens, wrote)
+        return usage, usage.input_tokens * rates[0] + wrote * rates[1], reply.seconds  # pyright: ignore[reportOptionalOperand]
 
 
 def replay(model: Any, data: Dataset, *, at_once: bool = False) -> list[Reply]:

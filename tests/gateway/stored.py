@@ -38,6 +38,8 @@ def made(i: int, **fields: Any) -> Exchange:
         "first_byte": 0.1,
         "streamed": True,
         "propensity": 0.95,
+        "setting": "at .2",
+        "drawn": "action",
         "trusts": {"small": 0.93},
         "card": {"because": "trust 0.93 is at least 0.9"},
     }

@@ -179,12 +179,15 @@ def test_a_database_of_an_earlier_version_is_brought_up_to_date(url: str, read: 
     engine = schema.connect(url)
     with engine.begin() as connection:
         connection.exec_driver_sql("drop table sprat_labels")
-        connection.exec_driver_sql("delete from sprat_versions where version = 2")
+        for column in ("setting", "drawn", "crafted"):
+            connection.exec_driver_sql(f"alter table sprat_exchanges drop column {column}")
+        connection.exec_driver_sql("delete from sprat_versions where version in (2, 3)")
     engine.dispose()
     fill(url, made(1))
     store = read(url)
     store.label("x1", "human", 1.0)
     assert len(store.labels()) == 1
+    assert store.exchanges()[0].setting == "at .2"
 
 
 def test_a_newer_database_is_refused_in_a_sentence(url: str):

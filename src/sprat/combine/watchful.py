@@ -1,77 +1,105 @@
-"""Watch a reply while it is written and go on to the next model as soon as its first tokens are too unlikely.
+"""Watch a reply while it is written and go on to the next model as soon as it can't be trusted enough any more.
 
-Early escalation by the running mean log-probability; the idea of deferring on token uncertainty is arXiv 2404.10136's,
-stopping inside the reply is ours. Checked against its laws: a threshold of -inf is the first model, above 0 the last;
-and it stops exactly the replies whose mean over the first k tokens is below the threshold.
+Early escalation. Deferring on token uncertainty is arXiv 2404.10136's idea; stopping inside the reply, on bounds of any
+running signal, is ours. Checked against its laws: it decides as a cascade with the same signal does; at_least=0 is the
+first model, above 1 the last; and it stops exactly those replies whose whole trust is below the threshold.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..core import Ask, Can, Look, Model, Request, Technique, ask, watch
-from ..errors import BadInput, CannotDo
+from ..core import Ask, Draft, Look, Model, Reply, Request, Technique, ask, watch
+from ..errors import CannotDo, EndpointError
 from ..shape import name_of, need
-from .levels import known_model
+from ..signals import logprob
+from ..signals.running import Runs
+from .levels import known_model, levels
 
 
 @dataclass(frozen=True, repr=False)
 class Watchful(Technique):
-    """Models from cheap to dear; a draft is kept if its `first` tokens' mean log-probability is at least `at_least`."""
+    """Models from cheap to dear; `trust[i]` and `at_least[i]` judge the draft of `models[i]`, which is held so long."""
 
     models: tuple[Any, ...]
+    trust: tuple[Any, ...] = ()
     at_least: tuple[float, ...] = ()
-    first: int = 20
     use = "watchful"
-    needs = Can.LOGPROBS
 
-    async def answer(self, request: Request) -> Ask | Look:
-        """The first draft that is not doubted, else the last model's reply; what was stopped stays in the tree."""
+    async def answer(self, request: Request) -> Reply | Ask | Look:
+        """The first draft that is trusted, else the last model's reply; what was stopped stays in the tree."""
         start, reason = 0, ""
-        if request.continues and any(t > -math.inf for t in self.at_least):
+        if request.continues and any(t > 0 for t in self.at_least):
             start, reason = known_model(self.models, request)
-        for model, at_least in zip(self.models[start:], self.at_least[start:], strict=False):
-            if at_least > 0:
-                continue  # no log-probability is above 0: don't pay for a draft that can't be kept
-            if at_least == -math.inf:
+        for model, trust, at_least in zip(self.models[start:], self.trust[start:], self.at_least[start:], strict=False):
+            if at_least > 1:
+                continue  # no draft could be trusted enough: don't pay for one
+            if at_least <= 0:
                 return ask(model, request, reason)
+            if request.whole:  # tools, JSON or several choices are read whole, then judged
+                reply: Reply = await ask(model, request, reason)
+                try:
+                    value = await trust.trust(request, reply)
+                except CannotDo:
+                    reason = f"{name_of(trust)} can't judge it"
+                    continue
+                if value >= at_least:
+                    return reply
+                reason = f"trust {value:.3g} < {at_least:.3g}"
+                continue
             draft = watch(model, request, reason)
-            total, seen = 0.0, 0
-            while seen < self.first and total >= at_least * self.first:
-                piece = await draft.next()
-                if piece is None:
-                    break
-                for logprob in piece.logprobs[: self.first - seen]:
-                    total, seen = total + logprob, seen + 1
-            if not seen:
-                await draft.stop()
-                raise CannotDo(
-                    f"watchful reads the log-probabilities of a draft, and '{name_of(model)}' gave none.",
-                    hint="Ask the endpoint for log-probabilities, or use cascade with a signal that reads text.",
-                )
-            # Log-probabilities are at most 0, so a sum below first x at_least stays below: stopping early is exact.
-            if total >= at_least * seen:
+            doubt = await _doubt(draft, trust, at_least)
+            if not doubt:
                 return draft.accept()
             await draft.stop()
-            reason = f"mean log-probability {total / seen:.3g} of {seen} tokens < {at_least:.3g}"
+            reason = doubt
         return ask(self.models[-1], request, reason)
 
 
-def watchful(*models: Model, at_least: float | Sequence[float] = -1.0, first: int = 20) -> Watchful:
-    """Early escalation over models from cheap to dear; one threshold (natural logarithm) or one for each but the last.
+async def _doubt(draft: Draft, trust: Any, at_least: float) -> str:
+    """Read the draft as far as it takes to decide; why it is not to be kept, "" where it is."""
+    running = trust.running(draft.request)
+    drafts = [draft, *(watch(m, draft.request, "a second opinion") for m in running.beside)]
+    if len(drafts) > 1:
+        for one in drafts:
+            await one.begin()
+    read = 0
+    low, high = running.within()
+    while low < at_least <= high:
+        which = running.wants()
+        try:
+            piece = await drafts[which].next()
+        except EndpointError:
+            if which == 0:
+                raise
+            piece = None  # a second opinion that fails agrees with nothing
+        running.take(which, piece)
+        if which == 0 and piece is not None:
+            read += len(piece.tokens) or 1
+        low, high = running.within()
+    for one in drafts[1:]:
+        await one.stop()
+    if high >= at_least:
+        return ""
+    most, tokens = "at most " if low < high else "", "token" if read == 1 else "tokens"
+    return f"{name_of(trust)} {most}{high:.3g} < {at_least:.3g} after {read} {tokens}"
 
-    Raises BadInput where the numbers don't fit, CannotDo where a model that is watched gives no log-probabilities.
+
+def watchful(*models: Model, trust: Any = None, at_least: float | Sequence[float] = 0.5) -> Watchful:
+    """Early escalation from cheap to dear; one signal and threshold for all levels, or one for each but the last.
+
+    The signal is one with a running form; where none is given, the mean log-probability of the first 20 tokens. Raises
+    BadInput where the numbers don't fit, CannotDo where a signal can't be watched or a model lacks what it reads.
     """
-    n = len(models) - 1
-    if n < 0 or first < 1:
-        raise BadInput("watchful needs at least one model, and first of at least 1.")
-    thresholds = tuple(float(t) for t in at_least) if isinstance(at_least, Sequence) else (float(at_least),) * n
-    if len(thresholds) != n or any(math.isnan(t) for t in thresholds):
-        raise BadInput(f"watchful of {n + 1} models needs {n} thresholds; got {len(thresholds)}.")
-    for model, threshold in zip(models, thresholds, strict=False):
-        if -math.inf < threshold <= 0:
-            need(model, Can.LOGPROBS, "watchful")
-    return Watchful(tuple(models), thresholds, first)
+    signals, thresholds = levels("watchful", models, logprob(first=20) if trust is None else trust, at_least)
+    for model, signal, threshold in zip(models, signals, thresholds, strict=False):
+        if 0 < threshold <= 1:
+            if not isinstance(signal, Runs):
+                raise CannotDo(
+                    f"watchful needs a signal that can be read while a reply is written, and {signal!r} can't.",
+                    hint="Such are logprob(first=20), opening(), opening_agreement() and lowest() of them.",
+                )
+            need(model, signal.needs, "watchful")
+    return Watchful(tuple(models), signals, thresholds)

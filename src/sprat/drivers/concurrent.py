@@ -12,20 +12,24 @@ from typing import Any
 from ..core import Draft, Look, Piece, Reply, Request
 from ..errors import SpratError, WrongAwait
 from ..shape import name_of
+from .ahead import Ahead
 from .process import Done, Fork, Leaf, Process, answer_all, done
 
 
 async def look_at(look: Look, swap: Callable[[Any], Any] | None = None) -> Any:
     """What a look at a draft comes to: a piece for `next`; `accept` and `stop` leave the reply in the draft."""
     draft = look.draft
+    endpoint = swap(draft.model) if swap else draft.model
     if draft.source is None:
-        endpoint = swap(draft.model) if swap else draft.model
-        draft.source = pieces(endpoint, draft.request)
+        draft.source, draft.began = pieces(endpoint, draft.request), time.perf_counter()
+    if look.what == "begin":
+        draft.source = Ahead(draft.source)
+        return None
     if look.what == "next":
         async for piece in draft.source:
             draft.held.append(piece)
             draft.reply = piece.reply or draft.reply
-            if piece.text or piece.tokens:
+            if piece.text or piece.tokens or piece.logprobs:
                 return piece
         return None
     if look.what == "accept":
@@ -34,18 +38,23 @@ async def look_at(look: Look, swap: Callable[[Any], Any] | None = None) -> Any:
             draft.reply = piece.reply or draft.reply
         return None
     if draft.reply is None:
-        draft.reply = _partial(draft)
+        draft.reply = _partial(draft, endpoint)
     await draft.source.aclose()
     return None
 
 
-def _partial(draft: Draft) -> Reply:
+def _partial(draft: Draft, endpoint: Any) -> Reply:
+    known = getattr(endpoint, "spent", None)
+    usage, dollars, seconds = known(draft.request, draft.held) if known else (None, None, None)
     tokens = tuple(t for p in draft.held for t in p.tokens)
     return Reply(
         "".join(p.text for p in draft.held),
         name_of(draft.model),
         tokens=tokens or None,
         logprobs=tuple(x for p in draft.held for x in p.logprobs) or None,
+        usage=usage,
+        cost=dollars,
+        seconds=time.perf_counter() - draft.began if seconds is None else seconds,
         cancelled=True,
     )
 

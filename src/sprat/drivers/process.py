@@ -160,9 +160,12 @@ class _Frame:
         if not begun and look.what == "stop":
             draft.closed = True  # nothing was asked
             return None
+        whole = hasattr(draft.model, "answer") or draft.request.whole
+        if look.what == "begin" and (begun or whole):
+            return None  # what is seen only whole is asked for when it is looked at
         if not begun:
             self.drafts.append(draft)
-        if hasattr(draft.model, "answer") or draft.request.whole:
+        if whole:
             if draft.reply is None:  # a technique's, a tool's or a JSON reply is seen only whole
                 done = yield from process(draft.model, draft.request, draft.because, tail)
                 if done.error:
@@ -180,7 +183,7 @@ class _Frame:
                 node = failed(name_of(draft.model), error, draft.because)
                 self._close(draft, replace(node, cost=None) if draft.held else node)
                 raise
-            if look.what == "next":
+            if look.what in ("begin", "next"):
                 return seen
         written: Any = draft.reply  # the source gave it, or what was written until it was stopped
         node: Reply = replace(written, because=draft.because) if draft.because else written

@@ -33,8 +33,9 @@ class OpenAI(Endpoint):
     `timeout` is seconds for a whole call with its retries, `read_timeout` between two parts of an answer.
     `logprobs` declares that the server gives them, and asks for them; `idempotent` that it honours Idempotency-Key.
     `continues` declares that it can go on with a text: "completions" (the API of that name), or "chat" (the last
-    assistant message). `defaults` are options that a request may override. A seed is sent as seed + sample, so that
-    draws differ.
+    assistant message). `continuous_usage` declares that it counts tokens in every part of a stream (vLLM's
+    continuous_usage_stats), so that a reply that is stopped has a known cost. `defaults` are options that a request may
+    override. A seed is sent as seed + sample, so that draws differ.
     """
 
     name: str
@@ -54,6 +55,7 @@ class OpenAI(Endpoint):
     key: Callable[[], str] | None = field(default=None, repr=False, compare=False, metadata=_NOT_STORED)
     where: str = field(default="", repr=False, compare=False, metadata=_NOT_STORED)
     continues: Literal["", "completions", "chat"] = ""
+    continuous_usage: bool = False
     key_file: str | None = None
     use = "openai"
 
@@ -93,6 +95,12 @@ class OpenAI(Endpoint):
         if building.choice["finish_reason"] is None:
             raise Garbled(f"The stream of '{self.name}' ended before its reply was finished.", billable=True)
         yield Piece(reply=self._reply(building.whole(), time.perf_counter() - began))
+
+    def spent(self, request: Request, pieces: Sequence[Piece]) -> tuple[Usage | None, float | None, float | None]:
+        """What a call took that was ended after these pieces, as far as the server counted it while it wrote."""
+        told = [p.raw["usage"] for p in pieces if isinstance(p.raw, dict) and isinstance(p.raw.get("usage"), dict)]  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        usage, cached = _usage(told[-1] if told else None)
+        return usage, cost(self.price, usage, cached), None
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Reply:
         """What the server answers to a body of one's own at `path` below the url, as the reply's `raw`."""
@@ -137,6 +145,7 @@ class OpenAI(Endpoint):
             options["stream"] = True
             if told or self.stream_usage:
                 counted = {"include_usage": True} if self.stream_usage else {}
+                counted |= {"continuous_usage_stats": True} if self.continuous_usage else {}
                 options["stream_options"] = counted | dict(told)
         body = {"model": self.model or self.name, "messages": list(request.messages), **options}
         return self._posted("chat/completions", body, once)
@@ -297,6 +306,7 @@ def openai(
     stream_usage: bool = True,
     key: Callable[[], str] | None = None,
     continues: Literal["", "completions", "chat"] = "",
+    continuous_usage: bool = False,
     key_file: str | None = None,
     **defaults: Any,
 ) -> OpenAI:
@@ -325,5 +335,6 @@ def openai(
         defaults,
         key,
         continues=continues,
+        continuous_usage=continuous_usage,
         key_file=key_file,
     )

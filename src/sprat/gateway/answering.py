@@ -17,6 +17,7 @@ from ..drivers.process import Done, Leaf, process
 from ..errors import SpratError
 from ..shape import name_of
 from . import witness
+from .escalation import unwatched
 from .gathering import gathered, quick
 from .passthrough import Passed
 from .served import passes
@@ -38,6 +39,7 @@ async def answers(model: Any, request: Request, n: int, tap: Tap) -> tuple[bytes
     """The upstream's own body where it may pass, and the replies; raises SpratError."""
     if n > 1 and not (tap.through and passes(model)):
         one = replace(request, options={k: v for k, v in request.options.items() if k != "n"})
+        model = unwatched(model)
         drawn = [_whole(model, one.drawn(i), replace(tap, through=False)) for i in range(n)]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_kept(d)) for d in drawn]

@@ -16,9 +16,11 @@ from ..errors import SpratError
 from ..shape import leaves
 from .asgi import JSON, Gone, Headers, Receive, Scope, Send, respond
 from .bounds import foreign
+from .cache import Cached
 from .exchange import Exchange
 from .limits import Hold, Refusal
 from .metrics import Metrics
+from .policy import policy_of
 from .served import AUTO, Served
 from .wire.problem import Problem, anthropic_error, dumped, openai_error, problem_of
 
@@ -102,8 +104,10 @@ class Gateway:
 
         self.served, self.keys, self.store = served, keys, store
         self.opening: Callable[[], Awaitable[tuple[Keys, Store]]] | None = None
+        self.policy = policy_of(served)
         self.metrics = Metrics(served.models)
         self.cards: OrderedDict[str, tuple[str, Mapping[str, Any]]] = OrderedDict()
+        self.cached = Cached()
         self._priced: dict[str, tuple[Any, ...]] = {}
         self.working = 0
         self.draining = False

@@ -12,7 +12,9 @@ class Exchange:
     """A finished request. Costs are dollars, times seconds; None is unknown, never 0.
 
     `asked` is the model that the client named, `model` who wrote the reply, `way` the name of what decided.
-    `propensity` is the probability with which this decision was drawn; `trusts` are the scores that it was drawn from.
+    `setting` is the certified setting that was run, `propensity` the probability with which this decision was drawn:
+    where `drawn` is "action", that of asking the model that was asked, given the `trusts`; where it is "setting", that
+    of the setting. `crafted` says why the request looks made to force the dear model.
     `request` and `reply` are kept only where prompts are stored; `request_key` is Request.key, always.
     """
 
@@ -39,3 +41,6 @@ class Exchange:
     card: Mapping[str, Any] = field(default_factory=dict[str, Any])
     request: Mapping[str, Any] | None = None
     reply: Mapping[str, Any] | None = None
+    setting: str = ""
+    drawn: str = ""
+    crafted: str = ""

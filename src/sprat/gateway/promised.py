@@ -20,7 +20,7 @@ from .limits import Budget
 from .promise import Promise
 
 AGREEMENT = "agreement"
-_BESIDE = ("settings",)  # [[promise.settings]]: the certified settings, which the budget's controller reads
+_BESIDE = ("settings", "explore")  # the certified settings and how they are drawn: the policy reads these
 _SHARES = ("delta", "share", "restore_share", "marks", "loss_part")
 _NUMBERS = ("level", *_SHARES, "tolerance", "drift_rate")
 _WATCH_ALONE = ("budget", "at_once", "renew")  # of these a change does not begin a new watch

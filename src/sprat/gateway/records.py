@@ -54,6 +54,9 @@ def row_of(exchange: Exchange, secrets: Sequence[str] = ()) -> tuple[Any, ...]:
         finite(e.propensity),
         _json(e.trusts) if e.trusts else None,
         struck(_json(e.card), secrets) if e.card else None,
+        _text(e.setting),
+        _text(e.drawn),
+        _text(e.crafted),
     )
 
 

@@ -36,6 +36,7 @@ exchanges = sa.Table(
     Column("propensity", Float),
     Column("trusts", Text),
     Column("card", Text),
+    *(Column(name, Text) for name in ("setting", "drawn", "crafted")),
 )
 prompts = sa.Table(
     "sprat_prompts",
@@ -111,6 +112,13 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "create table sprat_labels (exchange text not null, source text not null, score double precision not null,"
             " at double precision not null, note text not null, primary key (exchange, source))",
+        ),
+    ),
+    (
+        "which setting was run, how it was drawn, and what looked crafted",
+        tuple(
+            f"alter table sprat_exchanges add column {name} text not null default ''"
+            for name in ("setting", "drawn", "crafted")
         ),
     ),
 )

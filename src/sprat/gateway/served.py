@@ -15,13 +15,14 @@ from ..errors import BadInput, nearest
 from ..prices import Price, cost
 from ..registry import find
 from ..shape import leaves
+from .cache import CacheSettings, settings_of
 from .limits import Hold
+from .policy import AUTO, Way, number, ways_of
 from .promised import Promised, promised
 from .wire.asked import Asked, written_by
 from .wire.problem import Problem, dumped
-from .witness import witnessed
+from .witness import Witness, witnessed
 
-AUTO = "auto"
 _ENCODERS = {"static": "sprat.encoders:StaticEncoder", "sentence": "sprat.encoders:SentenceEncoder"}
 # Where a maximum cost is set and the request names no longest reply.
 _LONGEST = 1024
@@ -49,7 +50,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Served:
-    """Models by name (`auto` too), encoders by name, the certificate's rows, settings, and the promise to watch."""
+    """Models by name (`auto` too), encoders by name, the certificate's rows, settings, and the promise to watch.
+
+    `ways` are the promise's settings, safest first; `explore` is the share of requests that draws among them.
+    """
 
     models: Mapping[str, Any]
     encoders: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -57,6 +61,15 @@ class Served:
     settings: Settings = field(default_factory=Settings)
     path: Path | None = None
     promised: Promised | None = None
+    ways: tuple[Way, ...] = ()
+    explore: float = 0.0
+    budget: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    cache: CacheSettings | None = None
+
+    @property
+    def reference(self) -> Any:
+        """The model whose quality is kept; where no promise names it, `auto`."""
+        return self.ways[0].model if self.ways else self.models[AUTO]
 
     def model(self, name: str) -> Any:
         """The model of that name; Problem 404 where there is none."""
@@ -132,18 +145,26 @@ def load(path: Path | str) -> Served:
     found = read(path)
     if AUTO in found.models:
         raise BadInput(f"{path}: a model can't be called '{AUTO}'; that is the [way].", hint="Give it another name.")
-    models = {AUTO: witnessed(found.model), **found.models}
-    for model in leaves(tuple(models.values())):
+    made: dict[int, Witness] = {}
+    models = {AUTO: witnessed(found.model, made), **found.models}
+    extra = found.extra
+    table = extra.get("promise")
+    promise = promised(table, str(path), found.models)
+    ways = ways_of(table or {}, found, made, str(path))
+    for model in leaves((*models.values(), *(w.model for w in ways))):
         if hasattr(model, "ready"):
             model.ready()
-    extra = found.extra
     return Served(
         models,
         _encoders(extra.get("encoders", {}), str(path)),
         extra.get("certificate", {}),
         _settings(extra.get("gateway", {}), str(path)),
         Path(path),
-        promised(extra.get("promise"), str(path), found.models),
+        promise,
+        ways,
+        number(table or {}, "explore", f"{path}, [promise]") or 0.0,
+        extra.get("budget", {}),
+        cache=settings_of(extra.get("cache"), str(path)),
     )
 
 

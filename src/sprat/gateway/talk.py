@@ -11,12 +11,15 @@ from typing import Any
 
 from ..core import Reply
 from ..shape import name_of
-from .answering import Tap, answers, streamed
+from .answering import Tap
 from .app import Call, Gateway, log
 from .asgi import EVENTS, JSON, Headers, Watch, fresh, read, read_body, respond
 from .card import card, drawn, short
+from .escalation import told
 from .exchange import Exchange
+from .policy import Choice
 from .served import AUTO, hold_of, passes, reference_cost
+from .source import Source, source_of
 from .wire.asked import Asked, Dialect
 from .wire.completions import Completions
 from .wire.problem import UNTOLD, Problem, dumped, problem_of
@@ -34,12 +37,14 @@ class Talk:
         self.model: Any = None
         self.name = self.way = ""
         self.tap = Tap()
+        self.source: Source | None = None
         self.replies: list[Reply] = []
         self.problem: Problem | None = None
         self.first: float | None = None
         self.facts: dict[
             str, str
         ] = {}  # what else decided (a setting, a cache, a broken promise), in words, for the card
+        self.choice: Choice | None = None
         self.begun = self.logged = self.sent = False
 
     async def run(self) -> None:
@@ -54,6 +59,8 @@ class Talk:
             body = await read(given)
             asked = self.asked = self.dialect.read(body)
             self.name, self.model, request = gateway.served.chosen(asked)
+            if self.name == AUTO:
+                self._choose(request, asked.overrides.max_cost is None)
             self.way = name_of(self.model)
             # Bytes pass only in the dialect that upstreams speak, and where no card is to be put among them.
             through = self.dialect.name == "chat" and not asked.overrides.card
@@ -61,9 +68,10 @@ class Talk:
             if isinstance(self.dialect, Completions):
                 self._complete(asked)
             gateway.allow(call, self.name, lambda: hold_of(self.model, request, asked.n))
+            source = self.source = source_of(self, request, asked.n)
             self.sent = True
             with watch:
-                await (self._stream if asked.stream else self._whole)(asked, request)
+                await (self._stream if asked.stream else self._whole)(asked, source)
         except asyncio.CancelledError:
             self.problem = Problem(_LEFT, "The client left.")
             task = asyncio.current_task()
@@ -84,6 +92,17 @@ class Talk:
                 except Exception as error:  # the reply is out: it must not end in another
                     log.error("Request %s was not logged: %s", self.number, type(error).__name__, exc_info=error)
 
+    def _choose(self, request: Any, free: bool) -> None:
+        """Which setting answers; a request with a maximum cost, for which the [way] was found good, gets that."""
+        gateway = self.gateway
+        if free:
+            keeper = getattr(gateway, "keeper", None)
+            self.choice = gateway.policy.choose(self.call.key, request, self.call.at, keeper)
+            self.model = self.choice.model
+        else:
+            self.choice = gateway.policy.plain
+        self.facts |= self.choice.facts
+
     def _complete(self, asked: Asked) -> None:
         """Text completions pass where the upstream completes text; elsewhere the prompt is a question."""
         if passes(self.model) and self.model.continues == "completions" and not asked.overrides.card:
@@ -91,8 +110,14 @@ class Talk:
         elif isinstance(self.dialect, Completions):
             self.dialect.needs(asked)
 
-    async def _whole(self, asked: Asked, request: Any) -> None:
-        body, self.replies = await answers(self.model, request, asked.n, self.tap)
+    @property
+    def cached(self) -> bool:
+        """Whether no model was asked for this: a kept reply was given, or another request's call was shared."""
+        return self.source is not None and self.source.said in ("hit", "shared")
+
+    async def _whole(self, asked: Asked, source: Source) -> None:
+        body = await source.whole()
+        self._told(source)
         if body is None:
             made = self.dialect.write(asked, self.replies, self.number, int(self.call.at))
             if asked.overrides.card:
@@ -103,28 +128,28 @@ class Talk:
         self.begun = True
         await respond(self.call.send, 200, body, [JSON, *self._headers()])
 
-    async def _stream(self, asked: Asked, request: Any) -> None:
+    def _told(self, source: Source) -> None:
+        self.replies = source.replies
+        if source.fact:
+            self.facts["cache"] = source.fact
+
+    async def _stream(self, asked: Asked, source: Source) -> None:
         send = self.call.send
         writer = self.dialect.stream(asked, self.number, int(self.call.at))
         passed = False
         try:
-            if asked.n > 1 and not (self.tap.through and passes(self.model)):
-                # Several samples are drawn whole; then they are written as one stream would have been.
-                _, self.replies = await answers(self.model, request, asked.n, Tap())
-                self.tap.model = self.replies[0].model
-            else:
-                async with aclosing(streamed(self.model, request, self.tap)) as source:
-                    async for piece in source:
-                        if piece.reply is not None:
-                            self.replies = [piece.reply]
-                            break
-                        writer.model = self.tap.model
-                        passed = isinstance(piece.raw, bytes)
-                        data: bytes = piece.raw if isinstance(piece.raw, bytes) else writer.piece(piece)
-                        if data:
-                            if not self.begun:
-                                await self._begin()
-                            await send({"type": "http.response.body", "body": data, "more_body": True})
+            async with aclosing(source.pieces()) as pieces:
+                async for piece in pieces:
+                    if piece.reply is not None:
+                        self._told(source)
+                        break
+                    writer.model = self.tap.model
+                    passed = isinstance(piece.raw, bytes)
+                    data: bytes = piece.raw if isinstance(piece.raw, bytes) else writer.piece(piece)
+                    if data:
+                        if not self.begun:
+                            await self._begin()
+                        await send({"type": "http.response.body", "body": data, "more_body": True})
             shown = self._card(full=True) if asked.overrides.card else None
             writer.model = self.tap.model
             end = b"" if passed else writer.end(self.replies, shown)
@@ -152,6 +177,8 @@ class Talk:
         if self.model is not None:
             reply = self.replies[0] if self.replies else None
             found.append((b"x-sprat-decision", short(self.model, reply, self.tap.trusts).encode()))
+        if self.source is not None and self.source.said:
+            found.append((b"x-sprat-cache", self.source.said.encode()))
         dollars = self._cost() if self.replies else None
         if dollars is not None:
             found.append((b"x-sprat-cost", f"{dollars:.9g}".encode()))
@@ -163,10 +190,12 @@ class Talk:
 
     def _card(self, full: bool = False) -> Mapping[str, Any]:
         reply = self.replies[0]
+        if said := told(reply):
+            self.facts["escalation"] = said
         made = card(
             self.number,
             self.name,
-            self.gateway.priced(self.name, self.model),
+            self.gateway.priced(self.name, self.gateway.served.models.get(self.name, self.model)),
             reply,
             self.tap.trusts,
             self.way,
@@ -192,6 +221,8 @@ class Talk:
         known = bool(usages) and all(usages)
         request, problem = asked.request, self.problem
         stored = self.gateway.served.settings.store_prompts
+        choice = self.choice
+        propensity, drawn = choice.propensity(self.tap.trusts) if choice else (None, "")
         return Exchange(
             self.number,
             self.call.at,
@@ -204,18 +235,21 @@ class Talk:
             request.key,
             _sum(u.input_tokens for u in usages if u) if known else None,
             _sum(u.output_tokens for u in usages if u) if known else None,
-            self._cost() if self.replies or self.sent else 0.0,  # unknown once a model was asked
-            reference_cost(self.gateway.served.models[AUTO], self.replies),
+            # Unknown once a model was asked, unless somebody else pays for that.
+            self._cost() if self.replies or (self.sent and not (self.source and self.source.free)) else 0.0,
+            reference_cost(self.gateway.served.reference, self.replies),
             time.perf_counter() - self.call.began,
             self.first,
             problem.status if problem else 200,
             problem.message if problem else "",
             asked.stream,
-            None,
+            propensity,
             dict(self.tap.trusts),
             self._card() if self.replies else {},
             {"messages": list(request.messages), "options": dict(request.options)} if stored else None,
             _kept(self.replies) if stored and self.replies else None,
+            choice.setting if choice else "",
+            drawn,
         )
 
 

@@ -15,7 +15,10 @@ from .knn import Knn, knn
 from .known import Known, known_groups
 from .length import Length, length
 from .logprob import Logprob, logprob
+from .lowest import Lowest, lowest
 from .matrix_factorization import MatrixFactorization, matrix_factorization
+from .opening import Opening, opening
+from .opening_agreement import OpeningAgreement, opening_agreement
 from .orchestra import Orchestra, orchestra
 from .pairrank import PairRank, pairrank
 from .random import Random, random
@@ -40,7 +43,10 @@ __all__ = [
     "Known",
     "Length",
     "Logprob",
+    "Lowest",
     "MatrixFactorization",
+    "Opening",
+    "OpeningAgreement",
     "Orchestra",
     "PairRank",
     "Random",
@@ -63,7 +69,10 @@ __all__ = [
     "known_groups",
     "length",
     "logprob",
+    "lowest",
     "matrix_factorization",
+    "opening",
+    "opening_agreement",
     "orchestra",
     "pairrank",
     "random",

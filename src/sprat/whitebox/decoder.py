@@ -11,9 +11,9 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
-from ..core import Can, Endpoint, Model, Piece, Reply, Request
+from ..core import Can, Endpoint, Model, Piece, Reply, Request, Usage
 from ..errors import BadInput
-from ..prices import Price
+from ..prices import Price, cost
 from .session import Session
 from .vocabulary import Vocabulary
 
@@ -224,6 +224,11 @@ class Leaf(Decoder, Endpoint):
     def prompt(self, request: Request) -> list[int]:
         """The ids that it reads before it writes; BadInput for what it can't read."""
         return self.vocabulary.prompt(request.messages)
+
+    def spent(self, request: Request, pieces: Sequence[Piece]) -> tuple[Usage | None, float | None, float | None]:
+        """What it read and wrote, and what that cost, where it was stopped after these pieces."""
+        usage = Usage(len(self.prompt(request)), sum(len(p.tokens) for p in pieces))
+        return usage, cost(self.price, usage), None
 
     @property
     def leaves(self) -> tuple[Leaf, ...]:

@@ -10,17 +10,21 @@ from ...core import Piece, Reply, Request
 from ...errors import nearest
 from .problem import Problem
 
-_OVERRIDES = ("model", "max_cost", "min_quality", "card", "thread")
+_OVERRIDES = ("model", "max_cost", "min_quality", "card", "thread", "cache")
 
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What a body's "sprat" asks for: a pinned model, a maximum cost in dollars, the decision card, a thread's id."""
+    """What a body's "sprat" asks for: a pinned model, a maximum cost in dollars, the decision card, a thread's id.
+
+    `cache` is False where no kept reply may be given and none kept, "refresh" where it is to be asked anew.
+    """
 
     model: str = ""
     max_cost: float | None = None
     card: bool = False
     thread: str | None = None
+    cache: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,10 @@ def overrides(body: Mapping[str, Any]) -> Overrides:
         raise Problem(400, "'sprat.card' takes true or false.", param="sprat.card")
     if thread is not None and not isinstance(thread, str):
         raise Problem(400, "'sprat.thread' takes the conversation's id.", param="sprat.thread")
-    return Overrides(model or "", most, bool(card), thread)
+    cache: Any = table.get("cache")
+    if cache is not None and not isinstance(cache, bool) and cache != "refresh":
+        raise Problem(400, "'sprat.cache' takes true, false or \"refresh\".", param="sprat.cache")
+    return Overrides(model or "", most, bool(card), thread, cache)
 
 
 def text_of(body: Mapping[str, Any], name: str) -> str:

@@ -1,8 +1,7 @@
-"""blend, watchful and FrugalGPT's search: their laws, and their decisions by hand."""
+"""blend and FrugalGPT's search: their laws, and their decisions by hand."""
 
 from __future__ import annotations
 
-import math
 from itertools import product
 
 import numpy as np
@@ -10,83 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sprat.combine import blend, frugal_cascade, watchful
+from sprat.combine import blend, frugal_cascade
 from sprat.combine.frugal_cascade import search
 from sprat.core import Reply, Request
 from sprat.data import Lessons
-from sprat.drivers import arun, stream
 from sprat.endpoints.toy import toy
-from sprat.errors import BadInput, CannotDo
+from sprat.errors import BadInput
 from sprat.signals import answer_features, logprob
 
 LARGE = toy("large", "from the large one", cost=10.0, trusted=-0.1)
-
-
-def drafting(*logprobs: float):
-    """A model whose reply has these log-probabilities, a word each."""
-    words = tuple(f"w{i} " for i in range(len(logprobs)))
-    return toy("small", lambda _: Reply("".join(words), "small", words, tuple(logprobs), cost=1.0), trusted=0.0)
-
-
-# watchful
-
-
-def test_a_threshold_of_minus_infinity_is_the_first_model():
-    reply = watchful(drafting(-9.0), LARGE, at_least=-math.inf)("q")
-    assert (reply.model, reply.cost) == ("small", 1.0)
-
-
-def test_a_threshold_above_0_is_the_last_model_and_asks_no_other():
-    reply = watchful(drafting(-0.0), LARGE, at_least=0.1)("q")
-    assert (reply.model, reply.cost) == ("large", 10.0)
-
-
-@given(
-    st.lists(st.floats(-4, 0), min_size=1, max_size=8),
-    st.floats(-3, 0),
-    st.integers(1, 10),
-)
-def test_a_draft_is_kept_if_its_first_tokens_mean_reaches_the_threshold(logprobs, at_least, first):
-    read = logprobs[:first]
-    if abs(sum(read) - at_least * len(read)) > 1e-6:
-        reply = watchful(drafting(*logprobs), LARGE, at_least=at_least, first=first)("q")
-        assert (reply.model == "small") == (sum(read) / len(read) >= at_least)
-
-
-def test_a_doubted_draft_stops_before_its_last_token_and_stays_in_the_tree():
-    reply = watchful(drafting(-9.0, -0.1, -0.1, -0.1), LARGE, at_least=-1.0, first=4)("q")
-    stopped = reply.leaves()[0]
-    assert (stopped.cancelled, stopped.text, reply.model) == (True, "w0 ", "large")
-
-
-def test_a_later_confident_token_does_not_redeem_what_the_mean_of_k_cannot():
-    # The whole reply's mean is -.5, above the threshold; the first two tokens' is -1: stopped.
-    assert watchful(drafting(-2.0, 0.0, 0.0, 0.0), LARGE, at_least=-0.6, first=2)("q").model == "large"
-    assert logprob()("q", Reply("x", logprobs=(-2.0, 0.0, 0.0, 0.0))) > math.exp(-0.6)
-
-
-async def _text(model) -> str:
-    return "".join([p.text async for p in stream(model, Request.of("q"))])
-
-
-@pytest.mark.parametrize("at_least", [-3.0, -0.2])
-def test_watchful_streams_the_text_that_it_returns(at_least):
-    import asyncio
-
-    model = watchful(drafting(-0.5, -0.5, -0.5), LARGE, at_least=at_least, first=2)
-    assert asyncio.run(_text(model)) == model("q").text
-
-
-def test_watchful_runs_alike_under_asyncio():
-    import asyncio
-
-    model = watchful(drafting(-9.0, -9.0), LARGE, at_least=-1.0)
-    assert asyncio.run(arun(model, Request.of("q"))).model == "large"
-
-
-def test_watchful_needs_log_probabilities_when_it_is_built():
-    with pytest.raises(CannotDo, match="logprobs"):
-        watchful(toy("text", "hello"), LARGE)
 
 
 # blend

@@ -1,0 +1,240 @@
+"""Which setting answers a request to `auto`: the [way], one that is drawn to explore, or one that a budget calls for.
+
+Papers: a walk that stops at its first failure certifies every setting before it, all at once (arXiv 2110.01052).
+Checked against: the propensities' formula by enumeration (tests/gateway/test_policy.py).
+
+Every certified setting's mean loss is at most 0, all of them together with the certificate's confidence, and the mean
+loss is linear in the policy. So whatever mixture of them is drawn without a look at the request keeps the promise. The
+draw is a hash of the conversation's id with a secret of the store's: all turns of a conversation are drawn alike, by
+every process, and nobody outside can tell how.
+
+Where the settings are routes by one signal, what matters of a draw is which model it asks: P(small | trust) is the sum
+of the probabilities of the settings whose threshold the trust reaches. That is then the logged propensity, so that a
+row tells of every setting of the kind; elsewhere it is the probability of the setting.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from ..combine import Route
+from ..config import Saved
+from ..core import Ask, Request, Technique, ask
+from ..errors import BadInput
+from ..shape import leaves, name_of
+from .witness import Witness, witnessed
+
+AUTO, REFERENCE = "auto", "reference alone"
+_THREADS = 4096
+Mixture = tuple[tuple["Way", float], ...]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A setting that may answer: its model, mean dollars and harm per request, and its share of dear answers.
+
+    The last three are those of the calibration rows; None is unknown. `harm` is the reference's mean score less its
+    own, on the scale from 0 to 1.
+    """
+
+    name: str
+    model: Any
+    cost: float | None = None
+    harm: float | None = None
+    large: float | None = None
+    certified: bool = True
+
+
+@dataclass(frozen=True, repr=False)
+class Read(Technique):
+    """One model alone, once a signal was read: it decides nothing here, and what it says can be compared in the log."""
+
+    model: Any
+    trust: Any
+    use = "route"
+
+    async def answer(self, request: Request) -> Ask:
+        """The model's reply."""
+        value = await self.trust.trust(request.opening)
+        return ask(self.model, request, f"ease {value:.3g}, not looked at")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was drawn: the way to run, by which `model`, and the `mixture` that it was drawn from.
+
+    `why` is the sentence where something other than chance decided.
+    """
+
+    way: Way
+    model: Any
+    mixture: Mixture
+    signal: str = ""
+    why: str = ""
+
+    @property
+    def setting(self) -> str:
+        """The setting's name; "" where the file has none."""
+        return self.way.name
+
+    @property
+    def certified(self) -> bool:
+        """Whether the promise covers what is run."""
+        return self.way.certified
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What decided, in words, for the card."""
+        if not self.setting:
+            return {}
+        p = sum(p for way, p in self.mixture if way is self.way)
+        said = self.setting + (f", drawn with probability {p:.4g}" if p < 1 else "")
+        return {"setting": f"{said}; {self.why}" if self.why else said}
+
+    def propensity(self, trusts: Sequence[tuple[str, float]]) -> tuple[float, str]:
+        """The probability of what was done, and of what that is: "action" (which model was asked) or "setting"."""
+        trust = next((value for name, value in trusts if name == self.signal), None) if self.signal else None
+        if trust is None:
+            return sum(p for way, p in self.mixture if way is self.way), "setting"
+        done = asked(self.way.model, trust)
+        return min(sum(p for way, p in self.mixture if asked(way.model, trust) is done), 1.0), "action"
+
+
+def asked(model: Any, trust: float) -> Any:
+    """The endpoint that a route by one signal (or a model alone) asks at this trust."""
+    if not isinstance(model, Route):
+        return model
+    for part, at_least in zip(model.models, model.at_least, strict=False):
+        if at_least <= 0 or (at_least <= 1 and trust >= at_least):
+            return part
+    return model.models[-1]
+
+
+@dataclass
+class Policy:
+    """Chooses for each request to `auto`. `ways` go from the safest (the reference alone) to the cheapest, uncertified
+    ones last; `own` is the [way], which runs where nothing else is called for."""
+
+    own: Way
+    ways: tuple[Way, ...] = ()
+    explore: float = 0.0
+    salt: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
+
+    def __post_init__(self) -> None:
+        self.threads: OrderedDict[str, tuple[Way, Mixture]] = OrderedDict()
+        self.covered = tuple(w for w in self.ways if w.certified) or (self.own,)
+        self._signal = _shared((self.own, *self.ways))
+        if not 0 <= self.explore <= 1:
+            raise BadInput(f"[promise] explore is {self.explore}; it must lie between 0 and 1.", hint="Such as 0.05.")
+        if self.explore and len(self.covered) < 2:
+            raise BadInput(
+                "[promise] explore needs at least two certified settings to draw from.",
+                hint="sprat study writes them as [[promise.settings]]; run it again.",
+            )
+
+    @property
+    def plain(self) -> Choice:
+        """The [way], whatever else is called for."""
+        return self._run(self.own, ((self.own, 1.0),))
+
+    def choose(self, key: Any, request: Request, now: float, keeper: Any = None) -> Choice:
+        """What answers this request; `key` is who asks (None: nobody known), `now` seconds since 1970."""
+        if keeper is not None and keeper.state == "broken" and self.ways:
+            safe = self.ways[0]
+            return Choice(safe, safe.model, ((safe, 1.0),), why="the promise is broken: the reference alone answers")
+        thread = request.affinity if request.continues or self.explore else ""
+        kept = self.threads.get(thread) if request.continues else None
+        if kept is not None:
+            return self._run(*kept)
+        mixture = self._mixture(self.own)
+        drawn = mixture[0][0] if len(mixture) == 1 else self._drawn(mixture, thread)
+        return self._run(drawn, mixture, thread)
+
+    def _mixture(self, chosen: Way) -> Mixture:
+        """The chosen way, and with probability `explore` any certified one."""
+        if not self.explore:
+            return ((chosen, 1.0),)
+        share = self.explore / len(self.covered)
+        rest = 1 - self.explore
+        found = [(w, share + (rest if w is chosen else 0.0)) for w in self.covered]
+        return tuple(found if chosen in self.covered else [(chosen, rest), *found])
+
+    def _drawn(self, mixture: Mixture, thread: str) -> Way:
+        digest = hashlib.sha256(self.salt + thread.encode()).digest()
+        left = int.from_bytes(digest[:7], "big") / 2**56
+        for way, p in mixture:
+            left -= p
+            if left < 0:
+                return way
+        return mixture[-1][0]
+
+    def _run(self, way: Way, mixture: Mixture, thread: str = "", why: str = "") -> Choice:
+        if thread and len(mixture) > 1:
+            self.threads[thread] = (way, mixture)
+            if len(self.threads) > _THREADS:
+                self.threads.popitem(last=False)
+        model, signal = way.model, self._signal
+        if signal is not None and len(mixture) > 1 and not _reads(model):
+            model = Read(model, signal)
+        return Choice(way, model, mixture, name_of(signal.signal) if signal is not None else "", why)
+
+
+def _reads(model: Any) -> bool:
+    return isinstance(model, Route) and any(0 < t <= 1 for t in model.at_least)
+
+
+def _shared(ways: Sequence[Way]) -> Witness | None:
+    """The one signal by which all of these routes decide; None where there is none, or where it asks models itself."""
+    found: dict[int, Witness] = {}
+    for way in ways:
+        if isinstance(way.model, Route):
+            found |= {id(s): s for s in way.model.trust if isinstance(s, Witness)}
+        elif not hasattr(way.model, "answer_many"):
+            return None
+    signal = next(iter(found.values()), None)
+    return signal if len(found) == 1 and all(hasattr(m, "encode") for m in leaves(signal)) else None
+
+
+def ways_of(promise: Mapping[str, Any], saved: Saved, made: dict[int, Witness], where: str) -> tuple[Way, ...]:
+    """The settings of a [promise] table, safest first; the reference alone is the safest of all. Raises BadInput."""
+    if not promise.get("reference"):
+        return ()
+    reference, at = saved.models[promise["reference"]], f"{where}, [[promise.settings]]"
+    found: list[Way] = []
+    for table in cast("Sequence[Mapping[str, Any]]", promise.get("settings", ())):
+        called, way = table.get("name"), table.get("way")
+        if not isinstance(called, str) or way is None or called in (w.name for w in found):
+            raise BadInput(f"{at}: each needs a name of its own and a way.")
+        model = witnessed(saved.made(way, f"promise.settings, {called}"), made)
+        cost, harm, large = (number(table, column, at) for column in ("cost", "harm", "large"))
+        found.append(Way(called, model, cost, harm, large, bool(table.get("certified", True))))
+    if not found or found[0].model is not reference:
+        found.insert(0, Way(REFERENCE, reference, None, 0.0, 1.0))
+    certified = [w.certified for w in found]
+    if not certified[0] or certified != sorted(certified, reverse=True):
+        raise BadInput(f"{at}: the reference alone comes first and is certified, those that are not come last.")
+    return tuple(found)
+
+
+def number(table: Mapping[str, Any], name: str, where: str) -> float | None:
+    """A number in a table, None where it is not there; raises BadInput where it is something else."""
+    value = table.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise BadInput(f"{where}: {name} is {value!r}.", hint="It needs a number.")
+    return float(value)
+
+
+def policy_of(served: Any) -> Policy:
+    """The policy over what is served; raises BadInput where its tables don't fit."""
+    ways, setting = served.ways, served.promised and served.promised.setting
+    own = next((w for w in ways if setting and w.name == setting), None)
+    own = Way("", served.models[AUTO]) if own is None else replace(own, model=served.models[AUTO])
+    return Policy(own, tuple(own if w.name == own.name else w for w in ways), served.explore)
