@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from . import schema
-from .tally import wilson
+from .tally import WATCHING, wilson
 
 CARDS = 1000  # of the newest requests, whose decisions are read
 NEWEST = 20_000  # requests that are looked through for those that failed
@@ -49,7 +49,7 @@ class Failures:
 
     def _escalations(self, connection: Connection, since: float) -> dict[str, Any]:
         e = schema.exchanges.c
-        asked = sa.select(e.id, e.card).where(e.at >= since).order_by(e.at.desc()).limit(CARDS)
+        asked = sa.select(e.id, e.card).where(e.at >= since, e.dialect != WATCHING).order_by(e.at.desc()).limit(CARDS)
         newest = connection.execute(asked).all()
         known = self._reasons
         self._reasons = {i: known[i] if i in known else escalation(json.loads(card or "{}")) for i, card in newest}

@@ -22,13 +22,13 @@ from .limits import Per, Spent, span
 from .records import exchange_of
 from .served import AUTO
 from .store import Store
-from .tally import WINDOWS, Rate, Slice, Sums, Threads, Window, quantiles
+from .tally import WATCHING, WINDOWS, Rate, Slice, Sums, Threads, Window, quantiles
 
 if TYPE_CHECKING:
     from .app import Gateway
 
 PATIENCE = 0.6  # seconds of reading history in one go
-PAGE = 50
+PAGE = 25
 _QUANTILES = (0.5, 0.95, 0.99)
 
 
@@ -105,8 +105,11 @@ class Overview:
             pool = pool.where(sa.or_(e.at < when, sa.and_(e.at == when, e.id < number)))
         pool = pool.order_by(e.at.desc(), e.id.desc()).limit(NEWEST).subquery()
         chosen = sa.select(pool)
+        asked = {name: value.replace("\0", "") for name, value in asked.items()}
         if model := asked.get("model"):
             chosen = chosen.where(pool.c.model == model)
+        # What the watch over the promise asked is shown only where it is asked for.
+        chosen = chosen.where((pool.c.dialect == WATCHING) == (asked.get("kind") == "watch"))
         if asked.get("kind") == "failed":
             chosen = chosen.where(pool.c.status >= 400)
         if asked.get("kind") == "unknown":
@@ -128,6 +131,7 @@ class Overview:
     def decision(self, gateway: Gateway, number: str) -> dict[str, Any] | None:
         """A decision with its card's drawing, its labels, and its prompt where prompts are stored; None: none."""
         table, label, prompt = schema.exchanges, schema.labels, schema.prompts
+        number = number.replace("\0", "")
         columns = [table, prompt.c.request, prompt.c.reply]
         asked = sa.select(*columns).outerjoin(prompt, prompt.c.id == table.c.id).where(table.c.id == number)
         with self.store.engine.connect() as connection:
@@ -160,8 +164,8 @@ def promise_of(gateway: Gateway) -> dict[str, Any] | None:
 
 
 def _budgets(gateway: Gateway) -> list[dict[str, Any]]:
-    policy: Any = getattr(gateway, "policy", None)
-    return [] if policy is None else [dict(b) for b in policy.budgets()]
+    told: Any = getattr(getattr(gateway, "policy", None), "budgets", None)
+    return [] if told is None else [dict(b) for b in told()]
 
 
 def _alive(gateway: Gateway) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from sqlalchemy.engine import Connection
 from . import schema
 
 WINDOWS = {"hour": (60.0, 60), "day": (900.0, 96), "week": (3600.0, 168), "month": (21600.0, 120)}
+WATCHING = "promise"  # the dialect of what the watch over the promise asks: it costs, but nobody requested it
 SETTLED = 900.0  # seconds after a slice's end until no reply is expected to be late
 _SHARE = 20  # what was slow to read is read again only after this many times as long
 _THREADS = 12_000  # kept in a window, over its slices
@@ -37,7 +38,10 @@ _FEW = 10  # threads below which no interval is given
 
 @dataclass(slots=True)
 class Sums:
-    """Sums over exchanges; dollars over those of known cost, `saved` and `reference` over the `compared` ones."""
+    """Sums over exchanges; dollars over those of known cost, `saved` and `reference` over the `compared` ones.
+
+    What the watch over the promise asked is no request, but its cost, `watching`, is in dollars and lessens `saved`.
+    """
 
     requests: int = 0
     failed: int = 0
@@ -48,6 +52,7 @@ class Sums:
     compared: int = 0
     saved: float = 0.0
     reference: float = 0.0
+    watching: float = 0.0
 
     def add(self, other: Sums) -> None:
         """Add another's to these."""
@@ -131,26 +136,28 @@ def read(connection: Connection, begin: float, end: float, threads: int, latenci
     """One slice: sums by model, the threads of the smallest hashes, and a sample of latencies."""
     e, f = schema.exchanges.c, sa.func
     within = sa.and_(e.at >= begin, e.at < end)
+    asked_for = e.dialect != WATCHING
     both = sa.and_(e.cost.is_not(None), e.reference_cost.is_not(None))
     asked = sa.select(
         e.thread,
         e.model,
-        f.count(),
-        f.coalesce(f.sum(sa.case((e.status >= 400, 1), else_=0)), 0),
+        f.coalesce(f.sum(sa.case((asked_for, 1), else_=0)), 0),
+        f.coalesce(f.sum(sa.case((sa.and_(asked_for, e.status >= 400), 1), else_=0)), 0),
         f.coalesce(f.sum(e.cost), 0.0),
         f.coalesce(f.sum(sa.case((e.cost.is_(None), 1), else_=0)), 0),
         f.coalesce(f.sum(e.input_tokens), 0),
         f.coalesce(f.sum(e.output_tokens), 0),
-        f.coalesce(f.sum(sa.case((both, 1), else_=0)), 0),
+        f.coalesce(f.sum(sa.case((sa.and_(both, asked_for), 1), else_=0)), 0),
         f.coalesce(f.sum(sa.case((both, e.reference_cost - e.cost))), 0.0),
         f.coalesce(f.sum(sa.case((both, e.reference_cost))), 0.0),
+        f.coalesce(f.sum(sa.case((asked_for, 0.0), else_=e.cost)), 0.0),
     ).where(within)
     asked = asked.group_by(e.thread, e.model)
     found = Slice(begin, end)
     for thread, model, *sums in connection.execution_options(yield_per=1000).execute(asked):
-        n, failed, dollars, unknown, read_in, wrote_out, compared, saved, reference = sums
+        n, failed, dollars, unknown, read_in, wrote_out, compared, saved, reference, watching = sums
         counts = int(read_in), int(wrote_out), int(compared)
-        one = Sums(int(n), int(failed), float(dollars), int(unknown), *counts, float(saved), float(reference))
+        one = Sums(int(n), int(failed), float(dollars), int(unknown), *counts, float(saved), float(reference), float(watching))
         found.models.setdefault(model, Sums()).add(one)
         number = zlib.crc32(thread.encode())
         if number < found.below:
@@ -162,7 +169,7 @@ def read(connection: Connection, begin: float, end: float, threads: int, latenci
     n = sum(s.requests for s in found.models.values())
     found.answered = n - sum(s.failed for s in found.models.values())
     if found.answered:
-        sampled = sa.select(e.model, e.seconds, e.first_byte).where(within, e.status < 400)
+        sampled = sa.select(e.model, e.seconds, e.first_byte).where(within, e.status < 400, asked_for)
         if n > latencies:  # ids are random hexadecimal digits
             sampled = sampled.where(e.id < f"{int((1 << 32) * latencies / n):08x}")
         found.latencies = [(m, s, b) for m, s, b in connection.execute(sampled.limit(2 * latencies))]
