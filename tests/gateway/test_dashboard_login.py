@@ -15,6 +15,7 @@ from dashboard_browser import PASSWORD, Shown
 
 from sprat.cli import main
 from sprat.errors import BadInput
+from sprat.gateway import login
 from sprat.gateway.login import first_password, generated, set_password
 from sprat.gateway.store import Store
 
@@ -49,6 +50,11 @@ class Visitor:
 
     def log_in(self, password: str = PASSWORD, **headers: str | None) -> Any:
         return self.ask("POST", "/sprat/login", {"token": self.token(), "password": password}, **headers)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(login._SCRYPT, "n", 16)  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.fixture

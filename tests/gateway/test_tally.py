@@ -11,11 +11,11 @@ from stored import NOW, made
 
 pytest.importorskip("sqlalchemy")
 
-from week import exchanges, write  # noqa: E402
+from week import exchanges, write
 
-from sprat.gateway import tally  # noqa: E402
-from sprat.gateway.store import Store  # noqa: E402
-from sprat.gateway.tally import Slice, Sums, Threads, Window, proportion, quantiles, ratio, read, wilson  # noqa: E402
+from sprat.gateway import tally
+from sprat.gateway.store import Store
+from sprat.gateway.tally import Slice, Sums, Threads, Window, proportion, quantiles, ratio, read, wilson
 
 
 @pytest.fixture

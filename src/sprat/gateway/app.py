@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import SpratError
 from ..shape import leaves
@@ -20,9 +20,13 @@ from .cache import Cached
 from .exchange import Exchange
 from .limits import Hold, Refusal
 from .metrics import Metrics
+from .plan import gauges
 from .policy import policy_of
 from .served import AUTO, Served
 from .wire.problem import Problem, anthropic_error, dumped, openai_error, problem_of
+
+if TYPE_CHECKING:
+    from .keeper import Keeper
 
 log = logging.getLogger("sprat.gateway")
 _REFUSED = {
@@ -103,6 +107,7 @@ class Gateway:
         from .routes import ROUTES
 
         self.served, self.keys, self.store = served, keys, store
+        self.keeper: Keeper | None = None  # of the file's promise, where it makes one
         self.opening: Callable[[], Awaitable[tuple[Keys, Store]]] | None = None
         self.policy = policy_of(served)
         self.metrics = Metrics(served.models)
@@ -210,6 +215,10 @@ class Gateway:
                 try:
                     if self.opening is not None:
                         self.keys, self.store = await self.opening()
+                    if self.served.promised is not None:
+                        from .keeper import Keeper
+
+                        self.keeper = await Keeper.open(self)
                 except SpratError as error:
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                     return
@@ -222,6 +231,8 @@ class Gateway:
     async def close(self) -> None:
         """Close the store once it has written what it holds."""
         self.draining = True
+        if self.keeper is not None:
+            await self.keeper.close()
         if self.store is not None:
             await self.store.close()
 
@@ -252,7 +263,8 @@ async def metrics(gateway: Gateway, call: Call) -> None:
     gateway.metrics.working.set(gateway.working)
     gateway.metrics.store(getattr(gateway.store, "health", None))
     page, kind = gateway.metrics.page()
-    await respond(call.send, 200, page, [(b"content-type", kind.encode())])
+    watched = b"" if gateway.keeper is None else gauges(gateway.keeper.status())
+    await respond(call.send, 200, page + watched, [(b"content-type", kind.encode())])
 
 
 async def models(gateway: Gateway, call: Call) -> None:
@@ -271,6 +283,14 @@ async def models(gateway: Gateway, call: Call) -> None:
         rows = [{"id": n, "object": "model", "created": 1767225600, "owned_by": "sprat"} for n in names]
         listed = {"object": "list", "data": rows}
     await respond(call.send, 200, dumped(rows[names.index(one)] if one else listed))
+
+
+async def promise(gateway: Gateway, call: Call) -> None:
+    """How the promise stands, for whoever holds a key; it holds no prompts."""
+    gateway.admit(call)
+    if gateway.keeper is None:
+        raise Problem(404, "No promise is watched: the served file has no [promise].", code="not_found")
+    await respond(call.send, 200, dumped(gateway.keeper.status()))
 
 
 async def decision(gateway: Gateway, call: Call) -> None:

@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ..errors import BadInput
 from . import schema
+from .evidence import Evidence
 from .exchange import Exchange
 from .limits import Spent
 from .records import exchange_of
@@ -112,6 +113,10 @@ class Store:
     def put(self, exchange: Exchange) -> bool:
         """Queue an exchange and return at once; False where the queue is full: then it is dropped and counted."""
         return self._writer.put(exchange)
+
+    def note(self, found: Evidence) -> bool:
+        """Queue evidence for the watch over the promise and return at once; False where it was dropped."""
+        return self._writer.note(found)
 
     async def record(self, exchange: Exchange, patience: float = 5.0) -> bool:
         """What a reply's end awaits: put and, where `durable`, wait for the commit; whether it is acknowledged.

@@ -17,6 +17,7 @@ from .asgi import EVENTS, JSON, Headers, Watch, fresh, read, read_body, respond
 from .card import card, drawn, short
 from .escalation import told
 from .exchange import Exchange
+from .plan import Plan
 from .policy import Choice
 from .served import AUTO, hold_of, passes, reference_cost
 from .source import Source, source_of
@@ -44,6 +45,7 @@ class Talk:
         self.facts: dict[
             str, str
         ] = {}  # what else decided (a setting, a cache, a broken promise), in words, for the card
+        self.plan: Plan | None = None  # of the watch over the promise
         self.choice: Choice | None = None
         self.begun = self.logged = self.sent = False
 
@@ -60,7 +62,7 @@ class Talk:
             asked = self.asked = self.dialect.read(body)
             self.name, self.model, request = gateway.served.chosen(asked)
             if self.name == AUTO:
-                self._choose(request, asked.overrides.max_cost is None)
+                self._choose(asked, request, asked.overrides.max_cost is None)
             self.way = name_of(self.model)
             # Bytes pass only in the dialect that upstreams speak, and where no card is to be put among them.
             through = self.dialect.name == "chat" and not asked.overrides.card
@@ -86,21 +88,27 @@ class Talk:
                 await gateway.complain(call, self.problem, self._headers())
         finally:
             gateway.working -= 1
+            if gateway.keeper is not None and self.plan is not None:
+                gateway.keeper.settle(self.plan, self.number, self.replies, self.tap, self.problem)
             if self.asked is not None and not self.logged:
                 try:
                     gateway.finished(call, self._exchange(self.asked))
                 except Exception as error:  # the reply is out: it must not end in another
                     log.error("Request %s was not logged: %s", self.number, type(error).__name__, exc_info=error)
 
-    def _choose(self, request: Any, free: bool) -> None:
+    def _choose(self, asked: Asked, request: Any, free: bool) -> None:
         """Which setting answers; a request with a maximum cost, for which the [way] was found good, gets that."""
-        gateway = self.gateway
+        keeper, policy = self.gateway.keeper, self.gateway.policy
         if free:
-            keeper = getattr(gateway, "keeper", None)
-            self.choice = gateway.policy.choose(self.call.key, request, self.call.at, keeper)
-            self.model = self.choice.model
+            choice = self.choice = policy.choose(self.call.key, request, self.call.at)
+            self.model = choice.model
+            if keeper is not None:
+                plan = self.plan = keeper.plan(asked, request, choice, self.call.at)
+                if plan.broken:
+                    self.choice = policy.choose(self.call.key, request, self.call.at, keeper)
+                self.model, self.facts = plan.model, {**self.facts, **plan.facts}
         else:
-            self.choice = gateway.policy.plain
+            self.choice = policy.plain
         self.facts |= self.choice.facts
 
     def _complete(self, asked: Asked) -> None:
@@ -118,6 +126,8 @@ class Talk:
     async def _whole(self, asked: Asked, source: Source) -> None:
         body = await source.whole()
         self._told(source)
+        if self.plan is not None:
+            self.plan.hear(body)
         if body is None:
             made = self.dialect.write(asked, self.replies, self.number, int(self.call.at))
             if asked.overrides.card:
@@ -145,6 +155,8 @@ class Talk:
                         break
                     writer.model = self.tap.model
                     passed = isinstance(piece.raw, bytes)
+                    if self.plan is not None:
+                        self.plan.hear(piece.raw)
                     data: bytes = piece.raw if isinstance(piece.raw, bytes) else writer.piece(piece)
                     if data:
                         if not self.begun:
@@ -177,6 +189,8 @@ class Talk:
         if self.model is not None:
             reply = self.replies[0] if self.replies else None
             found.append((b"x-sprat-decision", short(self.model, reply, self.tap.trusts).encode()))
+        if self.plan is not None and self.plan.broken:
+            found.append((b"x-sprat-promise", b"broken"))
         if self.source is not None and self.source.said:
             found.append((b"x-sprat-cache", self.source.said.encode()))
         dollars = self._cost() if self.replies else None

@@ -157,7 +157,9 @@ def read(connection: Connection, begin: float, end: float, threads: int, latenci
     for thread, model, *sums in connection.execution_options(yield_per=1000).execute(asked):
         n, failed, dollars, unknown, read_in, wrote_out, compared, saved, reference, watching = sums
         counts = int(read_in), int(wrote_out), int(compared)
-        one = Sums(int(n), int(failed), float(dollars), int(unknown), *counts, float(saved), float(reference), float(watching))
+        one = Sums(
+            int(n), int(failed), float(dollars), int(unknown), *counts, float(saved), float(reference), float(watching)
+        )
         found.models.setdefault(model, Sums()).add(one)
         number = zlib.crc32(thread.encode())
         if number < found.below:
