@@ -16,7 +16,7 @@ from ..errors import SpratError
 from ..shape import leaves
 from .asgi import JSON, Gone, Headers, Receive, Scope, Send, respond
 from .bounds import foreign
-from .cache import Cached
+from .cached import Cached
 from .exchange import Exchange
 from .limits import Hold, Refusal
 from .metrics import Metrics
@@ -262,6 +262,7 @@ async def metrics(gateway: Gateway, call: Call) -> None:
         raise Problem(401, "A web page can't read this.", code="invalid_api_key")
     gateway.metrics.working.set(gateway.working)
     gateway.metrics.store(getattr(gateway.store, "health", None))
+    gateway.metrics.cache(gateway.cached.status())
     page, kind = gateway.metrics.page()
     watched = b"" if gateway.keeper is None else gauges(gateway.keeper.status())
     await respond(call.send, 200, page + watched, [(b"content-type", kind.encode())])

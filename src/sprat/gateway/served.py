@@ -164,7 +164,7 @@ def load(path: Path | str) -> Served:
         ways,
         number(table or {}, "explore", f"{path}, [promise]") or 0.0,
         extra.get("budget", {}),
-        cache=settings_of(extra.get("cache"), str(path)),
+        cache=settings_of(extra.get("cache"), str(path), extra.get("encoders", {}), models),
     )
 
 

@@ -243,6 +243,13 @@ class Store:
         with self._reading() as connection:
             return [Label(**row) for row in connection.execute(asked).mappings()]
 
+    def facts(self, name: str, words: Sequence[str]) -> dict[str, int]:
+        """How many kept exchanges have a card whose fact of this name begins with each word and a colon."""
+        card = schema.exchanges.c.card
+        sums = [sa.func.sum(sa.case((card.contains(f'"{name}":"{w}: ', autoescape=True), 1), else_=0)) for w in words]
+        with self._reading() as connection:
+            return {w: int(n or 0) for w, n in zip(words, connection.execute(sa.select(*sums)).one(), strict=True)}
+
     def setting(self, name: str) -> str | None:
         """A text that was kept under this name, such as a controller's state."""
         table = schema.settings

@@ -13,7 +13,7 @@ from ..core import Reply
 from ..shape import name_of
 from .answering import Tap
 from .app import Call, Gateway, log
-from .asgi import EVENTS, JSON, Headers, Watch, fresh, read, read_body, respond
+from .asgi import EVENTS, JSON, Gone, Headers, Watch, fresh, read, read_body, respond
 from .card import card, drawn, short
 from .escalation import told
 from .exchange import Exchange
@@ -80,6 +80,8 @@ class Talk:
             if not watch.gone or task is None:
                 raise
             task.uncancel()
+        except Gone:  # before the request was whole
+            self.problem = Problem(_LEFT, "The client left.")
         except Exception as error:
             self.problem = problem_of(error)
             if self.problem.code in UNTOLD:
@@ -121,7 +123,7 @@ class Talk:
     @property
     def cached(self) -> bool:
         """Whether no model was asked for this: a kept reply was given, or another request's call was shared."""
-        return self.source is not None and self.source.said in ("hit", "shared")
+        return self.source is not None and self.source.given
 
     async def _whole(self, asked: Asked, source: Source) -> None:
         body = await source.whole()

@@ -103,8 +103,9 @@ def overrides(body: Mapping[str, Any]) -> Overrides:
         raise Problem(400, said, param="sprat.min_quality")
     if card is not None and not isinstance(card, bool):
         raise Problem(400, "'sprat.card' takes true or false.", param="sprat.card")
-    if thread is not None and not isinstance(thread, str):
-        raise Problem(400, "'sprat.thread' takes the conversation's id.", param="sprat.thread")
+    if thread is not None and (not isinstance(thread, str) or len(thread) > _NAME):
+        said = f"'sprat.thread' takes the conversation's id, of at most {_NAME} characters."
+        raise Problem(400, said, param="sprat.thread")
     cache: Any = table.get("cache")
     if cache is not None and not isinstance(cache, bool) and cache != "refresh":
         raise Problem(400, "'sprat.cache' takes true, false or \"refresh\".", param="sprat.cache")
@@ -170,6 +171,10 @@ def checked(options: Mapping[str, Any]) -> None:
     tools = options.get("tools")
     if tools is not None and not _tables(tools):
         raise Problem(400, "'tools' takes a list of tools.", param="tools")
+    for i, tool in enumerate(cast("list[dict[str, Any]]", tools or ())):
+        function = tool.get("function")
+        if function is not None and not (isinstance(function, dict) and isinstance(function.get("name"), str)):  # pyright: ignore[reportUnknownMemberType]
+            raise Problem(400, f"Tool {i} needs a function with a name.", param=f"tools[{i}].function.name")
     told = options.get("stream_options")
     if told is not None and not isinstance(told, dict):
         raise Problem(400, "'stream_options' takes a table.", param="stream_options")
