@@ -120,6 +120,7 @@ class Gateway:
         self.working = 0
         self.draining = False
         self.open_keys = keys is None
+        self.dashboard: Any = None  # made when it is first looked at (see dashboard.py)
         self.routes: Mapping[str, Mapping[str, Handler]] = ROUTES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

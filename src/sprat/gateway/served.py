@@ -34,7 +34,8 @@ _LONGEST = 1024
 class Settings:
     """The [gateway] table: limits in bytes and requests, seconds to drain, and what the store keeps.
 
-    `durable` holds a reply's end until its record is committed; `keep_days` deletes older records (0: none);
+    `durable` holds a reply's end until its record is committed; `keep_days` deletes older records (0: none). The
+    dashboard is shown under addresses, this machine's names and `dashboard_hosts`; a login lasts `session_hours`.
     `neighbour_texts` lets decision cards show the logged prompts that the study kept.
     """
 
@@ -47,6 +48,8 @@ class Settings:
     keep_days: int = 0
     decisions: int = 2000
     neighbour_texts: bool = False
+    session_hours: float = 12.0
+    dashboard_hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -191,16 +194,26 @@ def of(model: Any, **settings: Any) -> Served:
 
 
 def _settings(table: Any, where: str) -> Settings:
-    given = cast("dict[str, Any]", table) if isinstance(table, dict) else {}
+    given = dict(cast("dict[str, Any]", table)) if isinstance(table, dict) else {}
     known = {f.name: type(f.default) for f in fields(Settings)}
-    for key, value in given.items():
+    for key, value in list(given.items()):
         if key not in known:
             raise BadInput(f"{where}, [gateway]: '{key}' is not known.", hint=nearest(key, known))
         kind = known[key]
+        if kind is tuple:
+            given[key] = _names(value, f"{where}, [gateway]: {key}")
+            continue
         right = isinstance(value, bool) == (kind is bool) and isinstance(value, (kind, int))
         if not right or (kind is not bool and (value < 0 or (value == 0 and key != "keep_days"))):
             raise BadInput(f"{where}, [gateway]: {key} is {value!r}.", hint=f"Needed: {kind.__name__} above 0.")
     return Settings(**given)
+
+
+def _names(value: Any, at: str) -> tuple[str, ...]:
+    names = cast("list[Any]", value) if isinstance(value, list) else [None]
+    if not all(isinstance(n, str) and n for n in names):
+        raise BadInput(f"{at} is {value!r}.", hint='Needed: a list of names, such as ["gateway.example.org"].')
+    return tuple(str(n).lower() for n in names)
 
 
 def _encoders(tables: Any, where: str) -> dict[str, Any]:
