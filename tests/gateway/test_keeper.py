@@ -9,8 +9,6 @@ import pytest
 from stored import wait_for
 from watched import Upstream, Watched, written  # skips where a package of the gateway's is not there
 
-from sprat.gateway.store import Store
-
 
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:
