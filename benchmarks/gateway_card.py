@@ -33,8 +33,8 @@ as the card gives them, monotone; own width: of each bin's interval before it gi
 distance of the predicted rate to the true one, weighed by rows; "trust itself" takes the signal's number for the
 probability, "one rate" the mean of all calibration rows. Kept small: the share of rows with a lower bound of at least
 q; good: the true rate among them, the mean over the draws that keep any [2.5, 97.5 % of draws]; broken: the share of
-all draws in which that is below q, with its exact 95 % interval. Where few draws keep any, those are the lucky ones, and
-more of them are broken: nothing bounds that share.""".splitlines()
+all draws in which that is below q, with its exact 95 % interval. Where few draws keep any, those are the lucky ones,
+and more of them are broken: nothing bounds that share.""".splitlines()
 
 
 class Measured(NamedTuple):
