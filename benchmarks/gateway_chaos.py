@@ -169,6 +169,7 @@ class Chaos:
         self.failures: list[str] = []
         self.sure: dict[str, float] = {}  # acknowledged, and by our rules never to be lost
         self.durable = True
+        self.history: list[tuple[float, float, str]] = []
 
     def kinds(self) -> list[str]:
         """What can be done here."""
@@ -181,7 +182,14 @@ class Chaos:
     async def one(self, kind: str) -> None:
         """One fault, begun and ended."""
         self.done[kind] += 1
+        began = time.monotonic()
         await getattr(self, f"_{kind}")()
+        self.history.append((began, time.monotonic(), kind))
+
+    def around(self, at: float) -> str:
+        """What was done about a moment."""
+        near = [f"{kind} from {b - at:+.1f} to {e - at:+.1f} s" for b, e, kind in self.history if b - 20 < at < e + 20]
+        return ", ".join(near) or "nothing"
 
     async def _nothing(self) -> None:
         await asyncio.sleep(1.0)
@@ -295,7 +303,7 @@ async def run(given: argparse.Namespace, serving: Serving, disk: Path | None, da
     assert serving.process is not None
     if (code := await asyncio.to_thread(serving.process.wait, 60)) not in (0, -signal.SIGTERM):
         found["failures"].append(f"the last SIGTERM ended it with {code}")
-    found |= ledger(serving.store, chaos.sure)
+    found |= ledger(serving.store, chaos)
     found["failures"] += found.pop("lost")
     text = serving.logs()
     crashes = re.findall(r"^.*(?:Traceback|never retrieved|was never awaited).*$", text, re.M)
@@ -325,7 +333,7 @@ def settled(serving: Serving) -> list[str]:
     return wrong + ([f"{dropped[1]} records were dropped"] if dropped and float(dropped[1]) else [])
 
 
-def ledger(store: str, sure: dict[str, float]) -> dict[str, Any]:
+def ledger(store: str, chaos: Chaos) -> dict[str, Any]:
     """What the store holds, and what it should hold and does not."""
     import sqlalchemy as sa
 
@@ -337,8 +345,9 @@ def ledger(store: str, sure: dict[str, float]) -> dict[str, Any]:
     with Store.read(store) as reading:
         kept = reading.exchanges()
         ids = {e.id for e in kept}
-        if missing := [i for i in sure if i not in ids]:
-            lost.append(f"{len(missing)} acknowledged records are not in the store, such as {missing[:3]}")
+        if missing := [i for i in chaos.sure if i not in ids]:
+            said = "; ".join(f"{i} (about then: {chaos.around(chaos.sure[i])})" for i in missing[:5])
+            lost.append(f"{len(missing)} acknowledged records are not in the store, such as {said}")
         if len(ids) != len(kept):
             lost.append(f"{len(kept) - len(ids)} records are there twice")
         sums: dict[tuple[str, str], list[float]] = {}

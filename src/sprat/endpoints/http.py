@@ -217,7 +217,7 @@ def parse(call: Call, text: str) -> dict[str, Any]:
     """The JSON object in a body; raises Garbled."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         said = scrub(call.secret, " ".join(text[:80].split()))
@@ -256,7 +256,7 @@ async def _failure(call: Call, upstream: Upstream) -> EndpointError:
         told: Any = body.get("error", body.get("detail", said))
         said = str(told.get("message", told) if isinstance(told, dict) else told)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
         code = str(told.get("code") or told.get("type") or "") if isinstance(told, dict) else ""  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         pass
     status = upstream.status
     if 300 <= status < 400:
