@@ -5,6 +5,7 @@ On the hot path there is no framework: a request goes key, limits, dialect, mode
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import OrderedDict
@@ -23,6 +24,7 @@ from .metrics import Metrics
 from .plan import gauges
 from .policy import policy_of
 from .served import AUTO, Served
+from .tracing import Tracing
 from .wire.problem import Problem, anthropic_error, dumped, openai_error, problem_of
 
 if TYPE_CHECKING:
@@ -113,6 +115,7 @@ class Gateway:
         self.metrics = Metrics(served.models)
         self.cards: OrderedDict[str, tuple[str, Mapping[str, Any]]] = OrderedDict()
         self.cached = Cached()
+        self.tracing: Tracing | None = None
         self._priced: dict[str, tuple[Any, ...]] = {}
         self.working = 0
         self.draining = False
@@ -214,6 +217,8 @@ class Gateway:
                 try:
                     if self.opening is not None:
                         self.keys, self.store = await self.opening()
+                    if self.served.otel is not None:
+                        self.tracing = Tracing(self.served.otel, self.served.settings.store_prompts)
                     if self.served.promised is not None:
                         from .keeper import Keeper
 
@@ -234,6 +239,8 @@ class Gateway:
             await self.keeper.close()
         if self.store is not None:
             await self.store.close()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close, min(10.0, self.served.settings.drain))
 
 
 def _secret(headers: Mapping[bytes, bytes]) -> str:

@@ -15,10 +15,12 @@ from ..errors import BadInput, nearest
 from ..prices import Price, cost
 from ..registry import find
 from ..shape import leaves
+from . import tracing
 from .cache import CacheSettings, settings_of
 from .limits import Hold
 from .policy import AUTO, Way, number, ways_of
 from .promised import Promised, promised
+from .tracing import OtelSettings
 from .wire.asked import Asked, written_by
 from .wire.problem import Problem, dumped
 from .witness import Witness, witnessed
@@ -62,6 +64,7 @@ class Served:
     explore: float = 0.0
     budget: Mapping[str, Any] = field(default_factory=dict[str, Any])
     cache: CacheSettings | None = None
+    otel: OtelSettings | None = None
 
     @property
     def reference(self) -> Any:
@@ -162,6 +165,7 @@ def load(path: Path | str) -> Served:
         number(table or {}, "explore", f"{path}, [promise]") or 0.0,
         extra.get("budget", {}),
         cache=settings_of(extra.get("cache"), str(path), extra.get("encoders", {}), models),
+        otel=tracing.settings_of(extra.get("otel"), str(path)),
     )
 
 
