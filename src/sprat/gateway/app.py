@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..core import Request
 from ..errors import SpratError
 from ..shape import leaves
 from .asgi import JSON, Gone, Headers, Receive, Scope, Send, respond
@@ -94,6 +95,7 @@ class Call:
         self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.key: Any = None
+        self.text = ""  # what a card's neighbours are found by; in memory alone
         self.hold: Hold | None = None  # what the key was admitted with; None: it was not
 
     @property
@@ -113,13 +115,14 @@ class Gateway:
         self.opening: Callable[[], Awaitable[tuple[Keys, Store]]] | None = None
         self.policy = policy_of(served)
         self.metrics = Metrics(served.models)
-        self.cards: OrderedDict[str, tuple[str, Mapping[str, Any]]] = OrderedDict()
+        self.cards: OrderedDict[str, tuple[str, Mapping[str, Any], str]] = OrderedDict()
         self.cached = Cached()
         self.tracing: Tracing | None = None
         self._priced: dict[str, tuple[Any, ...]] = {}
         self.working = 0
         self.draining = False
         self.open_keys = keys is None
+        self.dashboard: Any = None  # made when it is first looked at (see dashboard.py)
         self.routes: Mapping[str, Mapping[str, Handler]] = ROUTES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -193,7 +196,7 @@ class Gateway:
         if self.store is not None and not stored:
             self.store.put(exchange)
         if exchange.card:
-            self.cards[exchange.id] = (exchange.key, exchange.card)
+            self.cards[exchange.id] = (exchange.key, exchange.card, call.text)
             if len(self.cards) > self.served.settings.decisions:
                 self.cards.popitem(last=False)
 
@@ -302,15 +305,27 @@ async def promise(gateway: Gateway, call: Call) -> None:
 
 async def decision(gateway: Gateway, call: Call) -> None:
     """The card of a decision, for the key that asked: JSON with its drawing, or the drawing where text is wanted."""
-    from .card import drawn
+    from .card import completed
 
     gateway.admit(call)
     number = call.path.rsplit("/", 1)[1]
-    owner, card = gateway.cards.get(number, ("", None))
+    owner, card, text = gateway.cards.get(number) or await _stored(gateway, number)
     if card is None or owner != getattr(call.key, "id", ""):
         raise Problem(404, "There is no such decision, or it is no longer kept.", code="not_found")
-    shown = {**card, "certificate": gateway.served.certificate}
+    shown = completed(card, gateway.served, text)
     if b"text/plain" in call.headers.get(b"accept", b""):
-        await respond(call.send, 200, drawn(shown).encode(), [_TEXT])
+        await respond(call.send, 200, f"{shown['drawing']}\n".encode(), [_TEXT])
     else:
-        await respond(call.send, 200, dumped({**shown, "drawing": drawn(shown)}))
+        await respond(call.send, 200, dumped(shown))
+
+
+async def _stored(gateway: Gateway, number: str) -> tuple[str, Mapping[str, Any] | None, str]:
+    """A decision that another worker took, or that was taken before a restart; its text only where prompts are kept."""
+    from .neighbours import compared
+
+    find = getattr(gateway.store, "exchange", None)
+    found = await asyncio.to_thread(find, number) if find and len(number) <= 64 else None
+    if found is None:
+        return "", None, ""
+    messages = (found.request or {}).get("messages")
+    return found.key, found.card or None, compared(Request.of(messages)) if messages else ""

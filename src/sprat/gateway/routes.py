@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .app import Call, Gateway, Handler, decision, healthz, metrics, models, promise, readyz
+from .dashboard import dashboard
 from .embeddings import embeddings
 from .talk import Talk
 from .wire.asked import Dialect
@@ -32,6 +33,8 @@ ROUTES: Mapping[str, Mapping[str, Handler]] = {
     "/v1/models/": {"GET": models},
     "/sprat/promise": {"GET": promise},
     "/sprat/decisions/": {"GET": decision},
+    "/sprat": {"GET": dashboard},
+    "/sprat/": {"GET": dashboard, "POST": dashboard},
     "/healthz": {"GET": healthz},
     "/readyz": {"GET": readyz},
     "/metrics": {"GET": metrics},

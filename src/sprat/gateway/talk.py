@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any
@@ -15,9 +14,12 @@ from ..shape import name_of
 from .answering import Tap
 from .app import Call, Gateway, log
 from .asgi import EVENTS, JSON, Gone, Headers, Watch, fresh, read, read_body, respond
-from .card import card, drawn, short
-from .escalation import told
+from .card import short
+from .decided import card_of, foreseen_of
 from .exchange import Exchange
+from .foreseen import Foreseen
+from .min_quality import chosen
+from .neighbours import compared
 from .plan import Plan
 from .policy import Choice
 from .served import AUTO, hold_of, passes, reference_cost
@@ -40,6 +42,8 @@ class Talk:
         self.model: Any = None
         self.name = self.way = ""
         self.tap = Tap()
+        self.served = gateway.served
+        self.foreseen: Foreseen | None = None
         self.source: Source | None = None
         self.replies: list[Reply] = []
         self.problem: Problem | None = None
@@ -66,10 +70,11 @@ class Talk:
             given = await read_body(call.headers, call.receive, limit)
             body = await read(given)
             asked = self.asked = self.dialect.read(body)
-            self.name, self.model, request = gateway.served.chosen(asked)
-            if self.name == AUTO:
+            self.name, self.model, request = chosen(self.served, asked)
+            if self.name == AUTO and asked.overrides.min_quality is None:
                 self._choose(asked, request, asked.overrides.max_cost is None)
             self.way = name_of(self.model)
+            call.text = compared(asked.request)
             # Bytes pass only in the dialect that upstreams speak, and where no card is to be put among them.
             through = self.dialect.name == "chat" and not asked.overrides.card
             self.tap = Tap(asked.stream, through, asked.usage)
@@ -154,7 +159,7 @@ class Talk:
         if body is None:
             made = self.dialect.write(asked, self.replies, self.number, int(self.call.at))
             if asked.overrides.card:
-                made["sprat"] = self._card(full=True)
+                made["sprat"] = card_of(self, full=True)
             body = dumped(made)
         self.first = time.perf_counter() - self.call.began
         await self._acknowledge(asked)
@@ -189,7 +194,7 @@ class Talk:
                         if not self.begun:
                             await self._begin()
                         await send({"type": "http.response.body", "body": data, "more_body": True})
-            shown = self._card(full=True) if asked.overrides.card else None
+            shown = card_of(self, full=True) if asked.overrides.card else None
             writer.model = self.tap.model
             end = b"" if passed else writer.end(self.replies, shown)
         except Exception as error:
@@ -216,6 +221,8 @@ class Talk:
         if self.model is not None:
             reply = self.replies[0] if self.replies else None
             found.append((b"x-sprat-decision", short(self.model, reply, self.tap.trusts).encode()))
+        if writer and (line := foreseen_of(self, writer).header):
+            found.append((b"x-sprat-quality", line.encode()))
         if self.plan is not None and self.plan.broken:
             found.append((b"x-sprat-promise", b"broken"))
         if self.source is not None and self.source.said:
@@ -228,24 +235,6 @@ class Talk:
     def _cost(self) -> float | None:
         costs = [r.cost for r in self.replies]
         return None if any(c is None for c in costs) or not costs else sum(c for c in costs if c is not None)
-
-    def _card(self, full: bool = False) -> Mapping[str, Any]:
-        reply = self.replies[0]
-        if said := told(reply):
-            self.facts["escalation"] = said
-        made = card(
-            self.number,
-            self.name,
-            self.gateway.priced(self.name, self.gateway.served.models.get(self.name, self.model)),
-            reply,
-            self.tap.trusts,
-            self.way,
-            self.facts,
-        )
-        if not full:
-            return made
-        made = {**made, "certificate": self.gateway.served.certificate, "drawing": reply.tree()}
-        return {**made, "drawing": drawn(made)}
 
     async def _acknowledge(self, asked: Asked) -> None:
         """Where the store is durable, a reply does not end before its record is committed."""
@@ -286,7 +275,7 @@ class Talk:
             asked.stream,
             propensity,
             dict(self.tap.trusts),
-            self._card() if self.replies else {},
+            card_of(self) if self.replies else {},
             {"messages": list(request.messages), "options": dict(request.options)} if stored else None,
             _kept(self.replies) if stored and self.replies else None,
             choice.setting if choice else "",
