@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core import Look, Piece, Reply, Request
 from ..drivers.concurrent import steps_of
-from ..drivers.process import Done, Leaf, process
+from ..drivers.process import Done, Leaf, Tail, process
 from ..errors import SpratError
 from ..shape import name_of
 from . import witness
@@ -82,7 +82,7 @@ async def streamed(model: Any, request: Request, tap: Tap) -> AsyncGenerator[Pie
         return
     mark = witness.seen.set(tap.trusts)
     try:
-        async with aclosing(steps_of(_tapped(process(model, request, tail=True), tap))) as steps:
+        async with aclosing(steps_of(_tapped(process(model, request, tail=Tail.STREAMS), tap))) as steps:
             async for out in steps:
                 if isinstance(out, Piece):
                     yield out
@@ -125,6 +125,6 @@ def _leaf(leaf: Leaf, tap: Tap) -> Leaf:
     if not leaf.tail:
         return leaf
     tap.model = name_of(leaf.endpoint)
-    if tap.through and passes(leaf.endpoint):
+    if tap.through and passes(leaf.endpoint) and not (tap.streaming and leaf.tail == Tail.KEPT):
         return replace(leaf, endpoint=Passed(leaf.endpoint, tap.streaming, tap.usage))
-    return leaf if tap.streaming else replace(leaf, tail=False)
+    return leaf if tap.streaming else replace(leaf, tail=Tail.NO)

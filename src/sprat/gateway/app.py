@@ -12,10 +12,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
+from ..endpoints.attempts import gate
 from ..errors import SpratError
 from ..shape import leaves
 from .asgi import JSON, Gone, Headers, Receive, Scope, Send, respond
 from .bounds import foreign
+from .breaker import Breakers
 from .cache import Cached
 from .exchange import Exchange
 from .limits import Hold, Refusal
@@ -108,6 +110,7 @@ class Gateway:
         self.metrics = Metrics(served.models)
         self.cards: OrderedDict[str, tuple[str, Mapping[str, Any]]] = OrderedDict()
         self.cached = Cached()
+        self.breakers = Breakers(served.settings.rule)
         self._priced: dict[str, tuple[Any, ...]] = {}
         self.working = 0
         self.draining = False
@@ -122,6 +125,7 @@ class Gateway:
         if scope["type"] != "http":
             return
         call = Call(scope, receive, send)
+        gate.set(self.breakers)
         try:
             await self._answered(call)
         except Gone:
@@ -250,6 +254,7 @@ async def metrics(gateway: Gateway, call: Call) -> None:
         raise Problem(401, "A web page can't read this.", code="invalid_api_key")
     gateway.metrics.working.set(gateway.working)
     gateway.metrics.store(getattr(gateway.store, "health", None))
+    gateway.metrics.upstreams(gateway.breakers.status())
     page, kind = gateway.metrics.page()
     await respond(call.send, 200, page, [(b"content-type", kind.encode())])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .exchange import Exchange
@@ -31,12 +31,23 @@ class Metrics:
         self.working = Gauge("sprat_requests_in_progress", "Requests that are being answered.", **kinds)
         said = {"queued": "waiting to be written", "written": "written", "dropped": "dropped: the queue was full"}
         self._store = {n: Gauge(f"sprat_store_{n}", f"Records {words}.", **kinds) for n, words in said.items()}
+        self._upstreams = Gauge("sprat_upstream_open", "1 where an upstream's circuit is open, .5 half-open.",
+                                ("upstream",), **kinds)  # fmt: skip
+        self._opened = Gauge("sprat_upstream_opened", "Times that its circuit opened.", ("upstream",), **kinds)
         self._children: dict[tuple[str, str, int], tuple[Any, ...]] = {}
 
     def store(self, health: Any) -> None:
         """Take over how the store fares."""
         for name, gauge in self._store.items():
             gauge.set(getattr(health, name, 0))
+
+    def upstreams(self, status: Iterable[Mapping[str, Any]]) -> None:
+        """Take over how the upstreams fare: see breaker.py."""
+        self._upstreams.clear()
+        self._opened.clear()
+        for row in status:
+            self._upstreams.labels(row["upstream"]).set({"open": 1.0, "half-open": 0.5}.get(row["state"], 0.0))
+            self._opened.labels(row["upstream"]).set(row["opened"])
 
     def note(self, exchange: Exchange) -> None:
         """Count a finished request."""

@@ -15,6 +15,7 @@ from ..errors import BadInput, nearest
 from ..prices import Price, cost
 from ..registry import find
 from ..shape import leaves
+from .breaker import Rule
 from .cache import CacheSettings, settings_of
 from .limits import Hold
 from .policy import AUTO, Way, number, ways_of
@@ -32,7 +33,8 @@ _LONGEST = 1024
 class Settings:
     """The [gateway] table: limits in bytes and requests, seconds to drain, and what the store keeps.
 
-    `durable` holds a reply's end until its record is committed; `keep_days` deletes older records (0: none).
+    `durable` holds a reply's end until its record is committed; `keep_days` deletes older records (0: none). An
+    upstream that failed `breaker_failures` times in `breaker_window` seconds is not asked for `breaker_pause` seconds.
     """
 
     body_limit: int = 32 << 20
@@ -43,6 +45,15 @@ class Settings:
     durable: bool = False
     keep_days: int = 0
     decisions: int = 2000
+    breaker: bool = True
+    breaker_failures: int = 5
+    breaker_window: float = 30.0
+    breaker_pause: float = 5.0
+
+    @property
+    def rule(self) -> Rule | None:
+        """When an upstream that fails is left alone; None: never."""
+        return Rule(self.breaker_failures, self.breaker_window, self.breaker_pause) if self.breaker else None
 
 
 @dataclass(frozen=True)
