@@ -178,10 +178,11 @@ def test_the_tables_are_those_that_the_code_expects(url: str):
 def test_a_database_of_an_earlier_version_is_brought_up_to_date(url: str, read: Read):
     engine = schema.connect(url)
     with engine.begin() as connection:
-        connection.exec_driver_sql("drop table sprat_labels")
+        for table in ("labels", "evidence", "watches"):
+            connection.exec_driver_sql(f"drop table sprat_{table}")
         for column in ("setting", "drawn", "crafted"):
             connection.exec_driver_sql(f"alter table sprat_exchanges drop column {column}")
-        connection.exec_driver_sql("delete from sprat_versions where version in (2, 3)")
+        connection.exec_driver_sql("delete from sprat_versions where version > 1")
     engine.dispose()
     fill(url, made(1))
     store = read(url)

@@ -56,13 +56,14 @@ def serve(
     del aiohttp, prometheus_client
     served = load(file)
     away = not is_loopback(host)
-    gateway, secret = _gateway(served, store or beside(file), away or key_required)
+    gateway, secret, password = _gateway(served, store or beside(file), away or key_required)
     sockets = [_bound(host, port)]
     at = sockets[0].getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     print(f"Serving {file} as model 'auto'; by name: {', '.join(n for n in served.models if n != 'auto') or 'none'}.")
     print(f"  base URL  http://{shown}:{at}/v1")
     print(f"  key       {secret}   (shown once)" if secret else "  key       one of `sprat keys list`")
+    print(f"  dashboard http://{shown}:{at}/sprat/" + (f"   password {password}   (shown once)" if password else ""))
     print(f"  health    http://{shown}:{at}/healthz   metrics at /metrics", flush=True)
     config = uvicorn.Config(
         gateway,
@@ -87,10 +88,11 @@ def serve(
     return 0 if server.started else 1
 
 
-def _gateway(served: Served, url: str | Path, key_required: bool) -> tuple[Gateway, str]:
-    """The gateway over a store, and the secret of its first key where that was made now."""
+def _gateway(served: Served, url: str | Path, key_required: bool) -> tuple[Gateway, str, str]:
+    """The gateway over a store, and its first key's secret and dashboard's password where they were made now."""
     from ..gateway import keys
     from ..gateway.app import Gateway
+    from ..gateway.login import first_password
     from ..gateway.served import secrets_of
     from ..gateway.store import Store
 
@@ -98,6 +100,7 @@ def _gateway(served: Served, url: str | Path, key_required: bool) -> tuple[Gatew
     with Store.read(url, create=True) as reading:
         if not keys.listed(reading.engine):
             _, secret = keys.create(reading.engine, "first")
+        password = first_password(reading)
 
     async def opening() -> tuple[keys.Keys, Store]:
         asked = served.settings
@@ -112,7 +115,7 @@ def _gateway(served: Served, url: str | Path, key_required: bool) -> tuple[Gatew
 
     gateway = Gateway(served)
     gateway.opening, gateway.open_keys = opening, not key_required
-    return gateway, secret
+    return gateway, secret, password
 
 
 def _server(config: Any, gateway: Gateway) -> Any:

@@ -24,7 +24,20 @@ _CANNOT = ("logprobs", "top_logprobs", "logit_bias")
 def asked(
     name: str, model: str, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any], max_tokens: int
 ) -> dict[str, Any]:
-    """The body of a messages call; CannotDo for log-probabilities, n > 1 or free-form JSON mode."""
+    """The body of a messages call; CannotDo for log-probabilities, n > 1 or free-form JSON mode.
+
+    BadInput for a message, a tool or an option that is not of its kind.
+    """
+    try:
+        return _asked(name, model, messages, options, max_tokens)
+    except (KeyError, TypeError, AttributeError) as error:
+        what = f"A message, a tool or an option for '{name}' is not understood"
+        raise BadInput(f"{what}: {type(error).__name__} {error}.") from error
+
+
+def _asked(
+    name: str, model: str, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any], max_tokens: int
+) -> dict[str, Any]:
     rest = dict(options)
     if lacking := next((k for k in _CANNOT if rest.get(k)), None):
         raise CannotDo(f"'{name}' gives text alone: its API has no '{lacking}'.", hint="Leave the option out.")

@@ -12,6 +12,7 @@ import json
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -55,6 +56,7 @@ class Call:
     first_timeout: float | None = None
 
 
+@lru_cache(maxsize=256)
 def check_url(name: str, url: str, where: str) -> str:
     """The endpoint's URL without a closing slash; BadInput where it is empty, not HTTP, or carries a password."""
     if not url:
@@ -80,11 +82,16 @@ async def post(call: Call) -> Any:
 
 @dataclass(frozen=True)
 class Whole:
-    """An answer as it came: status, headers that may be handed on (names in lower case), and the decoded body."""
+    """An answer as it came: its status and the decoded body."""
 
     status: int
-    headers: Sequence[tuple[bytes, bytes]]
     body: bytes
+    upstream: Upstream
+
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """What may be handed on, names in lower case."""
+        return self.upstream.headers
 
 
 async def raw(call: Call, relay: Container[int] = range(200, 300)) -> Whole:
@@ -92,7 +99,7 @@ async def raw(call: Call, relay: Container[int] = range(200, 300)) -> Whole:
 
     async def once(deadline: float) -> Whole:
         upstream = await _opened(call, deadline, relay, plain=True)
-        return Whole(upstream.status, upstream.headers, await upstream.whole())
+        return Whole(upstream.status, await upstream.whole(), upstream)
 
     return await _tried(call, once)
 

@@ -5,26 +5,32 @@ On the hot path there is no framework: a request goes key, limits, dialect, mode
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from ..core import Request
 from ..endpoints.attempts import gate
 from ..errors import SpratError
 from ..shape import leaves
 from .asgi import JSON, Gone, Headers, Receive, Scope, Send, respond
 from .bounds import foreign
-from .breaker import Breakers
-from .cache import Cached
+from .breaker import Breakers, upstreams
+from .cached import Cached
 from .exchange import Exchange
 from .limits import Hold, Refusal
 from .metrics import Metrics
+from .plan import gauges
 from .policy import policy_of
 from .served import AUTO, Served
 from .wire.problem import Problem, anthropic_error, dumped, openai_error, problem_of
+
+if TYPE_CHECKING:
+    from .keeper import Keeper
 
 log = logging.getLogger("sprat.gateway")
 _REFUSED = {
@@ -90,6 +96,7 @@ class Call:
         self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.key: Any = None
+        self.text = ""  # what a card's neighbours are found by; in memory alone
         self.hold: Hold | None = None  # what the key was admitted with; None: it was not
 
     @property
@@ -105,16 +112,18 @@ class Gateway:
         from .routes import ROUTES
 
         self.served, self.keys, self.store = served, keys, store
+        self.keeper: Keeper | None = None  # of the file's promise, where it makes one
         self.opening: Callable[[], Awaitable[tuple[Keys, Store]]] | None = None
         self.policy = policy_of(served)
         self.metrics = Metrics(served.models)
-        self.cards: OrderedDict[str, tuple[str, Mapping[str, Any]]] = OrderedDict()
+        self.cards: OrderedDict[str, tuple[str, Mapping[str, Any], str]] = OrderedDict()
         self.cached = Cached()
         self.breakers = Breakers(served.settings.rule)
         self._priced: dict[str, tuple[Any, ...]] = {}
         self.working = 0
         self.draining = False
         self.open_keys = keys is None
+        self.dashboard: Any = None  # made when it is first looked at (see dashboard.py)
         self.routes: Mapping[str, Mapping[str, Handler]] = ROUTES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -189,7 +198,7 @@ class Gateway:
         if self.store is not None and not stored:
             self.store.put(exchange)
         if exchange.card:
-            self.cards[exchange.id] = (exchange.key, exchange.card)
+            self.cards[exchange.id] = (exchange.key, exchange.card, call.text)
             if len(self.cards) > self.served.settings.decisions:
                 self.cards.popitem(last=False)
 
@@ -213,6 +222,10 @@ class Gateway:
                 try:
                     if self.opening is not None:
                         self.keys, self.store = await self.opening()
+                    if self.served.promised is not None:
+                        from .keeper import Keeper
+
+                        self.keeper = await Keeper.open(self)
                 except SpratError as error:
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                     return
@@ -225,6 +238,8 @@ class Gateway:
     async def close(self) -> None:
         """Close the store once it has written what it holds."""
         self.draining = True
+        if self.keeper is not None:
+            await self.keeper.close()
         if self.store is not None:
             await self.store.close()
 
@@ -254,8 +269,10 @@ async def metrics(gateway: Gateway, call: Call) -> None:
         raise Problem(401, "A web page can't read this.", code="invalid_api_key")
     gateway.metrics.working.set(gateway.working)
     gateway.metrics.store(getattr(gateway.store, "health", None))
-    gateway.metrics.upstreams(gateway.breakers.status())
+    gateway.metrics.cache(gateway.cached.status())
     page, kind = gateway.metrics.page()
+    watched = b"" if gateway.keeper is None else gauges(gateway.keeper.status())
+    page += watched + upstreams(gateway.breakers.status())
     await respond(call.send, 200, page, [(b"content-type", kind.encode())])
 
 
@@ -277,17 +294,37 @@ async def models(gateway: Gateway, call: Call) -> None:
     await respond(call.send, 200, dumped(rows[names.index(one)] if one else listed))
 
 
+async def promise(gateway: Gateway, call: Call) -> None:
+    """How the promise stands, for whoever holds a key; it holds no prompts."""
+    gateway.admit(call)
+    if gateway.keeper is None:
+        raise Problem(404, "No promise is watched: the served file has no [promise].", code="not_found")
+    await respond(call.send, 200, dumped(gateway.keeper.status()))
+
+
 async def decision(gateway: Gateway, call: Call) -> None:
     """The card of a decision, for the key that asked: JSON with its drawing, or the drawing where text is wanted."""
-    from .card import drawn
+    from .card import completed
 
     gateway.admit(call)
     number = call.path.rsplit("/", 1)[1]
-    owner, card = gateway.cards.get(number, ("", None))
+    owner, card, text = gateway.cards.get(number) or await _stored(gateway, number)
     if card is None or owner != getattr(call.key, "id", ""):
         raise Problem(404, "There is no such decision, or it is no longer kept.", code="not_found")
-    shown = {**card, "certificate": gateway.served.certificate}
+    shown = completed(card, gateway.served, text)
     if b"text/plain" in call.headers.get(b"accept", b""):
-        await respond(call.send, 200, drawn(shown).encode(), [_TEXT])
+        await respond(call.send, 200, f"{shown['drawing']}\n".encode(), [_TEXT])
     else:
-        await respond(call.send, 200, dumped({**shown, "drawing": drawn(shown)}))
+        await respond(call.send, 200, dumped(shown))
+
+
+async def _stored(gateway: Gateway, number: str) -> tuple[str, Mapping[str, Any] | None, str]:
+    """A decision that another worker took, or that was taken before a restart; its text only where prompts are kept."""
+    from .neighbours import compared
+
+    find = getattr(gateway.store, "exchange", None)
+    found = await asyncio.to_thread(find, number) if find and len(number) <= 64 else None
+    if found is None:
+        return "", None, ""
+    messages = (found.request or {}).get("messages")
+    return found.key, found.card or None, compared(Request.of(messages)) if messages else ""

@@ -12,7 +12,7 @@ import hashlib
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, cast
 
@@ -62,7 +62,9 @@ _RANGES = {
 }
 
 
-def settings_of(table: Any, where: str) -> CacheSettings | None:
+def settings_of(
+    table: Any, where: str, encoders: Collection[str] = (), models: Collection[str] = ()
+) -> CacheSettings | None:
     """The settings in a [cache] table, None where there is none; raises BadInput."""
     if table is None:
         return None
@@ -80,7 +82,12 @@ def settings_of(table: Any, where: str) -> CacheSettings | None:
         low, high = _RANGES.get(name, (0.0, 1.0))
         if kind is float and not low < value <= high and not (name == "semantic" and value == 0):
             raise BadInput(at, hint=f"Needed: above {low:g}, at most {high:g}.")
-    return CacheSettings(**given)
+    made = CacheSettings(**given)
+    for name, value, known in (("encoder", made.encoder, ("static", *encoders)), ("judge", made.judge, ("", *models))):
+        if value not in known:
+            hint = f"Name one of [{name}s.NAME]; known: {', '.join(k for k in known if k) or 'none'}."
+            raise BadInput(f"{where}, [cache]: there is no {name} '{value}'.", hint=hint.replace("judges", "models"))
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,24 +165,6 @@ class Cache:
         gone = self.rows.pop(key, None)
         if gone is not None:
             self.size -= len(gone.data) + _FRAME
-
-
-class Cached:
-    """The cache of what is served now, and the calls under way that others may share."""
-
-    def __init__(self) -> None:
-        self.flights: dict[bytes, Any] = {}
-        self._served: Any = None
-        self._cache: Cache | None = None
-
-    def of(self, served: Any) -> Cache | None:
-        """The cache; where something else is served than before, what no longer matches is dropped."""
-        if served is not self._served:
-            before, self._served = self._cache, served
-            now = self._cache = None if served.cache is None else Cache(served.cache)
-            if now is not None and before is not None:
-                now.adopt(before, {now.mark(m) for m in served.models.values()})
-        return self._cache
 
 
 def steady(request: Request, model: Any, n: int, settings: CacheSettings) -> bool:

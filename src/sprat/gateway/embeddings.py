@@ -10,7 +10,7 @@ from typing import Any, cast
 from ..core import Reply, Request, Usage
 from ..prices import cost
 from .app import Call, Gateway, log
-from .asgi import JSON, Headers, Watch, fresh, read, read_body, respond
+from .asgi import JSON, Gone, Headers, Watch, fresh, read, read_body, respond
 from .exchange import Exchange
 from .passthrough import posted, whole
 from .served import hold_of, passes
@@ -47,6 +47,8 @@ async def embeddings(gateway: Gateway, call: Call) -> None:
         if not watch.gone or task is None:
             raise
         task.uncancel()
+    except Gone:
+        problem = Problem(499, "The client left.")
     except Exception as error:
         problem = problem_of(error)
         if problem.code in UNTOLD:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from .exchange import Exchange
@@ -31,9 +31,12 @@ class Metrics:
         self.working = Gauge("sprat_requests_in_progress", "Requests that are being answered.", **kinds)
         said = {"queued": "waiting to be written", "written": "written", "dropped": "dropped: the queue was full"}
         self._store = {n: Gauge(f"sprat_store_{n}", f"Records {words}.", **kinds) for n, words in said.items()}
-        self._upstreams = Gauge("sprat_upstream_open", "1 where an upstream's circuit is open, .5 half-open.",
-                                ("upstream",), **kinds)  # fmt: skip
-        self._opened = Gauge("sprat_upstream_opened", "Times that its circuit opened.", ("upstream",), **kinds)
+        self._cache = Counter("sprat_cache_requests", "Cacheable requests, by outcome.", ("result",), **kinds)
+        self._spared = Counter("sprat_cache_saved_dollars", "Dollars that kept replies saved, where known.", **kinds)
+        told = {"verified": "Semantic hits that were verified.", "false": "Verified semantic hits that were false.",
+                "rate": "Share of false semantic hits.", "low": "Its exact 95 % interval's lower end.",
+                "high": "Its exact 95 % interval's upper end.", "open": "1 where semantic hits are given."}  # fmt: skip
+        self._semantic = {n: Gauge(f"sprat_cache_semantic_{n}", words, ("of",), **kinds) for n, words in told.items()}
         self._children: dict[tuple[str, str, int], tuple[Any, ...]] = {}
 
     def store(self, health: Any) -> None:
@@ -41,13 +44,22 @@ class Metrics:
         for name, gauge in self._store.items():
             gauge.set(getattr(health, name, 0))
 
-    def upstreams(self, status: Iterable[Mapping[str, Any]]) -> None:
-        """Take over how the upstreams fare: see breaker.py."""
-        self._upstreams.clear()
-        self._opened.clear()
-        for row in status:
-            self._upstreams.labels(row["upstream"]).set({"open": 1.0, "half-open": 0.5}.get(row["state"], 0.0))
-            self._opened.labels(row["upstream"]).set(row["opened"])
+    def cached(self, result: str, saved: float = 0.0) -> None:
+        """Count what the cache did for a request, and the dollars that it saved."""
+        self._cache.labels(result).inc()
+        if saved:
+            self._spared.inc(saved)
+
+    def cache(self, status: Any) -> None:
+        """Take over what is known of semantic hits; where there are none, nothing is shown."""
+        told = (status or {}).get("semantic")
+        if told is None:
+            return
+        low, high = told["interval"]
+        shown = {**told, "low": low, "high": high, "open": told["state"] == "open"}
+        for name, gauge in self._semantic.items():
+            if shown[name] is not None:
+                gauge.labels("all").set(float(shown[name]))
 
     def note(self, exchange: Exchange) -> None:
         """Count a finished request."""

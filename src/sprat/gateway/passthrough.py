@@ -43,16 +43,17 @@ class Passed:
         """The endpoint's."""
         return self.endpoint.name
 
+    async def whole(self, request: Request) -> tuple[bytes, Reply]:
+        """The body as it came, and what it took; raises an EndpointError."""
+        return await whole(self._call(request), self.endpoint)
+
     async def pieces(self, request: Request) -> AsyncGenerator[Piece]:
-        """The answer's bytes; raises an EndpointError."""
-        call = self._posted(*self.route) if self.route else call_of(self.endpoint, request, self.streaming)
-        if not self.streaming:
-            body, reply = await whole(call, self.endpoint)
-            yield Piece(raw=body)
-            yield Piece(reply=reply)
-            return
-        async for piece in streamed(call, self.endpoint, keep_usage=self.usage):
+        """The answer's bytes as they come; raises an EndpointError."""
+        async for piece in streamed(self._call(request), self.endpoint, keep_usage=self.usage):
             yield piece
+
+    def _call(self, request: Request) -> http.Call:
+        return self._posted(*self.route) if self.route else call_of(self.endpoint, request, self.streaming)
 
     def _posted(self, path: str, body: Mapping[str, Any]) -> http.Call:
         if self.streaming and self.endpoint.stream_usage:

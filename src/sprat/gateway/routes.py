@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .app import Call, Gateway, Handler, decision, healthz, metrics, models, readyz
+from .app import Call, Gateway, Handler, decision, healthz, metrics, models, promise, readyz
+from .dashboard import dashboard
 from .embeddings import embeddings
 from .talk import Talk
 from .wire.asked import Dialect
@@ -30,7 +31,10 @@ ROUTES: Mapping[str, Mapping[str, Handler]] = {
     "/v1/embeddings": {"POST": embeddings},
     "/v1/models": {"GET": models},
     "/v1/models/": {"GET": models},
+    "/sprat/promise": {"GET": promise},
     "/sprat/decisions/": {"GET": decision},
+    "/sprat": {"GET": dashboard},
+    "/sprat/": {"GET": dashboard, "POST": dashboard},
     "/healthz": {"GET": healthz},
     "/readyz": {"GET": readyz},
     "/metrics": {"GET": metrics},

@@ -79,6 +79,25 @@ labels = sa.Table(
     Column("at", Float),
     Column("note", Text),
 )
+evidence = sa.Table(  # what the watch over the promise has not counted yet, and the pairs that it has
+    "sprat_evidence",
+    _TABLES,
+    Column("id", Text, primary_key=True),
+    *(Column(name, Text) for name in ("watch", "kind", "exchange", "shadow")),
+    *(Column(name, Float) for name in ("at", "reference", "policy", "propensity", "mark_chance")),
+    *(Column(name, Integer) for name in ("waits", "flipped", "folded")),
+    *(Column(name, Float) for name in ("marked_reference", "marked_policy")),
+    Column("body", Text),
+)
+watches = sa.Table(
+    "sprat_watches",
+    _TABLES,
+    Column("name", Text, primary_key=True),
+    *(Column(name, Text) for name in ("watch", "holder")),
+    Column("until", Float),
+    Column("version", BigInteger),
+    *(Column(name, Text) for name in ("state", "status")),
+)
 versions = sa.Table(
     "sprat_versions", _TABLES, Column("version", Integer, primary_key=True), Column("at", Float), Column("what", Text)
 )
@@ -119,6 +138,19 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
         tuple(
             f"alter table sprat_exchanges add column {name} text not null default ''"
             for name in ("setting", "drawn", "crafted")
+        ),
+    ),
+    (
+        "the watch over the promise",
+        (
+            "create table sprat_evidence (id text primary key, watch text not null, kind text not null,"
+            " exchange text not null, shadow text not null, at double precision not null, reference double precision,"
+            " policy double precision, propensity double precision, mark_chance double precision,"
+            " waits integer not null, flipped integer not null, folded integer not null,"
+            " marked_reference double precision, marked_policy double precision, body text)",
+            "create index sprat_evidence_new on sprat_evidence (watch, at, id) where folded = 0",
+            "create table sprat_watches (name text primary key, watch text not null, holder text not null,"
+            " until double precision not null, version bigint not null, state text not null, status text not null)",
         ),
     ),
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeGuard, cast
 
-from ..config import read
+from ..config import fingerprint, read
 from ..config_values import Reader, build
 from ..core import Reply, Request
 from ..endpoints import OpenAI
@@ -19,6 +20,7 @@ from .breaker import Rule
 from .cache import CacheSettings, settings_of
 from .limits import Hold
 from .policy import AUTO, Way, number, ways_of
+from .predicted import Evidence, evidence_of
 from .promised import Promised, promised
 from .wire.asked import Asked, written_by
 from .wire.problem import Problem, dumped
@@ -33,8 +35,10 @@ _LONGEST = 1024
 class Settings:
     """The [gateway] table: limits in bytes and requests, seconds to drain, and what the store keeps.
 
-    `durable` holds a reply's end until its record is committed; `keep_days` deletes older records (0: none). An
-    upstream that failed `breaker_failures` times in `breaker_window` seconds is not asked for `breaker_pause` seconds.
+    `durable` holds a reply's end until its record is committed; `keep_days` deletes older records (0: none). The
+    dashboard is shown under addresses, this machine's names and `dashboard_hosts`; a login lasts `session_hours`.
+    `neighbour_texts` lets decision cards show the logged prompts that the study kept. An upstream that failed
+    `breaker_failures` times in `breaker_window` seconds is not asked for `breaker_pause` seconds.
     """
 
     body_limit: int = 32 << 20
@@ -45,6 +49,9 @@ class Settings:
     durable: bool = False
     keep_days: int = 0
     decisions: int = 2000
+    neighbour_texts: bool = False
+    session_hours: float = 12.0
+    dashboard_hosts: tuple[str, ...] = ()
     breaker: bool = True
     breaker_failures: int = 5
     breaker_window: float = 30.0
@@ -60,7 +67,8 @@ class Settings:
 class Served:
     """Models by name (`auto` too), encoders by name, the certificate's rows, settings, and the promise to watch.
 
-    `ways` are the promise's settings, safest first; `explore` is the share of requests that draws among them.
+    `ways` are the promise's settings, safest first; `explore` is the share of requests that draws among them;
+    `evidence` is how good replies were in the study; `altered` says that the way is not the one that was certified.
     """
 
     models: Mapping[str, Any]
@@ -73,6 +81,8 @@ class Served:
     explore: float = 0.0
     budget: Mapping[str, Any] = field(default_factory=dict[str, Any])
     cache: CacheSettings | None = None
+    evidence: Evidence | None = None
+    altered: bool = False
 
     @property
     def reference(self) -> Any:
@@ -172,8 +182,20 @@ def load(path: Path | str) -> Served:
         ways,
         number(table or {}, "explore", f"{path}, [promise]") or 0.0,
         extra.get("budget", {}),
-        cache=settings_of(extra.get("cache"), str(path)),
+        cache=settings_of(extra.get("cache"), str(path), extra.get("encoders", {}), models),
+        evidence=evidence_of(extra.get("card"), str(path)),
+        altered=_altered(Path(path)),
     )
+
+
+def _altered(path: Path) -> bool:
+    """Whether a certificate beside the file is of another way of working; False where there is none to compare."""
+    try:
+        told: Any = json.loads(path.with_name("certificate.json").read_bytes())
+        certified = str(told["served"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return bool(certified) and certified != fingerprint(path)
 
 
 def of(model: Any, **settings: Any) -> Served:
@@ -183,16 +205,26 @@ def of(model: Any, **settings: Any) -> Served:
 
 
 def _settings(table: Any, where: str) -> Settings:
-    given = cast("dict[str, Any]", table) if isinstance(table, dict) else {}
+    given = dict(cast("dict[str, Any]", table)) if isinstance(table, dict) else {}
     known = {f.name: type(f.default) for f in fields(Settings)}
-    for key, value in given.items():
+    for key, value in list(given.items()):
         if key not in known:
             raise BadInput(f"{where}, [gateway]: '{key}' is not known.", hint=nearest(key, known))
         kind = known[key]
+        if kind is tuple:
+            given[key] = _names(value, f"{where}, [gateway]: {key}")
+            continue
         right = isinstance(value, bool) == (kind is bool) and isinstance(value, (kind, int))
         if not right or (kind is not bool and (value < 0 or (value == 0 and key != "keep_days"))):
             raise BadInput(f"{where}, [gateway]: {key} is {value!r}.", hint=f"Needed: {kind.__name__} above 0.")
     return Settings(**given)
+
+
+def _names(value: Any, at: str) -> tuple[str, ...]:
+    names = cast("list[Any]", value) if isinstance(value, list) else [None]
+    if not all(isinstance(n, str) and n for n in names):
+        raise BadInput(f"{at} is {value!r}.", hint='Needed: a list of names, such as ["gateway.example.org"].')
+    return tuple(str(n).lower() for n in names)
 
 
 def _encoders(tables: Any, where: str) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from ..endpoints.openai import _Building  # pyright: ignore[reportPrivateUsage]
 from ..endpoints.server_events import ServerEvents
 from ..errors import Garbled
 from .answering import Tap, answers, streamed
-from .cache import Cache, bypass, key_of, read, steady
+from .cache import Cache, Entry, bypass, key_of, read, steady
 from .flight import Flight
+from .semantic import Near, question_of
 from .served import passes
 
 if TYPE_CHECKING:
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
 
 
 class Source:
-    """The model is asked; `replies` are there at the end. `free`: somebody else pays; `said` is the cache's part."""
+    """The model is asked; `replies` are there at the end.
+
+    `said` is the cache's part in a word, `fact` in a sentence; `given`: no model was asked for this; `free`: it failed,
+    and somebody else pays for what was asked.
+    """
 
     said = fact = ""
-    free = False
+    given = free = False
 
     def __init__(self, model: Any, request: Request, n: int, tap: Tap) -> None:
         self.model, self.request, self.n, self.tap = model, request, n, tap
@@ -63,9 +68,13 @@ class CachedSource(Source):
     def __init__(self, talk: Talk, request: Request, n: int, cache: Cache, anew: bool) -> None:
         super().__init__(talk.model, request, n, talk.tap)
         self.cache, self.flights, self.anew = cache, talk.gateway.cached.flights, anew
+        self.semantic, self.metrics = talk.gateway.cached.semantic, talk.gateway.metrics
+        self.near: Near | None = None
         self.mark = cache.mark(talk.model)
         owner = "shared" if cache.settings.shared else f"key {getattr(talk.call.key, 'id', '')}"
         self.key = key_of(request, talk.model, self.mark, owner)
+        self.question = question_of(request, owner, self.mark, n) if self.semantic else None
+        self.row: Any = None
 
     async def whole(self) -> bytes | None:
         """The body where it passes; else `replies` are to be written."""
@@ -77,16 +86,18 @@ class CachedSource(Source):
 
     async def pieces(self) -> AsyncGenerator[Piece]:
         """The pieces of a stream, or of a whole reply."""
-        cache = self.cache
-        entry = None if self.anew else cache.get(self.key)
+        entry = None if self.anew or not self.cache.settings.exact else self.cache.get(self.key)
+        if entry is None and self.semantic is not None and self.question is not None:
+            self.near, self.row = await self.semantic.near(*self.question)
         if entry is not None:
-            cache.hits += 1
-            cache.saved += entry.cost or 0.0
-            self.said = "hit"
-            self.replies = read(entry)
-            self.tap.model = self.replies[0].model
-            spared = "an unknown cost" if entry.cost is None else f"${entry.cost:.3g}"
-            self.fact = f"hit: {self.replies[0].because} by {self.tap.model}; {spared} saved"
+            self._give(entry, read(entry), "hit")
+        elif self.near is not None and self.near.given and self.semantic is not None and not self.anew:
+            self._give(self.near.entry, self.near.replies, f"semantic; cosine={self.near.cosine:.3f}")
+            known = self.semantic.evidence
+            self.fact += f"; cosine {self.near.cosine:.3f}; {known.sentence()}"
+            self.said += f"; false-hits={known.false}/{known.verified}; interval={known.interval[0]:.4f}-"
+            self.said += f"{known.interval[1]:.4f}"
+        if self.given:
             if self.tap.streaming and len(self.replies) == 1 and (piece := _piece(self.replies[0])):
                 yield piece
             yield Piece(reply=self.replies[0])
@@ -94,6 +105,15 @@ class CachedSource(Source):
         async with aclosing(self._asked()) as source:
             async for piece in source:
                 yield piece
+
+    def _give(self, entry: Entry, replies: list[Reply], said: str) -> None:
+        self.given, self.said, self.replies = True, said, replies
+        self.tap.model = replies[0].model
+        self.cache.hits += 1
+        self.cache.saved += entry.cost or 0.0
+        self.metrics.cached(said.partition(";")[0], entry.cost or 0.0)
+        spared = "an unknown cost" if entry.cost is None else f"${entry.cost:.3g}"
+        self.fact = f"{said.partition(';')[0]}: {replies[0].because} by {self.tap.model}; {spared} saved"
 
     async def _asked(self) -> AsyncGenerator[Piece]:
         mode = (self.tap.streaming, self.tap.through, self.tap.through and self.tap.usage)
@@ -103,7 +123,7 @@ class CachedSource(Source):
             own = Source(self.model, self.request, self.n, self.tap)
             flight = self.flights[self.key] = Flight(own, mode, self._landed, self.cache.most // 8)
             flight.task.add_done_callback(lambda _, gone=flight: self._gone(gone))
-        self.said = "shared" if joined else "miss"
+        self.said, self.given = "shared" if joined else "miss", joined
         live = not joined or (self.tap.streaming and flight.mode == mode)
         try:
             async with aclosing(flight.pieces(self, live)) as source:
@@ -117,7 +137,7 @@ class CachedSource(Source):
             raise
         if not live and not flight.replies:  # too long to be given whole to others
             own = Source(self.model, self.request, self.n, self.tap)
-            self.said = "miss"
+            self.said, self.given = "miss", False
             async with aclosing(own.pieces()) as source:
                 async for piece in source:
                     self.replies = own.replies
@@ -130,21 +150,33 @@ class CachedSource(Source):
 
     def _arrived(self, flight: Flight, joined: bool) -> None:
         """Take over the replies: as they are for who pays, without cost for the others."""
-        if not joined:
-            self.cache.misses += 1
         if flight.payer is self:
             self.replies = flight.source.replies if not joined else (flight.replies or flight.source.replies)
-            self.said = "miss"
+            self.said, self.given = "miss", False
             if joined:  # the one who had asked has left
                 self.tap.trusts[:] = flight.source.tap.trusts
                 costs = zip(self.replies, flight.source.replies, strict=False)
                 self.replies = [replace(r, cost=paid.cost, asks=paid.asks, by=paid.by) for r, paid in costs]
         else:
             self.cache.shared += 1
-            because = self.fact = "shared with an equal request that was under way"
+            because = "shared with an equal request that was under way"
+            self.fact = f"shared: {because}"
             found = flight.replies or flight.source.replies
             self.replies = [replace(r, cost=0.0, asks=(), by="cache", because=because) for r in found]
         self.tap.model = self.tap.model or self.replies[0].model
+        self.metrics.cached(self.said)
+        if not self.given:
+            self.cache.misses += 1
+            self._learn(flight.replies)
+
+    def _learn(self, replies: list[Reply]) -> None:
+        """Verify the semantic hit that might have been given, and make this reply findable by its prompt."""
+        if self.semantic is None or self.question is None or not replies or self.cache.get(self.key) is None:
+            return
+        if self.near is not None:
+            self.fact = f"asked although another prompt is close (cosine {self.near.cosine:.3f}), to verify that"
+            self.semantic.verify(self.request, self.near, replies)
+        self.semantic.add(self.question[0], self.key, self.question[1], self.row)
 
     def _landed(self, source: Source, raw: list[bytes]) -> list[Reply]:
         """The replies in no dialect's words, kept where they are sound; called once, when all has come."""
@@ -162,11 +194,13 @@ class CachedSource(Source):
 
 def source_of(talk: Talk, request: Request, n: int) -> Source:
     """Where the answer to a request is to come from."""
-    cache, asked = talk.gateway.cached.of(talk.gateway.served), talk.asked
-    if cache is None or asked is None or not cache.settings.exact or talk.tap.route is not None:
+    cache, asked = talk.gateway.cached.of(talk.gateway.served, talk.gateway.store), talk.asked
+    if cache is None or asked is None or talk.tap.route is not None:
         return Source(talk.model, request, n, talk.tap)
     past = bypass(asked.overrides.cache, talk.call.headers)
-    if past == "off" or not steady(request, talk.model, n, cache.settings):
+    if not (cache.settings.exact or cache.settings.semantic) or past == "off":
+        return Source(talk.model, request, n, talk.tap)
+    if not steady(request, talk.model, n, cache.settings):
         return Source(talk.model, request, n, talk.tap)
     return CachedSource(talk, request, n, cache, past == "refresh")
 

@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ..errors import BadInput
 from . import schema
+from .evidence import Evidence
 from .exchange import Exchange
 from .limits import Spent
 from .records import exchange_of
@@ -113,6 +114,10 @@ class Store:
         """Queue an exchange and return at once; False where the queue is full: then it is dropped and counted."""
         return self._writer.put(exchange)
 
+    def note(self, found: Evidence) -> bool:
+        """Queue evidence for the watch over the promise and return at once; False where it was dropped."""
+        return self._writer.note(found)
+
     async def record(self, exchange: Exchange, patience: float = 5.0) -> bool:
         """What a reply's end awaits: put and, where `durable`, wait for the commit; whether it is acknowledged.
 
@@ -190,6 +195,15 @@ class Store:
         with self._reading() as connection:
             return [exchange_of(dict(row)) for row in connection.execute(asked.limit(limit)).mappings()]
 
+    def exchange(self, number: str) -> Exchange | None:
+        """One exchange by its id, with request and reply where stored; None where it is not there."""
+        table = schema.exchanges
+        asked: Any = sa.select(table, schema.prompts.c.request, schema.prompts.c.reply).where(table.c.id == number)
+        asked = asked.outerjoin(schema.prompts, schema.prompts.c.id == table.c.id)
+        with self._reading() as connection:
+            found = connection.execute(asked).mappings().first()
+        return exchange_of(dict(found)) if found else None
+
     def totals(self, since: float | None = None, until: float | None = None, key: str | None = None) -> Totals:
         """Sums over exchanges with since <= at < until."""
         e, f = schema.exchanges.c, sa.func
@@ -237,6 +251,13 @@ class Store:
         asked = _within(joined, since, until, None).order_by(table.c.at, table.c.exchange)
         with self._reading() as connection:
             return [Label(**row) for row in connection.execute(asked).mappings()]
+
+    def facts(self, name: str, words: Sequence[str]) -> dict[str, int]:
+        """How many kept exchanges have a card whose fact of this name begins with each word and a colon."""
+        card = schema.exchanges.c.card
+        sums = [sa.func.sum(sa.case((card.contains(f'"{name}":"{w}: ', autoescape=True), 1), else_=0)) for w in words]
+        with self._reading() as connection:
+            return {w: int(n or 0) for w, n in zip(words, connection.execute(sa.select(*sums)).one(), strict=True)}
 
     def setting(self, name: str) -> str | None:
         """A text that was kept under this name, such as a controller's state."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any
@@ -13,10 +12,14 @@ from ..core import Reply
 from ..shape import name_of
 from .answering import Tap
 from .app import Call, Gateway, log
-from .asgi import EVENTS, JSON, Headers, Watch, fresh, read, read_body, respond
-from .card import card, drawn, short
-from .escalation import told
+from .asgi import EVENTS, JSON, Gone, Headers, Watch, fresh, read, read_body, respond
+from .card import short
+from .decided import card_of, foreseen_of
 from .exchange import Exchange
+from .foreseen import Foreseen
+from .min_quality import chosen
+from .neighbours import compared
+from .plan import Plan
 from .policy import Choice
 from .served import AUTO, hold_of, passes, reference_cost
 from .source import Source, source_of
@@ -37,6 +40,8 @@ class Talk:
         self.model: Any = None
         self.name = self.way = ""
         self.tap = Tap()
+        self.served = gateway.served
+        self.foreseen: Foreseen | None = None
         self.source: Source | None = None
         self.replies: list[Reply] = []
         self.problem: Problem | None = None
@@ -44,6 +49,7 @@ class Talk:
         self.facts: dict[
             str, str
         ] = {}  # what else decided (a setting, a cache, a broken promise), in words, for the card
+        self.plan: Plan | None = None  # of the watch over the promise
         self.choice: Choice | None = None
         self.begun = self.logged = self.sent = False
 
@@ -58,10 +64,11 @@ class Talk:
             given = await read_body(call.headers, call.receive, limit)
             body = await read(given)
             asked = self.asked = self.dialect.read(body)
-            self.name, self.model, request = gateway.served.chosen(asked)
-            if self.name == AUTO:
-                self._choose(request, asked.overrides.max_cost is None)
+            self.name, self.model, request = chosen(self.served, asked)
+            if self.name == AUTO and asked.overrides.min_quality is None:
+                self._choose(asked, request, asked.overrides.max_cost is None)
             self.way = name_of(self.model)
+            call.text = compared(asked.request)
             # Bytes pass only in the dialect that upstreams speak, and where no card is to be put among them.
             through = self.dialect.name == "chat" and not asked.overrides.card
             self.tap = Tap(asked.stream, through, asked.usage)
@@ -78,6 +85,8 @@ class Talk:
             if not watch.gone or task is None:
                 raise
             task.uncancel()
+        except Gone:  # before the request was whole
+            self.problem = Problem(_LEFT, "The client left.")
         except Exception as error:
             self.problem = problem_of(error)
             if self.problem.code in UNTOLD:
@@ -86,21 +95,27 @@ class Talk:
                 await gateway.complain(call, self.problem, self._headers())
         finally:
             gateway.working -= 1
+            if gateway.keeper is not None and self.plan is not None:
+                gateway.keeper.settle(self.plan, self.number, self.replies, self.tap, self.problem)
             if self.asked is not None and not self.logged:
                 try:
                     gateway.finished(call, self._exchange(self.asked))
                 except Exception as error:  # the reply is out: it must not end in another
                     log.error("Request %s was not logged: %s", self.number, type(error).__name__, exc_info=error)
 
-    def _choose(self, request: Any, free: bool) -> None:
+    def _choose(self, asked: Asked, request: Any, free: bool) -> None:
         """Which setting answers; a request with a maximum cost, for which the [way] was found good, gets that."""
-        gateway = self.gateway
+        keeper, policy = self.gateway.keeper, self.gateway.policy
         if free:
-            keeper = getattr(gateway, "keeper", None)
-            self.choice = gateway.policy.choose(self.call.key, request, self.call.at, keeper)
-            self.model = self.choice.model
+            choice = self.choice = policy.choose(self.call.key, request, self.call.at)
+            self.model = choice.model
+            if keeper is not None:
+                plan = self.plan = keeper.plan(asked, request, choice, self.call.at)
+                if plan.broken:
+                    self.choice = policy.choose(self.call.key, request, self.call.at, keeper)
+                self.model, self.facts = plan.model, {**self.facts, **plan.facts}
         else:
-            self.choice = gateway.policy.plain
+            self.choice = policy.plain
         self.facts |= self.choice.facts
 
     def _complete(self, asked: Asked) -> None:
@@ -113,15 +128,17 @@ class Talk:
     @property
     def cached(self) -> bool:
         """Whether no model was asked for this: a kept reply was given, or another request's call was shared."""
-        return self.source is not None and self.source.said in ("hit", "shared")
+        return self.source is not None and self.source.given
 
     async def _whole(self, asked: Asked, source: Source) -> None:
         body = await source.whole()
         self._told(source)
+        if self.plan is not None:
+            self.plan.hear(body)
         if body is None:
             made = self.dialect.write(asked, self.replies, self.number, int(self.call.at))
             if asked.overrides.card:
-                made["sprat"] = self._card(full=True)
+                made["sprat"] = card_of(self, full=True)
             body = dumped(made)
         self.first = time.perf_counter() - self.call.began
         await self._acknowledge(asked)
@@ -145,12 +162,14 @@ class Talk:
                         break
                     writer.model = self.tap.model
                     passed = isinstance(piece.raw, bytes)
+                    if self.plan is not None:
+                        self.plan.hear(piece.raw)
                     data: bytes = piece.raw if isinstance(piece.raw, bytes) else writer.piece(piece)
                     if data:
                         if not self.begun:
                             await self._begin()
                         await send({"type": "http.response.body", "body": data, "more_body": True})
-            shown = self._card(full=True) if asked.overrides.card else None
+            shown = card_of(self, full=True) if asked.overrides.card else None
             writer.model = self.tap.model
             end = b"" if passed else writer.end(self.replies, shown)
         except Exception as error:
@@ -177,6 +196,10 @@ class Talk:
         if self.model is not None:
             reply = self.replies[0] if self.replies else None
             found.append((b"x-sprat-decision", short(self.model, reply, self.tap.trusts).encode()))
+        if writer and (line := foreseen_of(self, writer).header):
+            found.append((b"x-sprat-quality", line.encode()))
+        if self.plan is not None and self.plan.broken:
+            found.append((b"x-sprat-promise", b"broken"))
         if self.source is not None and self.source.said:
             found.append((b"x-sprat-cache", self.source.said.encode()))
         dollars = self._cost() if self.replies else None
@@ -187,24 +210,6 @@ class Talk:
     def _cost(self) -> float | None:
         costs = [r.cost for r in self.replies]
         return None if any(c is None for c in costs) or not costs else sum(c for c in costs if c is not None)
-
-    def _card(self, full: bool = False) -> Mapping[str, Any]:
-        reply = self.replies[0]
-        if said := told(reply):
-            self.facts["escalation"] = said
-        made = card(
-            self.number,
-            self.name,
-            self.gateway.priced(self.name, self.gateway.served.models.get(self.name, self.model)),
-            reply,
-            self.tap.trusts,
-            self.way,
-            self.facts,
-        )
-        if not full:
-            return made
-        made = {**made, "certificate": self.gateway.served.certificate, "drawing": reply.tree()}
-        return {**made, "drawing": drawn(made)}
 
     async def _acknowledge(self, asked: Asked) -> None:
         """Where the store is durable, a reply does not end before its record is committed."""
@@ -245,7 +250,7 @@ class Talk:
             asked.stream,
             propensity,
             dict(self.tap.trusts),
-            self._card() if self.replies else {},
+            card_of(self) if self.replies else {},
             {"messages": list(request.messages), "options": dict(request.options)} if stored else None,
             _kept(self.replies) if stored and self.replies else None,
             choice.setting if choice else "",

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +23,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError
 
-from . import schema
+from . import evidence, schema
+from .evidence import Evidence
 from .exchange import Exchange
 from .limits import Spent
 from .records import COLUMNS, Charges, charges, prompt_of, row_of
@@ -102,6 +104,7 @@ class Writer:
         self.written = self.dropped = self.stripped = self.unwritable = 0
         self._queue: deque[_Item] = deque()
         self._batch: list[_Item] = []
+        self._evidence: deque[Evidence] = deque()
         self._spend_only: Charges = {}
         self._lock = threading.Lock()
         self._wake, self._hurry = threading.Event(), threading.Event()
@@ -127,6 +130,15 @@ class Writer:
             self._hurry.set()
         if not self._wake.is_set():
             self._wake.set()
+        return True
+
+    def note(self, found: Evidence) -> bool:
+        """Queue evidence for the watch over the promise and return at once; False where it was dropped."""
+        if len(self._evidence) >= self.limit:
+            self.dropped += 1
+            return False
+        self._evidence.append(found)
+        self._wake.set()
         return True
 
     def _slim(self, exchange: Exchange, queued: int) -> Exchange:
@@ -176,18 +188,21 @@ class Writer:
                 self._chores()
             except Exception as error:  # whatever it is, the requests go on and the store tries again
                 self._failed(error)
-            if self._abandoned or (self._stopping and not self._queue and not self._batch):
+            if self._abandoned or (self._stopping and not (self._queue or self._batch or self._evidence)):
                 return
 
     def _idle(self) -> float:
-        if self._failing and (self._batch or self._queue):
+        if self._failing and (self._batch or self._queue or self._evidence):
             return max(0.0, self._retry_at - time.monotonic()) + 0.01
         return self.poll
 
     def _drain(self) -> None:
-        while (self._batch or self._queue or self._spend_only) and time.monotonic() >= self._retry_at:
+        while self._batch or self._queue or self._spend_only or self._evidence:
+            if time.monotonic() < self._retry_at:
+                return
             while self._queue and len(self._batch) < _BATCH:
                 self._batch.append(self._queue.popleft())
+            self._write_evidence()
             self._write()
             self._failing, self._pause = "", _RETRY[0]
 
@@ -208,6 +223,15 @@ class Writer:
         for _, waiter in done:
             if waiter is not None:
                 waiter.tell(True)
+
+    def _write_evidence(self) -> None:
+        """Before the batch, so that whoever waits for the batch knows what was noted before; twice is once."""
+        noted = list(islice(self._evidence, _BATCH))
+        if noted:
+            with schema.writing(self.engine) as connection:
+                evidence.insert(connection, noted, self.secrets)
+            for _ in noted:
+                self._evidence.popleft()
 
     def _one_by_one(self, exchanges: Sequence[Exchange], aside: Charges) -> tuple[Charges, Charges]:
         """Find what the database refuses, so that it does not hold up the rest."""
@@ -350,6 +374,9 @@ def delete_older(engine: Engine, cut: float, limit: int = _STEP) -> int:
         ids = list(connection.execute(asked).scalars())
         for column in (schema.prompts.c.id, schema.labels.c.exchange, table.c.id) if ids else ():
             connection.execute(sa.delete(column.table).where(column.in_(ids)))
+        if ids:  # what the watch has counted is in its state; what it has not, it still needs
+            old = schema.evidence.c
+            connection.execute(sa.delete(old.id.table).where(old.exchange.in_(ids), old.folded == 1))
     return len(ids)
 
 

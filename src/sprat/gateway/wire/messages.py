@@ -86,9 +86,14 @@ class Messages:
 def _system(given: Any) -> list[dict[str, Any]]:
     if given is None or given == "":
         return []
-    if not isinstance(given, (str, list)):
+    if not isinstance(given, str) and not _texts(given):
         raise Problem(400, "system: a string or a list of text blocks is needed.", param="system")
     return [{"role": "system", "content": given}]
+
+
+def _texts(given: Any) -> bool:
+    blocks = cast("list[Any]", given) if isinstance(given, list) else [None]
+    return all(isinstance(b, dict) and isinstance(cast("dict[str, Any]", b).get("text"), str) for b in blocks)
 
 
 def _tool(tool: Any, i: int) -> dict[str, Any]:
@@ -108,8 +113,8 @@ def _tool_choice(given: Any) -> dict[str, Any]:
     kind = cast("dict[str, Any]", given).get("type") if isinstance(given, dict) else None
     if kind == "tool" and isinstance(given.get("name"), str):
         made: dict[str, Any] = {"tool_choice": {"type": "function", "function": {"name": given["name"]}}}
-    elif kind in _CHOICES:
-        made = {"tool_choice": _CHOICES[str(kind)]}
+    elif isinstance(kind, str) and kind in _CHOICES:
+        made = {"tool_choice": _CHOICES[kind]}
     else:
         raise Problem(400, "tool_choice: one of auto, any, none or tool is needed.", param="tool_choice")
     return {**made, "parallel_tool_calls": False} if given.get("disable_parallel_tool_use") else made

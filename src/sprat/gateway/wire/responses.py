@@ -46,10 +46,9 @@ class Responses:
         if "message.output_text.logprobs" in include:
             options["logprobs"] = True
         checked(options)
+        _echoable(body)
         messages = items_of(body.get("input"))
         if instructions := body.get("instructions"):
-            if not isinstance(instructions, str):
-                raise Problem(400, "'instructions' takes a string.", param="instructions")
             messages = [{"role": "system", "content": instructions}, *messages]
         request = Request(tuple(messages), options, thread=wanted.thread)
         echo = {k: body[k] for k in _ECHOED if body.get(k) is not None}
@@ -67,6 +66,25 @@ class Responses:
     def error(self, problem: Problem) -> dict[str, Any]:
         """OpenAI's error."""
         return openai_error(problem)
+
+
+_KINDS: tuple[tuple[str, type, str], ...] = (
+    ("metadata", dict, "a table"),
+    ("text", dict, "a table"),
+    ("reasoning", dict, "a table"),
+    ("parallel_tool_calls", bool, "true or false"),
+    ("instructions", str, "a string"),
+)
+
+
+def _echoable(body: Mapping[str, Any]) -> None:
+    """Problem for what the reply would repeat and its readers could not read."""
+    for name, kind, words in _KINDS:
+        if body.get(name) is not None and not isinstance(body[name], kind):
+            raise Problem(400, f"'{name}' takes {words}.", param=name)
+    metadata: dict[str, Any] = body.get("metadata") or {}
+    if not all(isinstance(v, str) for v in metadata.values()):
+        raise Problem(400, "'metadata' takes strings.", param="metadata")
 
 
 def items_of(given: Any) -> list[dict[str, Any]]:
@@ -137,11 +155,16 @@ def _tools(body: Mapping[str, Any]) -> dict[str, Any]:
             if table.get("type") != "function" or not isinstance(table.get("name"), str):
                 said = f"Tool {i} is not a function; only functions can be offered here."
                 raise Problem(400, said, param=f"tools[{i}]")
+            shown = {"parameters": dict, "description": str, "strict": bool}
+            if odd := next((k for k, v in shown.items() if not isinstance(table.get(k), (v, type(None)))), None):
+                raise Problem(400, f"Tool {i} has a '{odd}' that can't be read.", param=f"tools[{i}].{odd}")
             function = {k: v for k, v in table.items() if k != "type" and v is not None}
             tools.append({"type": "function", "function": function})
         made["tools"] = tools
     choice: Any = body.get("tool_choice")
     if isinstance(choice, str):
+        if choice not in ("none", "auto", "required"):
+            raise Problem(400, "'tool_choice' takes none, auto, required or a function.", param="tool_choice")
         made["tool_choice"] = choice
     elif isinstance(choice, dict):
         named = cast("dict[str, Any]", choice).get("name")
@@ -156,6 +179,10 @@ def _format(text: Any) -> dict[str, Any]:
     if not isinstance(shape, dict) or shape.get("type") in (None, "text"):  # pyright: ignore[reportUnknownMemberType]
         return {}
     table = cast("dict[str, Any]", shape)
+    named = isinstance(table.get("name"), str) and isinstance(table.get("schema"), dict)
+    if table["type"] != "json_object" and not (table["type"] == "json_schema" and named):
+        said = "'text.format' takes text, json_object, or json_schema with a name and a schema."
+        raise Problem(400, said, param="text.format")
     if table["type"] == "json_schema":
         schema = {k: v for k, v in table.items() if k != "type"}
         return {"response_format": {"type": "json_schema", "json_schema": schema}}

@@ -1,0 +1,118 @@
+"""Where the small models failed: low labels, escalations by their reason, and errors by model.
+
+Each look is bounded: labels within the window, the decisions of the newest requests, the newest requests that failed.
+A label below a half is a failure. Model names, reasons and errors come from outside: they are data, never markup.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from . import schema
+from .tally import WATCHING, wilson
+
+CARDS = 1000  # of the newest requests, whose decisions are read
+NEWEST = 20_000  # requests that are looked through for those that failed
+_SHOWN = 8
+_LOW = 0.5
+_NUMBER = re.compile(r"\d[\d.,:]*(?:e[+-]?\d+)?")
+
+
+class Failures:
+    """What was found last, and when; decisions that were read are not read again."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[float, float, dict[str, Any]]] = {}
+        self._reasons: dict[str, tuple[str, str] | None] = {}
+
+    def look(self, connection: Connection, window: str, since: float, reference: str, now: float) -> dict[str, Any]:
+        """As of at most about ten seconds ago."""
+        at, took, found = self._kept.get(window, (0.0, 0.0, {}))
+        if now - at < max(10.0, 20 * took):
+            return found
+        began = time.monotonic()
+        found = {
+            **low(connection, since, reference),
+            **self._escalations(connection, since),
+            "errors": errors(connection, since),
+        }
+        self._kept[window] = now, time.monotonic() - began, found
+        return found
+
+    def _escalations(self, connection: Connection, since: float) -> dict[str, Any]:
+        e = schema.exchanges.c
+        asked = sa.select(e.id, e.card).where(e.at >= since, e.dialect != WATCHING).order_by(e.at.desc()).limit(CARDS)
+        newest = connection.execute(asked).all()
+        known = self._reasons
+        self._reasons = {i: known[i] if i in known else escalation(json.loads(card or "{}")) for i, card in newest}
+        counts = Counter(r for r in self._reasons.values() if r is not None)
+        rows = [{"to": to, "reason": reason, "requests": n} for (to, reason), n in counts.most_common(_SHOWN)]
+        return {"escalations": rows, "escalated": sum(counts.values()), "decisions": len(newest)}
+
+
+def low(connection: Connection, since: float, reference: str) -> dict[str, Any]:
+    """By model that is not the reference: how many replies were labelled and how many low; the newest low ones."""
+    e, label = schema.exchanges.c, schema.labels.c
+    joined = schema.labels.join(schema.exchanges, e.id == label.exchange)
+    small = sa.and_(e.at >= since, e.model != reference)
+    bad = sa.case((label.score < _LOW, 1), else_=0)
+    by_model = sa.select(e.model, sa.func.count(), sa.func.sum(bad)).select_from(joined).where(small).group_by(e.model)
+    rows = [
+        {"model": model, "labelled": int(n), "low": int(k), "rate": [k / n, *wilson(k / n, n)]}
+        for model, n, k in connection.execute(by_model.order_by(sa.func.sum(bad).desc(), e.model))
+    ]
+    newest = sa.select(e.id, e.at, e.model, label.source, label.score, label.note).select_from(joined)
+    newest = newest.where(small, label.score < _LOW).order_by(label.at.desc(), e.id).limit(_SHOWN)
+    return {"labels": rows, "low": [dict(row) for row in connection.execute(newest).mappings()]}
+
+
+def errors(connection: Connection, since: float) -> list[dict[str, Any]]:
+    """The commonest errors of the newest requests, by model and status; numbers in them are left out."""
+    e = schema.exchanges.c
+    newest = sa.select(e.model, e.asked, e.status, e.error).where(e.at >= since).order_by(e.at.desc()).limit(NEWEST)
+    within = newest.subquery()
+    asked = sa.select(within).where(within.c.status >= 400)
+    counts = Counter(
+        (model or asked, status, _without_numbers(error)) for model, asked, status, error in connection.execute(asked)
+    )
+    return [
+        {"model": model, "status": status, "error": error, "requests": n}
+        for (model, status, error), n in counts.most_common(_SHOWN)
+    ]
+
+
+def escalation(card: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Which model took over and why, from a decision's asks; None where the first one's reply was kept.
+
+    A route that sends a request to its last model at once is a choice, not an escalation: no other was asked before.
+    """
+    node = cast("Mapping[str, Any]", card.get("asks") or {})
+    for one in _nodes(node):
+        asked = [a for a in _children(one) if not a.get("error") or a.get("because")]
+        if len(asked) > 1 and (last := next((a for a in reversed(asked) if not a.get("cancelled")), None)):
+            reason = str(last.get("because") or "")
+            if reason and last is not asked[0]:
+                return str(last.get("model") or last.get("by") or ""), _without_numbers(reason)
+    return None
+
+
+def _children(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [cast("Mapping[str, Any]", a) for a in node.get("asks") or () if isinstance(a, Mapping)]
+
+
+def _nodes(node: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    yield node
+    for child in _children(node):
+        yield from _nodes(child)
+
+
+def _without_numbers(text: str) -> str:
+    return _NUMBER.sub("…", text)[:200]

@@ -1,0 +1,353 @@
+"""Keeps the promise in the path of requests: draws what is shadowed, asks the other side afterwards, notes the pair.
+
+For each request to `auto` it is drawn, before anything of the request or its reply is looked at, whether the request
+is shadowed; the chance is known and logged with the pair, and this randomness is part of the certified policy. Once
+the client has its reply, the reference is asked the same request in the background (where the policy's reply was the
+reference's own there is no second call), both replies get scores, and the pair goes into the store as evidence. While
+the promise is broken the reference answers, and the policy is shadowed beside it. What watching costs is in the ledger
+and in spend under the key `promise`. Requests for several samples are not shadowed.
+
+What may go wrong without a bias. Where the budget for watching is spent, or too many pairs are under way, nothing is
+drawn: that depends on no request. A policy that fails scores 0. A client that leaves, or a reference that fails, makes
+no pair: `lost` counts these, and where they are many the pairs speak for the other requests only.
+
+Requests' features for the drift test are noted at no more than `drift_rate` a second and worker: where more come, each
+is taken with the same chance, set by how many came before and by nothing in them. A random subsample of exchangeable
+requests is exchangeable, so the test stays valid; it only takes longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.engine import Connection
+
+from ..core import Reply, Request
+from ..errors import BadInput, SpratError
+from . import pairs
+from .answering import Tap, answers
+from .asgi import fresh
+from .evidence import Evidence
+from .exchange import Exchange
+from .folding import Folder
+from .limits import Spent, span
+from .plan import Plan
+from .promise import Drawn, State
+from .promised import Promised
+from .records import Charges
+from .served import AUTO, Served
+from .source import spelled
+from .store import Store
+from .writer import read_spend
+
+if TYPE_CHECKING:
+    from .app import Gateway
+    from .policy import Choice
+    from .wire.asked import Asked
+    from .wire.problem import Problem
+
+log = logging.getLogger("sprat.gateway")
+KEY = "promise"  # under which watching is charged
+_LEFT = 499
+_PATIENCE = 5.0  # seconds that pairs under way have at the end
+
+
+class Keeper:
+    """The watch over a gateway's promise, as one worker takes part in it."""
+
+    def __init__(self, gateway: Gateway, promised: Promised, store: Store) -> None:
+        served = gateway.served
+        self.gateway, self.store = gateway, store
+        self.reference = reference_of(served, promised)
+        self.promised = replace(promised, reference=self.reference.name)
+        if promised.budget and self.reference.price is None:
+            hint = f"Set price = {{input = 1.0, output = 4.0}} (dollars per million) in [models.{self.reference.name}]."
+            raise BadInput("A budget for watching the promise needs the reference's price.", hint=hint)
+        self.identity = promised.identity(served.certificate)
+        self.folder = Folder(store.engine, self.promised, self.identity)
+        self.busy = self.lost = self.unscored = self.uncertified = 0
+        self._random = random.Random()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._came, self._before, self._second = 0, 0.0, 0.0  # requests of this second, and a second before
+        self._known: Charges = {}
+        self._pending = Spent()
+        self._lock = threading.Lock()
+
+    @classmethod
+    async def open(cls, gateway: Gateway) -> Keeper | None:
+        """The keeper of a gateway whose file has a [promise] and whose store can hold evidence; raises BadInput."""
+        promised, store = gateway.served.promised, gateway.store
+        if promised is None or not isinstance(store, Store):
+            return None
+        made = cls(gateway, promised, store)
+        store.attach(made)
+        await asyncio.to_thread(made.folder.start)
+        log.info("The promise is watched: %s.", promised.watched)
+        return made
+
+    @property
+    def state(self) -> State:
+        """What the watch says: the reference alone is to answer while it is broken."""
+        return self.folder.status.get("state", "holding")
+
+    def plan(self, asked: Asked, request: Request, choice: Choice, at: float) -> Plan:
+        """Draw what happens with a request to `auto`; the plan's model is to answer it."""
+        model = choice.model
+        self.uncertified += not choice.certified
+        broken = self.state == "broken"
+        drawn = None
+        watched = self.promised.loss_watched and self.state != "suspended" and not self.folder.superseded
+        if watched and choice.certified and asked.n == 1 and self._free(at):
+            rate = self.promised.restore_rate if broken else self.promised.rate
+            drawn = Drawn(self._random.random() < rate, rate)
+            self.busy += drawn.taken
+        # While broken, features that the policy would find are at hand for shadowed requests alone: a fair sample too.
+        sampled = self._sampled() and (not broken or (drawn is not None and drawn.taken))
+        return Plan(at, request, self.reference if broken else model, model, broken, drawn, sampled)
+
+    def settle(self, plan: Plan, number: str, replies: list[Reply], tap: Tap, problem: Problem | None) -> None:
+        """Note a finished request; what needs further calls happens in the background."""
+        if plan.sampled and not plan.broken and problem is None:
+            self._feature(number, plan, tap.trusts)
+        if not plan.shadowed:
+            return
+        failed = problem is not None and problem.status != _LEFT and problem.status >= 500
+        if (problem is None and not replies) or (problem is not None and (plan.broken or not failed)):
+            self.busy -= 1
+            self.lost += problem is not None and (failed or problem.status == _LEFT)
+            return
+        answered = Reply(None, error=problem.message) if problem else replies[0]
+        task = asyncio.get_running_loop().create_task(self._pair(plan, number, answered, tap.streaming))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _pair(self, plan: Plan, number: str, answered: Reply, streamed: bool) -> None:
+        try:
+            mine = spelled([answered], plan.heard, streamed)[0]
+            await self._paired(plan, number, answered, mine)
+        except SpratError as error:
+            self.lost += 1
+            log.info("A shadowed request made no pair: %s", error)
+        except Exception as error:  # it must not end the loop
+            self.lost += 1
+            log.error("A shadowed request failed: %s", type(error).__name__, exc_info=error)
+        finally:
+            self.busy -= 1
+
+    async def _paired(self, plan: Plan, number: str, answered: Reply, mine: Reply) -> None:
+        shadow = ""
+        if plan.broken:
+            reference, tap = mine, Tap()
+            shadow = fresh()
+            policy = await self._policy(plan, shadow, number, tap)
+            if plan.sampled and policy.ok:
+                self._feature(number, plan, tap.trusts)
+        elif mine.ok and pairs.is_own(plan.policy, answered, self.reference.name):
+            reference = policy = mine
+        else:
+            shadow, policy = fresh(), mine
+            reference = await self._asked(self.reference, plan.request, shadow, f"shadow of {number}", Tap())
+        self._note(plan, number, shadow, reference, policy, await self._scores(plan, reference, policy, number))
+
+    async def _policy(self, plan: Plan, shadow: str, number: str, tap: Tap) -> Reply:
+        """The policy's reply while the reference answers; one that fails is a reply too."""
+        try:
+            return await self._asked(plan.policy, plan.request, shadow, f"shadow of {number}", tap)
+        except SpratError as error:
+            return Reply(None, error=str(error))
+
+    async def _scores(
+        self, plan: Plan, reference: Reply, policy: Reply, number: str
+    ) -> tuple[float | None, float | None]:
+        judge = self.promised.judge
+        if not judge:
+            return None, None
+
+        async def ask(name: str, request: Request) -> Reply:
+            model = self.gateway.served.models[name]
+            return await self._asked(model, request, fresh(), f"judge of {number}", Tap())
+
+        found = await pairs.scores(judge, ask, plan.request, reference, policy)
+        if None in found:
+            self.unscored += 1
+            # What stands for the judge's opinion is of no matter where marks correct it; alone it can't be made up.
+            return (0.5, 0.5) if self.promised.marks is not None else (None, None)
+        return found
+
+    def _note(
+        self,
+        plan: Plan,
+        number: str,
+        shadow: str,
+        reference: Reply,
+        policy: Reply,
+        scores: tuple[float | None, float | None],
+    ) -> None:
+        drawn, marks = plan.drawn, self.promised.marks
+        assert drawn is not None
+        if scores[0] is None and self.promised.judge:
+            self.lost += 1
+            return
+        by_hand = marks is not None and (not self.promised.judge or self._random.random() < marks)
+        texts = {"policy": pairs.said(policy), "reference": pairs.said(reference)}
+        same = policy is reference or (policy.ok and texts["policy"] == texts["reference"])
+        body: Mapping[str, Any] = {"question": pairs.asked(plan.request), **texts, "same": same} if by_hand else {}
+        found = Evidence(
+            number,
+            self.identity,
+            "pair",
+            plan.at,
+            number,
+            shadow,
+            *scores,
+            drawn.propensity,
+            marks if self.promised.judge else None,
+            by_hand,
+            self._random.random() < 0.5,
+            body=body,
+        )
+        self.lost += not self.store.note(found)
+
+    async def _asked(self, model: Any, request: Request, number: str, why: str, tap: Tap) -> Reply:
+        """A reply that only the watch wants; it is logged and charged like any other."""
+        at, began = time.time(), time.perf_counter()
+        reply: Reply | None = None
+        error = ""
+        try:
+            _, (reply,) = await answers(model, request, 1, tap)
+            return reply
+        except SpratError as raised:
+            error = str(raised)
+            raise
+        finally:
+            usage = reply.usage if reply else None
+            stored = self.gateway.served.settings.store_prompts and reply is not None
+            cost = reply.cost if reply else None
+            self._charge(cost, at)
+            exchange = Exchange(
+                number,
+                at,
+                KEY,
+                KEY,
+                getattr(model, "name", AUTO),
+                reply.model if reply else "",
+                why,
+                request.affinity,
+                request.key,
+                usage.input_tokens if usage else None,
+                usage.output_tokens if usage else None,
+                cost,
+                0.0,  # without the watch nobody would have asked: it counts against what is saved
+                time.perf_counter() - began,
+                status=502 if error else 200,
+                error=error,
+                request={"messages": list(request.messages), "options": dict(request.options)} if stored else None,
+                reply={"text": reply.text} if stored and reply else None,
+            )
+            self.gateway.metrics.note(exchange)
+            self.store.put(exchange)
+
+    def _feature(self, number: str, plan: Plan, trusts: list[tuple[str, float]]) -> None:
+        """Note what the drift test reads; a request that lacks one of its features is left out."""
+        found = features(plan.request, trusts)
+        names = self.promised.features
+        if all(name in found for name in names):
+            body = {"features": {name: found[name] for name in names}, "draw": self._random.random()}
+            self.store.note(Evidence(f"request-{number}", self.identity, "request", plan.at, number, body=body))
+
+    def _sampled(self) -> bool:
+        if not self.promised.features:
+            return False
+        now = time.monotonic()
+        if now - self._second >= 1.0:
+            self._before, self._came, self._second = self._came / (now - self._second), 0, now
+        self._came += 1
+        return self._random.random() < self.promised.drift_rate / max(self._before, self._came, 1.0)
+
+    def _free(self, at: float) -> bool:
+        """Whether another request may be shadowed: by room and budget alone."""
+        budget = self.promised.budget
+        if self.busy >= self.promised.at_once:
+            return False
+        return budget is None or self.spent(at) < budget.dollars
+
+    def spent(self, at: float) -> float:
+        """Dollars that watching took in this window of its budget (this month, where there is none)."""
+        budget = self.promised.budget
+        known = self._known.get((KEY, span(budget.per if budget else "month", at)), Spent())
+        return known.dollars + self._pending.dollars
+
+    def _charge(self, cost: float | None, at: float) -> None:
+        with self._lock:
+            self._pending = self._pending.plus(Spent(cost or 0.0, 1, int(cost is None)))
+
+    def committed(self, totals: Charges, added: Charges) -> None:
+        """Hear what the store has written; called in its writer's thread."""
+        for place, spent in totals.items():
+            if place[0] == KEY:
+                self._known[place] = spent
+        mine = next((s for place, s in added.items() if place[0] == KEY and place[1].startswith("day")), None)
+        if mine is not None:
+            with self._lock:
+                self._pending = self._pending.plus(Spent(-mine.dollars, -mine.calls, -mine.unknown))
+
+    def poll(self, connection: Connection) -> None:
+        """Read what all workers spent on watching; called in the writer's thread."""
+        now = time.time()
+        self._known = read_spend(connection, {KEY}, {span("day", now), span("month", now)})
+
+    def status(self) -> dict[str, Any]:
+        """The state, the evidence and what watching costs, ready for JSON."""
+        budget, now = self.promised.budget, time.time()
+        own = {
+            "lost": self.lost,
+            "unscored": self.unscored,
+            "uncertified": self.uncertified,
+            "under_way": self.busy,
+            "trouble": self.folder.trouble,
+        }
+        paid = {"spent": self.spent(now), "per": budget.per if budget else "month", "budget": budget and str(budget)}
+        return {
+            **self.folder.status,
+            **own,
+            "watching": paid,
+            "superseded": self.folder.superseded,
+            "trouble": self.folder.trouble,
+        }
+
+    async def close(self) -> None:
+        """Let pairs under way end, for a few seconds; called before the store is closed."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=_PATIENCE)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self.store.flush(_PATIENCE)
+        await asyncio.to_thread(self.folder.stop)
+
+
+def reference_of(served: Served, promised: Promised) -> Any:
+    """The model that the promise compares with: the one named, else the way's last; raises BadInput."""
+    if promised.reference:
+        return served.models[promised.reference]
+    model = served.models[AUTO]
+    while not hasattr(model, "answer_many") and getattr(model, "models", ()):
+        model = model.models[-1]
+    if not hasattr(model, "answer_many"):
+        raise BadInput("[promise] names no reference.", hint='Such as reference = "large", a name under [models].')
+    return model
+
+
+def features(request: Request, trusts: list[tuple[str, float]]) -> dict[str, float]:
+    """What is at hand of a request: its last message's `characters`, its `turns`, each signal's trust by its word."""
+    found = {"characters": float(len(request.text)), "turns": float(len(request.messages))}
+    for name, value in trusts:
+        found.setdefault(name, value)
+    return found

@@ -1,0 +1,228 @@
+"""What the dashboard shows, read from the store and from what runs: JSON-ready tables, computed at most once a second.
+
+All of it blocks, and is called in a thread (`asyncio.to_thread`). Spend of today and of the month is the ledger's own,
+so it is whole whatever was deleted; everything else is about the exchanges that are kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from ..shape import name_of
+from . import keys, schema
+from .card import drawn
+from .failures import NEWEST, Failures
+from .limits import Per, Spent, span
+from .records import exchange_of
+from .served import AUTO
+from .store import Store
+from .tally import WATCHING, WINDOWS, Rate, Slice, Sums, Threads, Window, quantiles
+
+if TYPE_CHECKING:
+    from .app import Gateway
+
+PATIENCE = 0.6  # seconds of reading history in one go
+PAGE = 25
+_QUANTILES = (0.5, 0.95, 0.99)
+
+
+class Overview:
+    """The dashboard's numbers for one gateway over a store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.windows = {name: Window(name) for name in WINDOWS}
+        self.failures = Failures()
+
+    def read(self, gateway: Gateway, name: str) -> dict[str, Any]:
+        """Everything for one window, as of now."""
+        now, window = time.time(), self.windows[name]
+        reference = reference_of(gateway.served.models[AUTO])
+        with self.store.engine.connect() as connection:
+            done = window.refresh(connection, now, PATIENCE)
+            slices = window.ordered()
+            since = now - window.step * window.count
+            failures = self.failures.look(connection, name, since, reference, now)
+            labelled = connection.execute(sa.select(sa.func.min(schema.exchanges.c.at))).scalar()
+        return {
+            "at": now,
+            "window": name,
+            "step": window.step,
+            "slices": {"read": done, "of": window.count},
+            "first": labelled,
+            "alive": _alive(gateway),
+            "reference": reference,
+            "promise": promise_of(gateway),
+            "certificate": dict(gateway.served.certificate),
+            **_sums(slices, reference, gateway),
+            "spent": self._spent(now),
+            "budgets": _budgets(gateway),
+            "keys": self._keys(now),
+            "failures": failures,
+            "prompts": gateway.served.settings.store_prompts,
+        }
+
+    def _spent(self, now: float) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        pers: tuple[Per, Per] = ("day", "month")
+        for per in pers:
+            total = Spent()
+            for spent in self.store.spent_in(span(per, now)).values():
+                total = total.plus(spent)
+            found[per] = total._asdict()
+        return found
+
+    def _keys(self, now: float) -> list[dict[str, Any]]:
+        """The keys with what they may and what they spent in their budget's window; no secret, no hash."""
+        pers: tuple[Per, Per] = ("day", "month")
+        spent = {per: self.store.spent_in(span(per, now)) for per in pers}
+        rows: list[dict[str, Any]] = []
+        for key in keys.listed(self.store.engine):
+            per: Per = key.budget.per if key.budget else "month"
+            used = spent[per].get(key.id, Spent())
+            state = "disabled" if key.disabled else "expired" if key.expires and now >= key.expires else "on"
+            told = {"id": key.id, "name": key.name, "shown": key.shown, "per": per, "state": state}
+            rows.append({**told, "budget": key.budget and key.budget.dollars, **used._asdict()})
+        return sorted(rows, key=lambda r: -r["dollars"])
+
+    def decisions(self, asked: Mapping[str, str]) -> dict[str, Any]:
+        """A page of decisions, newest first: `before` (AT-ID), `model`, `kind` (failed, unknown) and `find`.
+
+        `find` is the beginning of an id, thread or key. At most so many requests are looked through in one go; where
+        there may be more, `next` says before which to go on.
+        """
+        e, table = schema.exchanges.c, schema.exchanges
+        pool: Any = sa.select(table)
+        at, _, number = asked.get("before", "").partition("-")
+        with suppress(ValueError):
+            when = float(at)
+            pool = pool.where(sa.or_(e.at < when, sa.and_(e.at == when, e.id < number)))
+        pool = pool.order_by(e.at.desc(), e.id.desc()).limit(NEWEST).subquery()
+        chosen = sa.select(pool)
+        asked = {name: value.replace("\0", "") for name, value in asked.items()}
+        if model := asked.get("model"):
+            chosen = chosen.where(pool.c.model == model)
+        # What the watch over the promise asked is shown only where it is asked for.
+        chosen = chosen.where((pool.c.dialect == WATCHING) == (asked.get("kind") == "watch"))
+        if asked.get("kind") == "failed":
+            chosen = chosen.where(pool.c.status >= 400)
+        if asked.get("kind") == "unknown":
+            chosen = chosen.where(pool.c.cost.is_(None))
+        if found := asked.get("find"):
+            columns = (pool.c.id, pool.c.thread, pool.c.key)
+            chosen = chosen.where(sa.or_(*(c.startswith(found, autoescape=True) for c in columns)))
+        chosen = chosen.order_by(pool.c.at.desc(), pool.c.id.desc()).limit(PAGE + 1)
+        with self.store.engine.connect() as connection:
+            rows = [exchange_of(dict(row)) for row in connection.execute(chosen).mappings()]
+            names = {k.id: k.name for k in keys.listed(self.store.engine)}
+        shown, kept = rows[:PAGE], ("id", "at", "asked", "model", "way", "thread", "status", "error")
+        kept += ("cost", "reference_cost", "seconds", "first_byte", "streamed", "dialect", "input_tokens")
+        kept += ("output_tokens",)
+        listed = [{k: getattr(r, k) for k in kept} | {"key": names.get(r.key, r.key)} for r in shown]
+        more = len(rows) > PAGE
+        return {"decisions": listed, "next": f"{shown[-1].at!r}-{shown[-1].id}" if more else None, "looked": NEWEST}
+
+    def decision(self, gateway: Gateway, number: str) -> dict[str, Any] | None:
+        """A decision with its card's drawing, its labels, and its prompt where prompts are stored; None: none."""
+        table, label, prompt = schema.exchanges, schema.labels, schema.prompts
+        number = number.replace("\0", "")
+        columns = [table, prompt.c.request, prompt.c.reply]
+        asked = sa.select(*columns).outerjoin(prompt, prompt.c.id == table.c.id).where(table.c.id == number)
+        with self.store.engine.connect() as connection:
+            row = connection.execute(asked).mappings().first()
+            if row is None:
+                return None
+            marks = connection.execute(sa.select(label).where(label.c.exchange == number).order_by(label.c.at))
+            labels = [dict(mark) for mark in marks.mappings()]
+            names = {k.id: k.name for k in keys.listed(self.store.engine)}
+        found = exchange_of(dict(row))
+        told = asdict(found) | {"key": names.get(found.key, found.key), "labels": labels}
+        if not gateway.served.settings.store_prompts:
+            told["request"] = told["reply"] = None
+        told["certificate"] = dict(gateway.served.certificate)
+        told["drawing"] = drawn({**found.card, "certificate": {}}) if found.card.get("asks") else ""
+        return told
+
+
+def reference_of(model: Any) -> str:
+    """The name of the way's last, its largest model: what every request is compared with."""
+    while not hasattr(model, "price") and (models := getattr(model, "models", ())):
+        model = models[-1]
+    return name_of(model)
+
+
+def promise_of(gateway: Gateway) -> dict[str, Any] | None:
+    """What keeps the promise says of it; None where nothing watches."""
+    keeper: Any = getattr(gateway, "keeper", None)
+    return None if keeper is None else dict(keeper.status())
+
+
+def _budgets(gateway: Gateway) -> list[dict[str, Any]]:
+    told: Any = getattr(getattr(gateway, "policy", None), "budgets", None)
+    return [] if told is None else [dict(b) for b in told()]
+
+
+def _alive(gateway: Gateway) -> dict[str, Any]:
+    health: Any = getattr(gateway.store, "health", None)
+    told = {} if health is None else {"queued": health.queued, "dropped": health.dropped, "stripped": health.stripped}
+    said = "Draining: it is shutting down." if gateway.draining else "" if health is None or health.ok else health.said
+    return {"ok": not said, "said": said, "working": gateway.working, **told}
+
+
+def _sums(slices: list[Slice], reference: str, gateway: Gateway) -> dict[str, Any]:
+    whole, by_model, series = Sums(), dict[str, Sums](), list[dict[str, Any]]()
+    for s in slices:
+        own = Sums()
+        for model, sums in s.models.items():
+            own.add(sums)
+            by_model.setdefault(model, Sums()).add(sums)
+        whole.add(own)
+        shares = {m: v.requests for m, v in s.models.items()}
+        series.append({"at": s.begin, "read": s.read_at > 0, "models": shares, **_told(own)})
+    threads = Threads(slices)
+    order = sorted(by_model, key=lambda m: -by_model[m].requests)
+    models = [
+        {
+            "model": m,
+            "is_reference": m == reference,
+            "share": _rate(threads.part(m, whole, by_model[m])),
+            "failures": _rate(threads.failures(by_model[m], m)),
+            "seconds": quantiles(slices, 1, _QUANTILES, m),
+            "first_byte": quantiles(slices, 2, _QUANTILES, m),
+            **_told(by_model[m]),
+        }
+        for m in order
+    ]
+    sampled = sum(len(s.latencies) for s in slices)
+    return {
+        "totals": {
+            **_told(whole),
+            "saving": _rate(threads.saving(whole)),
+            "failures": _rate(threads.failures(whole)),
+            "threads": round(len(threads.units) / threads.share),
+            "sampled_threads": None if threads.share >= 1 else len(threads.units),
+        },
+        "latency": {
+            "seconds": quantiles(slices, 1, _QUANTILES),
+            "first_byte": quantiles(slices, 2, _QUANTILES),
+            "sampled": sampled,
+            "of": sum(s.answered for s in slices),
+        },
+        "series": series,
+        "models": models,
+        "served": list(gateway.served.models),
+    }
+
+
+def _told(sums: Sums) -> dict[str, Any]:
+    return asdict(sums)
+
+
+def _rate(rate: Rate | None) -> list[float | None] | None:
+    return None if rate is None else [rate.value, rate.low, rate.high]
