@@ -138,6 +138,9 @@ class Talk:
                 self.model, self.facts = plan.model, {**self.facts, **plan.facts}
         else:
             self.choice = policy.plain
+            if keeper is not None:
+                self.model, facts = keeper.within(asked, request, self.model)
+                self.facts |= facts
         self.facts |= self.choice.facts
 
     def _complete(self, asked: Asked) -> None:
