@@ -14,7 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..core import Request
 from ..errors import SpratError
 from ..shape import leaves
 from .asgi import JSON, Gone, Headers, Receive, Scope, Send, respond
@@ -340,11 +339,10 @@ async def decision(gateway: Gateway, call: Call) -> None:
 
 async def _stored(gateway: Gateway, number: str) -> tuple[str, Mapping[str, Any] | None, str]:
     """A decision that another worker took, or that was taken before a restart; its text only where prompts are kept."""
-    from .neighbours import compared
+    from .neighbours import stored
 
     find = getattr(gateway.store, "exchange", None)
     found = await asyncio.to_thread(find, number) if find and len(number) <= 64 else None
     if found is None:
         return "", None, ""
-    messages = (found.request or {}).get("messages")
-    return found.key, found.card or None, compared(Request.of(messages)) if messages else ""
+    return found.key, found.card or None, stored(found.request)

@@ -14,7 +14,7 @@ from .answering import Tap
 from .app import Call, Gateway, log
 from .asgi import EVENTS, JSON, Gone, Headers, Watch, fresh, read, read_body, respond
 from .card import short
-from .decided import card_of, foreseen_of
+from .decided import card_of, covering, foreseen_of
 from .exchange import Exchange
 from .foreseen import Foreseen
 from .min_quality import chosen
@@ -196,8 +196,9 @@ class Talk:
         if self.model is not None:
             reply = self.replies[0] if self.replies else None
             found.append((b"x-sprat-decision", short(self.model, reply, self.tap.trusts).encode()))
-        if writer and (line := foreseen_of(self, writer).header):
-            found.append((b"x-sprat-quality", line.encode()))
+        if writer:
+            told = (b"x-sprat-quality", foreseen_of(self, writer).header), (b"x-sprat-certificate", covering(self))
+            found += [(name, line.encode()) for name, line in told if line]
         if self.plan is not None and self.plan.broken:
             found.append((b"x-sprat-promise", b"broken"))
         if self.source is not None and self.source.said:
