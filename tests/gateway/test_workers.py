@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +195,7 @@ def test_a_worker_that_dies_at_once_is_started_again_ever_later(tmp_path: Path) 
 
     assert Workers(1, work, 1.0).run() == 0
     at = sorted(int(p.name) / 1e9 for p in tmp_path.iterdir())
-    first, second, third = (b - a for a, b in zip(at, at[1:], strict=False))
+    first, second, third = (b - a for a, b in pairwise(at))
     assert first > 0.15
     assert second > 0.35
     assert third > 0.75

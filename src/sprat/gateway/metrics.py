@@ -38,7 +38,7 @@ class Metrics:
         self._tokens = Counter("sprat_tokens", "Tokens, where known.", (*by, "kind"), **kinds)
         self._cost = Counter("sprat_cost_dollars", "Dollars, where known.", by, **kinds)
         self._unpriced = Counter("sprat_cost_unknown", "Replies whose cost is unknown.", by, **kinds)
-        live = {**kinds, "multiprocess_mode": "livesum"}  # of the workers that are alive, together
+        live: dict[str, Any] = {**kinds, "multiprocess_mode": "livesum"}  # of the workers that are alive, together
         self.working = Gauge("sprat_requests_in_progress", "Requests that are being answered.", **live)
         self._queued = Gauge("sprat_store_queued", "Records waiting to be written.", **live)
         said = {"written": "written", "dropped": "dropped: the queue was full"}
@@ -49,7 +49,7 @@ class Metrics:
         told = {"verified": "Semantic hits that were verified.", "false": "Verified semantic hits that were false.",
                 "rate": "Share of false semantic hits.", "low": "Its exact 95 % interval's lower end.",
                 "high": "Its exact 95 % interval's upper end.", "open": "1 where semantic hits are given."}  # fmt: skip
-        last = {**kinds, "multiprocess_mode": "mostrecent"}  # the store's, so all workers say the same
+        last: dict[str, Any] = {**kinds, "multiprocess_mode": "mostrecent"}  # the store's, so all workers say the same
         self._semantic = {n: Gauge(f"sprat_cache_semantic_{n}", words, ("of",), **last) for n, words in told.items()}
         self._children: dict[tuple[str, str, int], tuple[Any, ...]] = {}
 

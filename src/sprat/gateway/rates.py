@@ -37,9 +37,12 @@ class Rates:
 
         `calls` and `tokens` are the key's rates per minute, None without one; `now` is monotonic seconds.
         """
-        asked: list[tuple[Kind, int | None, int]] = [("rate", calls, 1), ("tokens", tokens, amount)]
+        found: list[tuple[Kind, Bucket, int]] = []
         with self._held():
-            found = [(kind, self._bucket(key, kind, rate, now), n) for kind, rate, n in asked if rate is not None]
+            if calls is not None:
+                found.append(("rate", self._bucket(key, "rate", calls, now), 1))
+            if tokens is not None:
+                found.append(("tokens", self._bucket(key, "tokens", tokens, now), amount))
             for kind, bucket, n in found:
                 if wait := bucket.wait(n, now):
                     return kind, wait
