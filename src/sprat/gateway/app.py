@@ -25,6 +25,7 @@ from .metrics import Metrics
 from .plan import gauges
 from .policy import policy_of
 from .served import AUTO, Served
+from .tracing import Tracing
 from .wire.problem import Problem, anthropic_error, dumped, openai_error, problem_of
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ class Gateway:
         self.metrics = Metrics(served.models, folder, worker)
         self.cards: OrderedDict[str, tuple[str, Mapping[str, Any], str]] = OrderedDict()
         self.cached = Cached()
+        self.tracing: Tracing | None = None
         self._priced: dict[str, tuple[Any, ...]] = {}
         self.gauging: asyncio.Task[None] | None = None
         self.working = 0
@@ -229,6 +231,8 @@ class Gateway:
                 try:
                     if self.opening is not None:
                         self.keys, self.store = await self.opening()
+                    if self.served.otel is not None:
+                        self.tracing = Tracing(self.served.otel, self.served.settings.store_prompts)
                     if self.served.promised is not None:
                         from .keeper import Keeper
 
@@ -264,6 +268,8 @@ class Gateway:
             await self.keeper.close()
         if self.store is not None:
             await self.store.close()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close, min(10.0, self.served.settings.drain))
 
 
 def _secret(headers: Mapping[bytes, bytes]) -> str:

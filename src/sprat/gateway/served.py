@@ -16,11 +16,13 @@ from ..errors import BadInput, nearest
 from ..prices import Price, cost
 from ..registry import find
 from ..shape import leaves
+from . import tracing
 from .cache import CacheSettings, settings_of
 from .limits import Hold
 from .policy import AUTO, Way, number, ways_of
 from .predicted import Evidence, evidence_of
 from .promised import Promised, promised
+from .tracing import OtelSettings
 from .wire.asked import Asked, written_by
 from .wire.problem import Problem, dumped
 from .witness import Witness, witnessed
@@ -70,6 +72,7 @@ class Served:
     explore: float = 0.0
     budget: Mapping[str, Any] = field(default_factory=dict[str, Any])
     cache: CacheSettings | None = None
+    otel: OtelSettings | None = None
     evidence: Evidence | None = None
     altered: bool = False
 
@@ -172,6 +175,7 @@ def load(path: Path | str) -> Served:
         number(table or {}, "explore", f"{path}, [promise]") or 0.0,
         extra.get("budget", {}),
         cache=settings_of(extra.get("cache"), str(path), extra.get("encoders", {}), models),
+        otel=tracing.settings_of(extra.get("otel"), str(path)),
         evidence=evidence_of(extra.get("card"), str(path)),
         altered=_altered(Path(path)),
     )
