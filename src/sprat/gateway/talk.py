@@ -80,7 +80,8 @@ class Talk:
             self.tap = Tap(asked.stream, through, asked.usage)
             if isinstance(self.dialect, Completions):
                 self._complete(asked)
-            gateway.allow(call, self.name, lambda: hold_of(self.model, request, asked.n))
+            # Whoever may ask `auto` may get any of its models, whatever bound chose it.
+            gateway.allow(call, asked.overrides.model or asked.model, lambda: hold_of(self.model, request, asked.n))
             source = self.source = source_of(self, request, asked.n)
             self.sent = True
             with watch:
