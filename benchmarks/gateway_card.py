@@ -33,7 +33,8 @@ as the card gives them, monotone; own width: of each bin's interval before it gi
 distance of the predicted rate to the true one, weighed by rows; "trust itself" takes the signal's number for the
 probability, "one rate" the mean of all calibration rows. Kept small: the share of rows with a lower bound of at least
 q; good: the true rate among them, the mean over the draws that keep any [2.5, 97.5 % of draws]; broken: the share of
-draws that keep any in which that is below q, with its exact 95 % interval.""".splitlines()
+all draws in which that is below q, with its exact 95 % interval. Where few draws keep any, those are the lucky ones,
+and more of them are broken: nothing bounds that share.""".splitlines()
 
 
 class Measured(NamedTuple):
@@ -153,7 +154,7 @@ def summary(of: Measured, n: int, found: Sequence[Told], shifted: bool) -> dict[
                 "kept small": float(shares.mean()),
                 "draws that keep any": len(some),
                 "good": [float(some.mean()), *np.quantile(some, [0.025, 0.975]).tolist()] if len(some) else None,
-                "broken": [broken / len(some), *clopper_pearson(broken, len(some))] if len(some) else None,
+                "broken": [broken / len(found), *clopper_pearson(broken, len(found))],
             }
         )
     return {
@@ -197,16 +198,13 @@ def shown(record: dict[str, Any]) -> list[str]:
             "q": f"{k['q']:g}",
             "kept small": f"{100 * k['kept small']:.1f} %",
             "good": "{:.3f} [{:.3f}, {:.3f}]".format(*k["good"]) if k["good"] else "",
-            "broken": _broken(k["broken"]),
+            "draws that keep any": str(k["draws that keep any"]),
+            "broken": "{:.1f} % [{:.1f}, {:.1f}]".format(*(100 * x for x in k["broken"])),
         }
         for r in record["rows"]
         for k in r["qualities"]
     ]
     return ["## Intervals and calibration", "", *table(intervals), "## A minimum quality", "", *table(kept)]
-
-
-def _broken(rate: list[float] | None) -> str:
-    return "{:.1f} % [{:.1f}, {:.1f}]".format(*(100 * x for x in rate)) if rate else "none kept"
 
 
 def main() -> None:

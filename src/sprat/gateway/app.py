@@ -14,10 +14,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..endpoints import http
+from ..endpoints.attempts import gate
 from ..errors import SpratError
 from ..shape import leaves
 from .asgi import JSON, Gone, Headers, Receive, Scope, Send, respond
 from .bounds import foreign
+from .breaker import Breakers, upstreams
 from .cached import Cached
 from .exchange import Exchange
 from .limits import Hold, Refusal
@@ -117,6 +119,7 @@ class Gateway:
         self.metrics = Metrics(served.models)
         self.cards: OrderedDict[str, tuple[str, Mapping[str, Any], str]] = OrderedDict()
         self.cached = Cached()
+        self.breakers = Breakers(served.settings.rule)
         self.tracing: Tracing | None = None
         self._priced: dict[str, tuple[Any, ...]] = {}
         self.working = 0
@@ -133,6 +136,7 @@ class Gateway:
         if scope["type"] != "http":
             return
         call = Call(scope, receive, send)
+        gate.set(self.breakers)
         try:
             await self._answered(call)
         except Gone:
@@ -282,7 +286,8 @@ async def metrics(gateway: Gateway, call: Call) -> None:
     gateway.metrics.cache(gateway.cached.status())
     page, kind = gateway.metrics.page()
     watched = b"" if gateway.keeper is None else gauges(gateway.keeper.status())
-    await respond(call.send, 200, page + watched, [(b"content-type", kind.encode())])
+    page += watched + upstreams(gateway.breakers.status())
+    await respond(call.send, 200, page, [(b"content-type", kind.encode())])
 
 
 async def models(gateway: Gateway, call: Call) -> None:
