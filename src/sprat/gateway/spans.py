@@ -11,6 +11,7 @@ import random
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import zip_longest
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -117,7 +118,7 @@ class _Maker:
         own = reply.seconds
         spent = sum(a.seconds or 0.0 for a in reply.asks)
         together = own is not None and spent > 1.05 * own + 1e-3
-        for ask, following in zip(reply.asks, (*reply.asks[1:], None), strict=True):
+        for ask, following in zip_longest(reply.asks, reply.asks[1:]):
             limit = end if together or following is None else min(end, self.next_sent(ask, following, end))
             ended = self.node(ask, self.context(span), start if together else at, limit)
             at, last = max(at, ended), max(last, ended)
