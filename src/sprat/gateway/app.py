@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..endpoints import http
@@ -107,21 +108,32 @@ class Call:
 
 
 class Gateway:
-    """The application. Without `keys` anyone who reaches it may ask: for a loopback address alone."""
+    """The application. Without `keys` anyone who reaches it may ask: for a loopback address alone.
 
-    def __init__(self, served: Served, keys: Keys | None = None, store: Store | None = None) -> None:
+    Of several workers each has its number, and they have a folder in common (see workers.py).
+    """
+
+    def __init__(
+        self,
+        served: Served,
+        keys: Keys | None = None,
+        store: Store | None = None,
+        folder: Path | None = None,
+        worker: int = 0,
+    ) -> None:
         from .routes import ROUTES
 
         self.served, self.keys, self.store = served, keys, store
         self.keeper: Keeper | None = None  # of the file's promise, where it makes one
         self.opening: Callable[[], Awaitable[tuple[Keys, Store]]] | None = None
         self.policy = policy_of(served)
-        self.metrics = Metrics(served.models)
+        self.metrics = Metrics(served.models, folder, worker)
         self.cards: OrderedDict[str, tuple[str, Mapping[str, Any], str]] = OrderedDict()
         self.cached = Cached()
         self.breakers = Breakers(served.settings.rule)
         self.tracing: Tracing | None = None
         self._priced: dict[str, tuple[Any, ...]] = {}
+        self.gauging: asyncio.Task[None] | None = None
         self.working = 0
         self.draining = False
         self.open_keys = keys is None
@@ -238,6 +250,7 @@ class Gateway:
                         from .keeper import Keeper
 
                         self.keeper = await Keeper.open(self)
+                    self.gauging = asyncio.get_running_loop().create_task(self._gauge())
                 except SpratError as error:
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                     return
@@ -247,9 +260,23 @@ class Gateway:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
+    async def _gauge(self) -> None:
+        """Once a second say for the other workers what is going on in this one."""
+        while True:
+            self.gauge()
+            await asyncio.sleep(1.0)
+
+    def gauge(self) -> None:
+        """Let the metrics know what is going on just now."""
+        self.metrics.working.set(self.working)
+        self.metrics.store(getattr(self.store, "health", None))
+        self.metrics.cache(self.cached.status())
+
     async def close(self) -> None:
         """Close the store once it has written what it holds."""
         self.draining = True
+        if self.gauging is not None:
+            self.gauging.cancel()
         if self.keeper is not None:
             await self.keeper.close()
         if self.store is not None:
@@ -281,9 +308,7 @@ async def metrics(gateway: Gateway, call: Call) -> None:
     """Prometheus's page; it holds no prompts and no keys."""
     if gateway.open_keys and foreign(call.headers):
         raise Problem(401, "A web page can't read this.", code="invalid_api_key")
-    gateway.metrics.working.set(gateway.working)
-    gateway.metrics.store(getattr(gateway.store, "health", None))
-    gateway.metrics.cache(gateway.cached.status())
+    gateway.gauge()
     page, kind = gateway.metrics.page()
     watched = b"" if gateway.keeper is None else gauges(gateway.keeper.status())
     page += watched + upstreams(gateway.breakers.status())

@@ -79,7 +79,8 @@ class Talk:
             self.tap = Tap(asked.stream, through, asked.usage)
             if isinstance(self.dialect, Completions):
                 self._complete(asked)
-            gateway.allow(call, self.name, lambda: hold_of(self.model, request, asked.n))
+            # Whoever may ask `auto` may get any of its models, whatever bound chose it.
+            gateway.allow(call, asked.overrides.model or asked.model, lambda: hold_of(self.model, request, asked.n))
             source = self.source = source_of(self, request, asked.n)
             self.sent = True
             with watch:
@@ -137,6 +138,9 @@ class Talk:
                 self.model, self.facts = plan.model, {**self.facts, **plan.facts}
         else:
             self.choice = policy.plain
+            if keeper is not None:
+                self.model, facts = keeper.within(asked, request, self.model)
+                self.facts |= facts
         self.facts |= self.choice.facts
 
     def _complete(self, asked: Asked) -> None:
