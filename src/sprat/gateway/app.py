@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..endpoints import http
 from ..endpoints.attempts import gate
 from ..errors import SpratError
 from ..shape import leaves
@@ -27,7 +28,7 @@ from .metrics import Metrics
 from .plan import gauges
 from .policy import policy_of
 from .served import AUTO, Served
-from .tracing import Tracing
+from .tracing import Trace, Tracing
 from .wire.problem import Problem, anthropic_error, dumped, openai_error, problem_of
 
 if TYPE_CHECKING:
@@ -189,6 +190,14 @@ class Gateway:
                 )
         if self.working >= self.served.settings.at_once:
             raise Problem(429, "Too many requests are being answered.", code="overloaded", after=1.0)
+
+    def traced(self, call: Call) -> Trace | None:
+        """Begin or go on with the call's trace, which its upstreams hear of; None where no spans are made."""
+        if self.tracing is None:
+            return None
+        trace = self.tracing.begin(call)
+        http.announced.set(trace.announce)
+        return trace
 
     def allow(self, call: Call, model: str, hold: Callable[[], Hold]) -> None:
         """Let the key ask this model within its budget and rates; Problem 403 or 429 where it may not."""
