@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..endpoints import http
 from ..endpoints.attempts import gate
 from ..errors import SpratError
 from ..shape import leaves
@@ -22,12 +23,13 @@ from .bounds import foreign
 from .breaker import Breakers, upstreams
 from .cached import Cached
 from .exchange import Exchange
+from .labelled import Labelled
 from .limits import Hold, Refusal
 from .metrics import Metrics
 from .plan import gauges
 from .policy import policy_of
 from .served import AUTO, Served
-from .tracing import Tracing
+from .tracing import Trace, Tracing
 from .wire.problem import Problem, anthropic_error, dumped, openai_error, problem_of
 
 if TYPE_CHECKING:
@@ -131,6 +133,7 @@ class Gateway:
         self.cached = Cached()
         self.breakers = Breakers(served.settings.rule)
         self.tracing: Tracing | None = None
+        self.labelled = Labelled()
         self._priced: dict[str, tuple[Any, ...]] = {}
         self.gauging: asyncio.Task[None] | None = None
         self.working = 0
@@ -189,6 +192,14 @@ class Gateway:
                 )
         if self.working >= self.served.settings.at_once:
             raise Problem(429, "Too many requests are being answered.", code="overloaded", after=1.0)
+
+    def traced(self, call: Call) -> Trace | None:
+        """Begin or go on with the call's trace, which its upstreams hear of; None where no spans are made."""
+        if self.tracing is None:
+            return None
+        trace = self.tracing.begin(call)
+        http.announced.set(trace.announce)
+        return trace
 
     def allow(self, call: Call, model: str, hold: Callable[[], Hold]) -> None:
         """Let the key ask this model within its budget and rates; Problem 403 or 429 where it may not."""
@@ -341,7 +352,8 @@ async def decision(gateway: Gateway, call: Call) -> None:
     owner, card, text = gateway.cards.get(number) or await _stored(gateway, number)
     if card is None or owner != getattr(call.key, "id", ""):
         raise Problem(404, "There is no such decision, or it is no longer kept.", code="not_found")
-    shown = completed(card, gateway.served, text)
+    own = await gateway.labelled.refreshed(gateway.store, gateway.served.settings.store_prompts, owner)
+    shown = completed(card, gateway.served, text, own=own)
     if b"text/plain" in call.headers.get(b"accept", b""):
         await respond(call.send, 200, f"{shown['drawing']}\n".encode(), [_TEXT])
     else:
