@@ -13,9 +13,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from ..shape import name_of
-from . import keys, schema
+from . import evidence, keys, schema
 from .card import drawn
 from .failures import NEWEST, Failures
 from .limits import Per, Spent, span
@@ -49,16 +50,17 @@ class Overview:
             slices = window.ordered()
             since = now - window.step * window.count
             failures = self.failures.look(connection, name, since, reference, now)
-            labelled = connection.execute(sa.select(sa.func.min(schema.exchanges.c.at))).scalar()
+            first = connection.execute(sa.select(sa.func.min(schema.exchanges.c.at))).scalar()
+            promise = _promise(gateway, connection)
         return {
             "at": now,
             "window": name,
             "step": window.step,
             "slices": {"read": done, "of": window.count},
-            "first": labelled,
+            "first": first,
             "alive": _alive(gateway),
             "reference": reference,
-            "promise": promise_of(gateway),
+            "promise": promise,
             "certificate": dict(gateway.served.certificate),
             **_sums(slices, reference, gateway),
             "spent": self._spent(now),
@@ -146,7 +148,7 @@ class Overview:
         if not gateway.served.settings.store_prompts:
             told["request"] = told["reply"] = None
         told["certificate"] = dict(gateway.served.certificate)
-        told["drawing"] = drawn({**found.card, "certificate": {}}) if found.card.get("asks") else ""
+        told["drawing"] = drawn({"asks": found.card["asks"]}) if found.card.get("asks") else ""
         return told
 
 
@@ -157,10 +159,12 @@ def reference_of(model: Any) -> str:
     return name_of(model)
 
 
-def promise_of(gateway: Gateway) -> dict[str, Any] | None:
-    """What keeps the promise says of it; None where nothing watches."""
+def _promise(gateway: Gateway, connection: Connection) -> dict[str, Any] | None:
+    """What the keeper says of the promise, and which pairs wait for a person; None where nothing watches."""
     keeper: Any = getattr(gateway, "keeper", None)
-    return None if keeper is None else dict(keeper.status())
+    if keeper is None:
+        return None
+    return {**keeper.status(), **evidence.counts(connection, keeper.identity)}
 
 
 def _budgets(gateway: Gateway) -> list[dict[str, Any]]:

@@ -71,7 +71,7 @@ export class Decisions {
       class: d.status >= 400 ? "failed" : null,
       onclick: (event) => event.target.closest("button") || this.open(d.id, event.currentTarget.querySelector("button")),
       cells: [
-        el("button", { class: "open", type: "button", "aria-haspopup": "dialog", onclick: (event) => this.open(d.id, event.currentTarget) }, date(d.at).replace(/:\d\d$/, "") + clock(d.at).slice(2)),
+        [el("button", { class: "open", type: "button", "aria-haspopup": "dialog", onclick: (event) => this.open(d.id, event.currentTarget) }, clock(d.at)), el("small", {}, date(d.at).slice(0, -7))],
         [d.asked, d.key ? el("small", {}, d.key) : null],
         [d.model || "(none)", d.error ? el("small", { class: "bad said" }, d.error.slice(0, 140)) : null],
         money(d.cost),
@@ -140,7 +140,7 @@ export class Decisions {
     const labels = d.labels?.length ? table("Labels", [["by"], ["score", "n"], ["note", "said"]], d.labels.map((l) => [l.source, Number(l.score.toPrecision(3)), l.note])) : null;
     const drawing = d.drawing ? [el("h3", {}, "What was asked of whom"), el("pre", { tabindex: "0", "aria-label": "The tree of asks" }, d.drawing)] : [el("p", {}, "No card was kept: no model gave a reply.")];
     const certificate = Object.keys(d.certificate ?? {}).length ? el("details", {}, el("summary", {}, "Which certificate covers it"), el("dl", { class: "card" }, Object.entries(d.certificate).map(([k, v]) => [el("dt", {}, k), el("dd", {}, String(v))]))) : null;
-    return [this.top(`Decision ${d.id}`), list, ...drawing, el("div", { class: "two" }, trusts, options, labels), ...this.said(d), certificate].filter(Boolean);
+    return [this.top(`Decision ${d.id}`), list, ...drawing, el("div", { class: "three" }, trusts, options, labels), ...this.said(d), certificate].filter(Boolean);
   }
 
   said(d) {
