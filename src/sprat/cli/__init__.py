@@ -21,6 +21,7 @@ COMMANDS = {
     "decode": "Write with several models at once, token by token.",
     "logs": "Show the gateway's requests and costs; export them for a study.",
     "keys": "Make, list and disable the gateway's keys.",
+    "promise": "How the certified promise stands; mark pairs, renew.",
     "dashboard": "Set the password of the gateway's dashboard.",
     "cache": "Show what the gateway's cache gave, and how often semantic hits are false.",
     "doctor": "Find out what an endpoint can do.",

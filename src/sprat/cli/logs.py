@@ -22,6 +22,7 @@ logs = App(
     name="logs",
     help="Show the gateway's requests and what they cost, or export them.\n\nExample: sprat logs --since 1h",
 )
+WATCHING = "promise"  # the key under which the gateway charges what its watch over the promise takes
 _Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 
@@ -59,17 +60,21 @@ def show(
 
         names = {k.id: k.name for k in listed(opened.engine)}
         only = next((i for i, name in names.items() if key in (i, name)), key)
-        if only is not None and only not in names:
+        if only is not None and only not in (*names, WATCHING):
             raise BadInput(f"There is no key '{key}'.", hint="See: sprat keys list")
         found = opened.exchanges(start, None, only, limit)
         totals = opened.totals(start, None, only)
+        watching = opened.spend(WATCHING, start)
     if as_json:
         rows = [{**asdict(e), "key_name": names.get(e.key, "")} for e in found]
-        print(json.dumps({"exchanges": rows, "totals": asdict(totals)}, default=str))
+        print(json.dumps({"exchanges": rows, "totals": asdict(totals), "watching": watching._asdict()}, default=str))
         return
     _table(found, names)
     for line in sentences(totals):
         print(line)
+    if watching.calls and only is None:
+        unknown = f", and {watching.unknown:,} calls of unknown cost" if watching.unknown else ""
+        print(f"Of these, watching the promise: {watching.calls:,} calls, ${watching.dollars:.4f}{unknown}.")
 
 
 @logs.command

@@ -107,7 +107,7 @@ async def steps_of(steps: Process) -> AsyncGenerator[Piece | Done, None]:
                             if piece.reply is not None:
                                 send = Done(piece.reply, piece.reply)
                             if piece.text or piece.raw is not None:
-                                yield replace(piece, reply=None)
+                                yield piece if piece.reply is None else replace(piece, reply=None)
                 elif isinstance(effect, Leaf):
                     send = await _leaf(effect)
                 elif isinstance(effect, Fork):

@@ -10,7 +10,9 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -51,6 +53,11 @@ class Call:
     largest: int = 256 * 2**20
 
 
+# Hears of every call before it is sent, repeated ones too, and gives headers to add: a trace's context, say.
+announced: ContextVar[Callable[[Call], Mapping[str, str]] | None] = ContextVar("announced", default=None)
+
+
+@lru_cache(maxsize=256)
 def check_url(name: str, url: str, where: str) -> str:
     """The endpoint's URL without a closing slash; BadInput where it is empty, not HTTP, or carries a password."""
     if not url:
@@ -76,11 +83,16 @@ async def post(call: Call) -> Any:
 
 @dataclass(frozen=True)
 class Whole:
-    """An answer as it came: status, headers that may be handed on (names in lower case), and the decoded body."""
+    """An answer as it came: its status and the decoded body."""
 
     status: int
-    headers: Sequence[tuple[bytes, bytes]]
     body: bytes
+    upstream: Upstream
+
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """What may be handed on, names in lower case."""
+        return self.upstream.headers
 
 
 async def raw(call: Call, relay: Container[int] = range(200, 300)) -> Whole:
@@ -88,7 +100,7 @@ async def raw(call: Call, relay: Container[int] = range(200, 300)) -> Whole:
 
     async def once(deadline: float) -> Whole:
         upstream = await _opened(call, deadline, relay, plain=True)
-        return Whole(upstream.status, upstream.headers, await upstream.whole())
+        return Whole(upstream.status, await upstream.whole(), upstream)
 
     return await _tried(call, once)
 
@@ -159,7 +171,9 @@ async def _opened(call: Call, deadline: float, fine: Container[int] = (200,), pl
     """The server's answer, of a status that is fine; raises the error that it is otherwise."""
     from .upstream import send  # aiohttp takes a tenth of a second to import
 
-    upstream = await send(call, deadline, plain=plain)
+    announce = announced.get()
+    sent = call if announce is None else replace(call, headers={**call.headers, **announce(call)})
+    upstream = await send(sent, deadline, plain=plain)
     if upstream.status not in fine:
         raise await _failure(call, upstream)
     return upstream
@@ -210,7 +224,7 @@ def parse(call: Call, text: str) -> dict[str, Any]:
     """The JSON object in a body; raises Garbled."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         said = scrub(call.secret, " ".join(text[:80].split()))
@@ -249,7 +263,7 @@ async def _failure(call: Call, upstream: Upstream) -> EndpointError:
         told: Any = body.get("error", body.get("detail", said))
         said = str(told.get("message", told) if isinstance(told, dict) else told)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
         code = str(told.get("code") or told.get("type") or "") if isinstance(told, dict) else ""  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         pass
     status = upstream.status
     if 300 <= status < 400:

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -125,8 +126,7 @@ class OpenAI(Endpoint):
         # OpenAI's own key goes to OpenAI alone, unless key_env says otherwise.
         if self.key_env is not None:
             return self.key_env
-        host = urlsplit(self.url).hostname or ""
-        return _OWN_KEY if host == "openai.com" or host.endswith(".openai.com") else ""
+        return _OWN_KEY if _is_openai(self.url) else ""
 
     def _secret(self) -> str:
         return read_key(self.name, self.key, self._key_env, self.key_file)
@@ -191,6 +191,12 @@ class OpenAI(Endpoint):
             seconds,
             raw=body,
         )
+
+
+@lru_cache(maxsize=256)
+def _is_openai(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host == "openai.com" or host.endswith(".openai.com")
 
 
 async def gather(

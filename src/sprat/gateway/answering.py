@@ -1,6 +1,7 @@
 """Drives a model for the gateway as sprat's drivers do, but upstream bytes may pass, and what is quick takes no thread.
 
-What is kept: who wrote the reply (`Tap.model`, as soon as it is known), and what the signals found (`Tap.trusts`).
+What is kept: who wrote the reply (`Tap.model`, as soon as it is known), what the signals found (`Tap.trusts`), and the
+upstream's own body where a whole reply may pass (`Tap.body`).
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..core import Look, Piece, Reply, Request
-from ..drivers.concurrent import steps_of
+from ..drivers.concurrent import finish, steps_of
 from ..drivers.process import Done, Leaf, process
+from ..endpoints import OpenAI
 from ..errors import SpratError
 from ..shape import name_of
 from . import witness
@@ -32,6 +34,7 @@ class Tap:
     usage: bool = False
     route: tuple[str, Mapping[str, Any]] | None = None
     model: str = ""
+    body: bytes | None = None
     trusts: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
 
 
@@ -62,14 +65,35 @@ async def _kept(work: Any) -> tuple[bytes | None, Reply] | SpratError:
 
 
 async def _whole(model: Any, request: Request, tap: Tap) -> tuple[bytes | None, Reply]:
-    body: bytes | None = None
-    async with aclosing(streamed(model, request, tap)) as found:
-        async for piece in found:
-            if isinstance(piece.raw, bytes):
-                body = piece.raw
-            if piece.reply is not None:
-                return body, piece.reply
-    raise AssertionError("a stream ends with its reply")
+    if passes(model) and tap.through:
+        reply = await _Whole(model, tap).answer_async(request)
+    else:
+        mark = witness.seen.set(tap.trusts)
+        try:
+            done = await finish(_tapped(process(model, request, tail=True), tap))
+        finally:
+            witness.seen.reset(mark)
+        if done.error:
+            raise done.error
+        tap.model, reply = tap.model or done.node.model, done.node
+    return tap.body, reply
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """An upstream that is asked for a whole reply, whose bytes are kept in the tap."""
+
+    endpoint: OpenAI
+    tap: Tap
+
+    @property
+    def name(self) -> str:
+        return self.endpoint.name
+
+    async def answer_async(self, request: Request) -> Reply:
+        self.tap.model = self.endpoint.name
+        self.tap.body, reply = await Passed(self.endpoint, False, route=self.tap.route).whole(request)
+        return reply
 
 
 async def streamed(model: Any, request: Request, tap: Tap) -> AsyncGenerator[Piece]:
@@ -121,10 +145,12 @@ def _tapped(steps: Any, tap: Tap) -> Generator[Any, Any, Done]:
 
 def _leaf(leaf: Leaf, tap: Tap) -> Leaf:
     if quick(leaf.endpoint):
-        return replace(leaf, endpoint=gathered(leaf.endpoint))
+        return Leaf(gathered(leaf.endpoint), leaf.payload, False)
     if not leaf.tail:
         return leaf
     tap.model = name_of(leaf.endpoint)
     if tap.through and passes(leaf.endpoint):
-        return replace(leaf, endpoint=Passed(leaf.endpoint, tap.streaming, tap.usage))
-    return leaf if tap.streaming else replace(leaf, tail=False)
+        if not tap.streaming:
+            return Leaf(_Whole(leaf.endpoint, tap), leaf.payload, False)
+        return Leaf(Passed(leaf.endpoint, True, tap.usage), leaf.payload, True)
+    return Leaf(leaf.endpoint, leaf.payload, tap.streaming)

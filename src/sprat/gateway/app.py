@@ -5,6 +5,7 @@ On the hot path there is no framework: a request goes key, limits, dialect, mode
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import OrderedDict
@@ -23,6 +24,7 @@ from .metrics import Metrics
 from .plan import gauges
 from .policy import policy_of
 from .served import AUTO, Served
+from .tracing import Tracing
 from .wire.problem import Problem, anthropic_error, dumped, openai_error, problem_of
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ class Call:
         self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.key: Any = None
+        self.text = ""  # what a card's neighbours are found by; in memory alone
         self.hold: Hold | None = None  # what the key was admitted with; None: it was not
 
     @property
@@ -111,8 +114,9 @@ class Gateway:
         self.opening: Callable[[], Awaitable[tuple[Keys, Store]]] | None = None
         self.policy = policy_of(served)
         self.metrics = Metrics(served.models)
-        self.cards: OrderedDict[str, tuple[str, Mapping[str, Any]]] = OrderedDict()
+        self.cards: OrderedDict[str, tuple[str, Mapping[str, Any], str]] = OrderedDict()
         self.cached = Cached()
+        self.tracing: Tracing | None = None
         self._priced: dict[str, tuple[Any, ...]] = {}
         self.working = 0
         self.draining = False
@@ -191,7 +195,7 @@ class Gateway:
         if self.store is not None and not stored:
             self.store.put(exchange)
         if exchange.card:
-            self.cards[exchange.id] = (exchange.key, exchange.card)
+            self.cards[exchange.id] = (exchange.key, exchange.card, call.text)
             if len(self.cards) > self.served.settings.decisions:
                 self.cards.popitem(last=False)
 
@@ -215,6 +219,8 @@ class Gateway:
                 try:
                     if self.opening is not None:
                         self.keys, self.store = await self.opening()
+                    if self.served.otel is not None:
+                        self.tracing = Tracing(self.served.otel, self.served.settings.store_prompts)
                     if self.served.promised is not None:
                         from .keeper import Keeper
 
@@ -235,6 +241,8 @@ class Gateway:
             await self.keeper.close()
         if self.store is not None:
             await self.store.close()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close, min(10.0, self.served.settings.drain))
 
 
 def _secret(headers: Mapping[bytes, bytes]) -> str:
@@ -296,15 +304,26 @@ async def promise(gateway: Gateway, call: Call) -> None:
 
 async def decision(gateway: Gateway, call: Call) -> None:
     """The card of a decision, for the key that asked: JSON with its drawing, or the drawing where text is wanted."""
-    from .card import drawn
+    from .card import completed
 
     gateway.admit(call)
     number = call.path.rsplit("/", 1)[1]
-    owner, card = gateway.cards.get(number, ("", None))
+    owner, card, text = gateway.cards.get(number) or await _stored(gateway, number)
     if card is None or owner != getattr(call.key, "id", ""):
         raise Problem(404, "There is no such decision, or it is no longer kept.", code="not_found")
-    shown = {**card, "certificate": gateway.served.certificate}
+    shown = completed(card, gateway.served, text)
     if b"text/plain" in call.headers.get(b"accept", b""):
-        await respond(call.send, 200, drawn(shown).encode(), [_TEXT])
+        await respond(call.send, 200, f"{shown['drawing']}\n".encode(), [_TEXT])
     else:
-        await respond(call.send, 200, dumped({**shown, "drawing": drawn(shown)}))
+        await respond(call.send, 200, dumped(shown))
+
+
+async def _stored(gateway: Gateway, number: str) -> tuple[str, Mapping[str, Any] | None, str]:
+    """A decision that another worker took, or that was taken before a restart; its text only where prompts are kept."""
+    from .neighbours import stored
+
+    find = getattr(gateway.store, "exchange", None)
+    found = await asyncio.to_thread(find, number) if find and len(number) <= 64 else None
+    if found is None:
+        return "", None, ""
+    return found.key, found.card or None, stored(found.request)

@@ -1,20 +1,23 @@
-"""The decision card: what was asked, how far replies were trusted, what each option costs, which certificate holds.
+"""The decision card: what was asked, how good the reply is likely to be, what each option costs, and what covers it.
 
-It is made of the tree that `reply.tree()` draws, without the texts: those belong to whoever asked.
+It is made of the tree that `reply.tree()` draws, without the texts: those belong to whoever asked. What is kept
+of every decision is a table of numbers (`card`); what needs a look at the study's rows is added when it is read
+(`completed`). docs/gateway.md says what each field is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from ..core import Reply
 from ..prices import cost
 from ..shape import name_of
-from ..tree import draw
+from .card_text import KEPT, drawn
+from .flip import flips, levels, votes
+from .foreseen import Foreseen
+from .served import Served
 from .wire.asked import written_by
-
-_KEPT = ("model", "by", "because", "cost", "seconds", "cancelled", "error")
 
 
 def card(
@@ -23,23 +26,33 @@ def card(
     priced: Sequence[Any],
     reply: Reply,
     trusts: Sequence[tuple[str, float]],
-    way: str,
+    model: Any,
     facts: Mapping[str, str] | None = None,
-) -> Any:
+    *,
+    foreseen: Foreseen | None = None,
+    setting: str = "",
+    uncovered: str = "",
+) -> dict[str, Any]:
     """The card as a table; `options` says what each of the `priced` models would have taken for as many tokens."""
     usage = written_by(reply).usage
     made: dict[str, Any] = {
         "id": number,
         "asked": asked,
-        "way": way,
+        "way": name_of(model),
         "model": reply.model,
         "cost": reply.cost,
         "seconds": reply.seconds,
-        "trusts": [{"signal": name, "trust": value} for name, value in trusts],
+        "trusts": levels(model, trusts),
         "asks": told(reply),
     }
+    if setting:
+        made["setting"] = setting
     if len(priced) > 1:
         made["options"] = {name_of(m): cost(m.price, usage) for m in priced}
+    if voted := votes(model, reply):
+        made["votes"] = voted
+    made |= (foreseen or Foreseen()).row
+    made["covered"] = {"by": "" if uncovered else "certificate", "why": uncovered}
     if facts:
         made["facts"] = dict(facts)
     return made
@@ -47,7 +60,7 @@ def card(
 
 def told(reply: Reply) -> dict[str, Any]:
     """The tree of asks as tables, texts left out."""
-    row: dict[str, Any] = {k: v for k in _KEPT if (v := getattr(reply, k)) not in ("", False)}
+    row: dict[str, Any] = {k: v for k in KEPT if (v := getattr(reply, k)) != "" and v is not False}
     if reply.usage is not None:
         row["usage"] = {"input_tokens": reply.usage.input_tokens, "output_tokens": reply.usage.output_tokens}
     if reply.asks:
@@ -55,28 +68,25 @@ def told(reply: Reply) -> dict[str, Any]:
     return row
 
 
-def drawn(table: Mapping[str, Any]) -> str:
-    """The card as text: the drawing of reply.tree(), then trusts, prices and the certificate."""
-    lines = [str(table.get("drawing") or draw(_reply(table["asks"])))]
-    lines += [f"trust {t['trust']:.3g} by {t['signal']}" for t in table.get("trusts", ())]
-    priced = cast("Mapping[str, float | None]", table.get("options") or {})
-    if priced:
-        said = ", ".join(f"{name} {'unknown' if v is None else f'${v:.3g}'}" for name, v in priced.items())
-        lines.append(f"by one model alone: {said}")
-    lines += [f"{name}: {text}" for name, text in (table.get("facts") or {}).items()]
-    lines += [f"{name}: {text}" for name, text in (table.get("certificate") or {}).items()]
-    return "\n".join(lines)
-
-
-def _reply(row: Mapping[str, Any]) -> Reply:
-    kept = {k: row[k] for k in _KEPT if k in row}
-    return Reply(None, asks=tuple(_reply(a) for a in row.get("asks", ())), **kept)
+def completed(kept: Mapping[str, Any], served: Served, text: str = "", tree: str = "") -> dict[str, Any]:
+    """A kept card with what would flip it, its neighbours (those of `text`; "" is not known) and its drawing."""
+    evidence = served.evidence
+    made: dict[str, Any] = {**kept, "certificate": dict(served.certificate), "flip": flips(kept, evidence)}
+    if evidence is not None:
+        made["evidence"] = evidence.said
+        if evidence.logged is not None and text:
+            made["neighbours"] = evidence.logged.nearest(text, texts=served.settings.neighbour_texts)
+    made["drawing"] = drawn(made, tree)
+    return made
 
 
 def short(model: Any, reply: Reply | None, trusts: Sequence[tuple[str, float]]) -> str:
-    """A line for the header: who decided by what; ASCII alone."""
+    """A line for the header: who decided by what, against which threshold; ASCII alone."""
     parts = [name_of(model) if hasattr(model, "answer") else "pinned"]
-    parts += [f"{name}={value:.3g}" for name, value in trusts[:8]]
+    for row in levels(model, trusts[:8]):
+        needed = row.get("at_least")
+        sign = "" if needed is None else f" >= {needed:.3g}" if row["trust"] >= needed else f" < {needed:.3g}"
+        parts.append(f"{row['signal']}={row['trust']:.3g}{sign}")
     if reply is not None and len(reply.asks) > 1:
         parts.append(f"asks={len(reply.asks)}")
     return "; ".join(parts).encode("ascii", "replace").decode()[:300]

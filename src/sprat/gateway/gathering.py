@@ -13,11 +13,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ..core import Request, Texts
-from ..drivers import drive_many
+from ..core import Ask, Request, Texts
+from ..data import Floats
 from ..drivers.process import answer_all
 from ..encoders.static import StaticEncoder
-from ..errors import SpratError
+from ..errors import SpratError, WrongAwait
 from ..shape import exchanged, leaves, name_of
 from ..signals.embedded import Ahead, Nearest
 
@@ -25,7 +25,10 @@ _AT_ONCE = 32  # one go takes about 3 ms; what else waits for the loop comes in 
 
 
 class Judge:
-    """A signal as an endpoint that judges many requests in one go; a text that is read several times is encoded once."""
+    """A signal as an endpoint that judges many requests in one go.
+
+    What the signal asks meanwhile is free, so nothing is counted; and a text that several parts read is encoded once.
+    """
 
     offline = True
 
@@ -34,36 +37,32 @@ class Judge:
 
     def answer_many(self, requests: Sequence[Request]) -> list[Any]:
         """The trust in each, or its error."""
-        readers: dict[int, _Reader] = {}
-
-        def swap(endpoint: Any) -> Any:
-            if not isinstance(endpoint, StaticEncoder):
-                return endpoint
-            return readers.setdefault(id(endpoint), _Reader(endpoint))
-
         try:
-            return drive_many([self.signal.trusts(requests)], swap)[0].tolist()
+            return self._trusts(requests).tolist()
         except SpratError as error:
             if len(requests) == 1:
                 return [error]
         return [found for request in requests for found in self.answer_many([request])]
 
-
-class _Reader:
-    """An encoder that remembers the rows of the texts at hand."""
-
-    def __init__(self, encoder: StaticEncoder) -> None:
-        self.encoder, self.rows = encoder, dict[str, Any]()
-
-    @property
-    def name(self) -> str:
-        return self.encoder.name
-
-    def encode(self, texts: Sequence[str]) -> Any:
-        new = [text for text in dict.fromkeys(texts) if text not in self.rows]
-        if new:
-            self.rows.update(zip(new, self.encoder.encode(new), strict=True))
-        return np.stack([self.rows[text] for text in texts])
+    def _trusts(self, requests: Sequence[Request]) -> Floats:
+        asking, answer = self.signal.trusts(requests), None
+        read: dict[StaticEncoder, dict[str, Any]] = {}
+        try:
+            while True:
+                effect = asking.send(answer)
+                if not isinstance(effect, Ask):
+                    raise WrongAwait(f"{self.name} awaited {type(effect).__name__} where one ask was needed.")
+                if not isinstance(effect.model, StaticEncoder):
+                    (answer,) = effect.model.answer_many([effect.request])
+                    continue
+                rows = read.setdefault(effect.model, {})
+                new = [text for text in dict.fromkeys(effect.request.texts) if text not in rows]
+                rows.update(zip(new, effect.model.encode(new), strict=True))
+                answer = np.stack([rows[text] for text in effect.request.texts])
+        except StopIteration as end:
+            return end.value
+        finally:
+            asking.close()
 
 
 def judge_of(signal: Any) -> Judge | None:
@@ -95,15 +94,19 @@ class Gathered:
         """What the endpoint answers; raises what it raises."""
         loop = asyncio.get_running_loop()
         if not self.waiting:
-            loop.call_soon(self._answer)
+            loop.call_soon(self._answer, 0)
         future: asyncio.Future[Any] = loop.create_future()
         self.waiting.append((payload, future))
         return await future
 
-    def _answer(self) -> None:
+    def _answer(self, before: int) -> None:
+        """Answer those that wait; where more came since the last pass of the loop, wait for another."""
+        if before < len(self.waiting) < _AT_ONCE:
+            asyncio.get_running_loop().call_soon(self._answer, len(self.waiting))
+            return
         some, self.waiting = self.waiting[:_AT_ONCE], self.waiting[_AT_ONCE:]
         if self.waiting:
-            asyncio.get_running_loop().call_soon(self._answer)
+            asyncio.get_running_loop().call_soon(self._answer, 0)
         outcomes: list[Any] = []
         try:
             outcomes += answer_all(self.endpoint, [payload for payload, _ in some])

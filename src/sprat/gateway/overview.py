@@ -17,9 +17,10 @@ from sqlalchemy.engine import Connection
 
 from ..shape import name_of
 from . import evidence, keys, schema
-from .card import drawn
+from .card import completed
 from .failures import NEWEST, Failures
 from .limits import Per, Spent, span
+from .neighbours import stored
 from .records import exchange_of
 from .served import AUTO
 from .store import Store
@@ -94,7 +95,7 @@ class Overview:
         return sorted(rows, key=lambda r: -r["dollars"])
 
     def decisions(self, asked: Mapping[str, str]) -> dict[str, Any]:
-        """A page of decisions, newest first: `before` (AT-ID), `model`, `kind` (failed, unknown) and `find`.
+        """A page of decisions, newest first: `before` (AT-ID), `model`, `kind` (failed, unknown, crafted, watch) and `find`.
 
         `find` is the beginning of an id, thread or key. At most so many requests are looked through in one go; where
         there may be more, `next` says before which to go on.
@@ -114,6 +115,8 @@ class Overview:
         chosen = chosen.where((pool.c.dialect == WATCHING) == (asked.get("kind") == "watch"))
         if asked.get("kind") == "failed":
             chosen = chosen.where(pool.c.status >= 400)
+        if asked.get("kind") == "crafted":
+            chosen = chosen.where(pool.c.crafted != "")
         if asked.get("kind") == "unknown":
             chosen = chosen.where(pool.c.cost.is_(None))
         if found := asked.get("find"):
@@ -148,7 +151,9 @@ class Overview:
         if not gateway.served.settings.store_prompts:
             told["request"] = told["reply"] = None
         told["certificate"] = dict(gateway.served.certificate)
-        told["drawing"] = drawn({"asks": found.card["asks"]}) if found.card.get("asks") else ""
+        _, _, text = gateway.cards.get(number) or ("", None, stored(told["request"]))
+        card = completed(found.card, gateway.served, text) if found.card.get("asks") else {}
+        told |= {"card": card, "drawing": card.get("drawing", "")}
         return told
 
 

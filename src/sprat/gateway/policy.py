@@ -69,7 +69,7 @@ class Read(Technique):
 class Choice:
     """What was drawn: the way to run, by which `model`, and the `mixture` that it was drawn from.
 
-    `why` is the sentence where something other than chance decided.
+    `why` says what decided where it was not chance; `policy` is what would run if the promise were not broken.
     """
 
     way: Way
@@ -77,6 +77,7 @@ class Choice:
     mixture: Mixture
     signal: str = ""
     why: str = ""
+    policy: Any = None
 
     @property
     def setting(self) -> str:
@@ -145,9 +146,13 @@ class Policy:
 
     def choose(self, key: Any, request: Request, now: float, keeper: Any = None) -> Choice:
         """What answers this request; `key` is who asks (None: nobody known), `now` seconds since 1970."""
-        if keeper is not None and keeper.state == "broken" and self.ways:
-            safe = self.ways[0]
-            return Choice(safe, safe.model, ((safe, 1.0),), why="the promise is broken: the reference alone answers")
+        choice = self._chosen(key, request, now)
+        if keeper is None or keeper.state != "broken" or not self.ways:
+            return choice
+        safe, why = self.ways[0], "the promise is broken: the reference alone answers"
+        return Choice(safe, safe.model, ((safe, 1.0),), why=why, policy=choice.model)
+
+    def _chosen(self, key: Any, request: Request, now: float) -> Choice:
         thread = request.affinity if request.continues or self.explore else ""
         kept = self.threads.get(thread) if request.continues else None
         if kept is not None:
@@ -209,11 +214,12 @@ def ways_of(promise: Mapping[str, Any], saved: Saved, made: dict[int, Witness], 
     found: list[Way] = []
     for table in cast("Sequence[Mapping[str, Any]]", promise.get("settings", ())):
         called, way = table.get("name"), table.get("way")
-        if not isinstance(called, str) or way is None or called in (w.name for w in found):
-            raise BadInput(f"{at}: each needs a name of its own and a way.")
-        model = witnessed(saved.made(way, f"promise.settings, {called}"), made)
+        own = called == promise.get("setting")
+        if not isinstance(called, str) or not (way or own) or called in (w.name for w in found):
+            raise BadInput(f"{at}: each needs a name of its own, and a way unless it is the [way] itself.")
+        model = saved.model if own else saved.made(way, f"promise.settings, {called}")
         cost, harm, large = (number(table, column, at) for column in ("cost", "harm", "large"))
-        found.append(Way(called, model, cost, harm, large, bool(table.get("certified", True))))
+        found.append(Way(called, witnessed(model, made), cost, harm, large, bool(table.get("certified", True))))
     if not found or found[0].model is not reference:
         found.insert(0, Way(REFERENCE, reference, None, 0.0, 1.0))
     certified = [w.certified for w in found]

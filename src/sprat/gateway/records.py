@@ -18,6 +18,7 @@ Charges = dict[tuple[str, str], Spent]
 _SECRETS = re.compile(
     r"(?<![\w-])sk-[A-Za-z0-9_-]{8,}|(?<=[Bb]earer )[\w.~+/=-]{8,}|(?<=://)[^/\s:@\"]*:[^/\s@\"]+(?=@)"
 )
+_MARKS = ("sk-", "earer ", "://")
 _BIGGEST = 2**63 - 1
 
 
@@ -26,7 +27,8 @@ def struck(text: str, secrets: Sequence[str] = ()) -> str:
     for secret in secrets:
         if secret and secret in text:
             text = text.replace(secret, "***")
-    return _SECRETS.sub("***", text)
+    # Looking for what every match holds takes a twentieth of looking for a match.
+    return _SECRETS.sub("***", text) if any(mark in text for mark in _MARKS) else text
 
 
 def row_of(exchange: Exchange, secrets: Sequence[str] = ()) -> tuple[Any, ...]:

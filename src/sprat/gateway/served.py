@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeGuard, cast
 
-from ..config import read
+from ..config import fingerprint, read
 from ..config_values import Reader, build
 from ..core import Reply, Request
 from ..endpoints import OpenAI
@@ -15,10 +16,13 @@ from ..errors import BadInput, nearest
 from ..prices import Price, cost
 from ..registry import find
 from ..shape import leaves
+from . import tracing
 from .cache import CacheSettings, settings_of
 from .limits import Hold
 from .policy import AUTO, Way, number, ways_of
+from .predicted import Evidence, evidence_of
 from .promised import Promised, promised
+from .tracing import OtelSettings
 from .wire.asked import Asked, written_by
 from .wire.problem import Problem, dumped
 from .witness import Witness, witnessed
@@ -34,6 +38,7 @@ class Settings:
 
     `durable` holds a reply's end until its record is committed; `keep_days` deletes older records (0: none). The
     dashboard is shown under addresses, this machine's names and `dashboard_hosts`; a login lasts `session_hours`.
+    `neighbour_texts` lets decision cards show the logged prompts that the study kept.
     """
 
     body_limit: int = 32 << 20
@@ -44,6 +49,7 @@ class Settings:
     durable: bool = False
     keep_days: int = 0
     decisions: int = 2000
+    neighbour_texts: bool = False
     session_hours: float = 12.0
     dashboard_hosts: tuple[str, ...] = ()
 
@@ -52,7 +58,8 @@ class Settings:
 class Served:
     """Models by name (`auto` too), encoders by name, the certificate's rows, settings, and the promise to watch.
 
-    `ways` are the promise's settings, safest first; `explore` is the share of requests that draws among them.
+    `ways` are the promise's settings, safest first; `explore` is the share of requests that draws among them;
+    `evidence` is how good replies were in the study; `altered` says that the way is not the one that was certified.
     """
 
     models: Mapping[str, Any]
@@ -65,6 +72,9 @@ class Served:
     explore: float = 0.0
     budget: Mapping[str, Any] = field(default_factory=dict[str, Any])
     cache: CacheSettings | None = None
+    otel: OtelSettings | None = None
+    evidence: Evidence | None = None
+    altered: bool = False
 
     @property
     def reference(self) -> Any:
@@ -165,7 +175,20 @@ def load(path: Path | str) -> Served:
         number(table or {}, "explore", f"{path}, [promise]") or 0.0,
         extra.get("budget", {}),
         cache=settings_of(extra.get("cache"), str(path), extra.get("encoders", {}), models),
+        otel=tracing.settings_of(extra.get("otel"), str(path)),
+        evidence=evidence_of(extra.get("card"), str(path)),
+        altered=_altered(Path(path)),
     )
+
+
+def _altered(path: Path) -> bool:
+    """Whether a certificate beside the file is of another way of working; False where there is none to compare."""
+    try:
+        told: Any = json.loads(path.with_name("certificate.json").read_bytes())
+        certified = str(told["served"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return bool(certified) and certified != fingerprint(path)
 
 
 def of(model: Any, **settings: Any) -> Served:

@@ -195,6 +195,15 @@ class Store:
         with self._reading() as connection:
             return [exchange_of(dict(row)) for row in connection.execute(asked.limit(limit)).mappings()]
 
+    def exchange(self, number: str) -> Exchange | None:
+        """One exchange by its id, with request and reply where stored; None where it is not there."""
+        table = schema.exchanges
+        asked: Any = sa.select(table, schema.prompts.c.request, schema.prompts.c.reply).where(table.c.id == number)
+        asked = asked.outerjoin(schema.prompts, schema.prompts.c.id == table.c.id)
+        with self._reading() as connection:
+            found = connection.execute(asked).mappings().first()
+        return exchange_of(dict(found)) if found else None
+
     def totals(self, since: float | None = None, until: float | None = None, key: str | None = None) -> Totals:
         """Sums over exchanges with since <= at < until."""
         e, f = schema.exchanges.c, sa.func

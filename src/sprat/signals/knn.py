@@ -34,6 +34,11 @@ class Knn(Embedded):
         assert self.rows is not None
         return Nearest(self.rows, self.k, self.use)
 
+    @cached_property
+    def _whole(self) -> bool:
+        """Whether every row has every model's score."""
+        return bool(np.isfinite(self.scores).all())
+
     async def predict(self, request: Request) -> Floats:
         """The predicted score (m,) of each model."""
         return (await self._means(await self.read((request,))))[0]
@@ -41,6 +46,8 @@ class Knn(Embedded):
     async def _means(self, rows: Rows) -> Floats:
         assert self.scores is not None
         near = await self._nearest.of(rows)
+        if self._whole:
+            return np.stack([scores[near.at].mean(axis=1) for scores in self.scores.T], axis=1)
         means = list[Floats]()
         for scores in self.scores.T:  # a model at a time: (n, k, m) at once could be large
             found = scores[near.at]

@@ -26,14 +26,20 @@ _KINDS[128:, 4] = 1.0
 
 def surface(text: str) -> NDArray[np.float64]:
     """The features (11,) of one prompt."""
-    raw = text.encode("utf-8", "surrogatepass")
-    size, words = max(len(raw), 1), max(len(text.split()), 1)
-    rates = np.bincount(np.frombuffer(raw, np.uint8), minlength=256) @ _KINDS / size
-    spread = log(words)
-    head = (log(size), spread, size / words)
-    return np.array([*head, *rates, text.count("?"), log(1 + text.count("\n")), spread * spread])
+    return surfaces((text,))[0]
 
 
 def surfaces(texts: Sequence[str]) -> NDArray[np.float64]:
     """The features (n, 11) of many prompts."""
-    return np.array([surface(t) for t in texts], np.float64).reshape(len(texts), len(NAMES))
+    found = np.empty((len(texts), len(NAMES)))
+    counts = np.empty((len(texts), 256))
+    for i, text in enumerate(texts):
+        raw = text.encode("utf-8", "surrogatepass")
+        size, words = max(len(raw), 1), max(len(text.split()), 1)
+        spread = log(words)
+        counts[i] = np.bincount(np.frombuffer(raw, np.uint8), minlength=256)
+        found[i, :3] = log(size), spread, size / words
+        found[i, 8:] = text.count("?"), log(1 + text.count("\n")), spread * spread
+        found[i, 3:8] = size
+    found[:, 3:8] = counts @ _KINDS / found[:, 3:8]
+    return found

@@ -50,6 +50,12 @@ class Evidence:
         """The certified setting, else the one first in the list: what a refusal's charts are about."""
         return self.chosen or next(iter(self.tried.listed), None)
 
+    @property
+    def passed(self) -> list[Setting]:
+        """The certified settings, in the order in which they were walked."""
+        listed = self.tried.listed
+        return [] if self.chosen is None else listed[: listed.index(self.chosen) + 1]
+
     def on_calibration(self, settings: Sequence[Setting]) -> Outcome:
         """Settings on the calibration rows."""
         facts = self.facts.take(self.cut.calibration)

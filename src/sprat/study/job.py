@@ -32,6 +32,7 @@ class Study:
     model: Model
     certificate: Certificate
     evidence: Evidence
+    promise: Mapping[str, Any]
 
     def __str__(self) -> str:
         return "\n".join([self.result.verdict, *self.result.advice])
@@ -59,6 +60,7 @@ class Study:
         return {
             "certificate": {label.lower(): text for label, text in card(self.certificate, folder)},
             "card": quality.table(self.evidence, texts),
+            **({"promise": self.promise} if self.promise else {}),
         }
 
 
@@ -111,6 +113,7 @@ def study(
         "prices_note": table.note,
         "watts": {m: p.watts for m, p in known.items() if p.watts is not None},
         "earlier": ledger.earlier(read),
+        "measure": _measure(grade, rows),
     }
     if isinstance(encoder, str):
         encoder = named_encoder(encoder, complete(rows, asked.models)[0])
@@ -118,7 +121,14 @@ def study(
         parts = endpoints(rows, asked, known, ways)
         done = run_study(rows, asked, encoder=encoder, parts=parts, context=context, tell=tell)
     ledger.remember(read, done.result.date, command)
-    return Study(done.result, done.model, done.certificate, done.evidence)
+    return Study(done.result, done.model, done.certificate, done.evidence, done.promise)
+
+
+def _measure(grade: str | None, rows: Dataset) -> str:
+    """What gave the scores, in the word of --grade; of agreement and of other graders that name a model, the word."""
+    said = next((n.removeprefix("graded by ") for n in rows.notes if n.startswith("graded by ")), "")
+    by = grade or said.partition(": ")[0] or "recorded"
+    return "agreement" if by.startswith("agreement") else by
 
 
 def named_encoder(name: str, rows: Dataset) -> Any:

@@ -123,16 +123,8 @@ def table(found: Evidence, texts: bool = False) -> dict[str, Any]:
     }
 
 
-def _certified(found: Evidence) -> list[Setting]:
-    """The settings that passed, in the list's order."""
-    if found.chosen is None:
-        return []
-    listed = found.tried.listed
-    return listed[: [s.name for s in listed].index(found.chosen.name) + 1]
-
-
 def _ways(found: Evidence) -> list[dict[str, Any]]:
-    passed, facts = _certified(found), found.shown
+    passed, facts = found.passed, found.shown
     made: list[dict[str, Any]] = []
     for place in dict.fromkeys(s.candidate for s in passed):
         candidate, settings = found.tried.candidates[place], [s for s in passed if s.candidate == place]

@@ -29,6 +29,7 @@ from .evidence import Evidence, Held, joined
 from .memo import Forgot, Remembered
 from .result import Result
 from .score import Facts, Trusted, complete, fitted, trusted
+from .serving import serving
 from .split import Cut, cut
 from .tried import LEAST, Asked, Tell, Tried, progress, savings, try_all
 from .workers import each
@@ -43,12 +44,16 @@ def silent(stage: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Study:
-    """What was found, and the model to serve: the certified way of working, or the reference alone."""
+    """What was found, and the model to serve: the certified way of working, or the reference alone.
+
+    `promise` is what serve.toml says of the promise (see serving.py).
+    """
 
     result: Result
     model: Model
     certificate: Certificate
     evidence: Evidence
+    promise: Mapping[str, Any]
 
 
 def study(
@@ -63,7 +68,7 @@ def study(
     """Study recorded calls; raises BadInput for data that cannot be studied at all.
 
     `parts` are the models' endpoints where known (else they are named only); `context` adds to the result's heading:
-    command, prices, prices_date, earlier (studies of the same data).
+    command, prices, prices_date, earlier (studies of the same data), measure (what gave the scores).
     """
     around = dict(context or {})
     data, dropped = _checked(data, asked)
@@ -87,6 +92,8 @@ def study(
     weak = where.weak(found, memo)
     tell("the table", 2, 3)
     endpoints = {m: (parts or {}).get(m) or Recorded(m) for m in asked.models}
+    measure = str(around.get("measure", ""))
+    model, promise = serving(found, endpoints, lambda part: real if part is memo else part, measure)
     result = Result(
         **words.heading(found, around, dropped),
         **words.verdict(found, ahead),
@@ -102,9 +109,10 @@ def study(
     )
     return Study(
         result,
-        exchanged(ways.built(found, chosen, endpoints), lambda part: real if part is memo else part),
+        model,
         certificate,
         found,
+        promise,
     )
 
 

@@ -22,13 +22,16 @@ from .tried import Setting
 from .workers import each
 
 
-def built(found: Evidence, setting: Setting | None, endpoints: Mapping[str, Any]) -> Model:
-    """The model of a setting over these endpoints, with the fitted signals; the reference alone for None."""
+def built(found: Evidence, setting: Setting | None, endpoints: Mapping[str, Any], signals: Any = None) -> Model:
+    """The model of a setting over these endpoints, with the fitted signals; the reference alone for None.
+
+    `signals` are the candidate's own where they were made ready before.
+    """
     if setting is None:
         return endpoints[found.asked.large]
     candidate = found.tried.candidates[setting.candidate]
     prices = found.facts.columns(candidate.models)[3]
-    signals = live(found.held.signals[setting.candidate], endpoints)
+    signals = live(found.held.signals[setting.candidate], endpoints) if signals is None else signals
     return candidate.model(dict(endpoints), signals, setting.thresholds, tuple(float(p) for p in np.nan_to_num(prices)))
 
 

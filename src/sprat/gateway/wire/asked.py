@@ -15,13 +15,15 @@ _OVERRIDES = ("model", "max_cost", "min_quality", "card", "thread", "cache")
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What a body's "sprat" asks for: a pinned model, a maximum cost in dollars, the decision card, a thread's id.
+    """What a body's "sprat" asks for: a pinned model, bounds, the decision card, a thread's id.
 
+    `max_cost` is in dollars; `min_quality` a rate in (0, 1], as [card] of the served file measures it.
     `cache` is False where no kept reply may be given and none kept, "refresh" where it is to be asked anew.
     """
 
     model: str = ""
     max_cost: float | None = None
+    min_quality: float | None = None
     card: bool = False
     thread: str | None = None
     cache: Any = None
@@ -98,9 +100,9 @@ def overrides(body: Mapping[str, Any]) -> Overrides:
         raise Problem(400, "'sprat.model' takes a model's name.", param="sprat.model")
     if most is not None and (isinstance(most, bool) or not isinstance(most, (int, float)) or not 0 <= most < 1e9):
         raise Problem(400, "'sprat.max_cost' takes dollars, 0 or more.", param="sprat.max_cost")
-    if table.get("min_quality") is not None:
-        said = "'sprat.min_quality' can't be kept yet; pin a model with 'sprat.model' instead."
-        raise Problem(400, said, param="sprat.min_quality")
+    least = table.get("min_quality")
+    if least is not None and (isinstance(least, bool) or not isinstance(least, (int, float)) or not 0 < least <= 1):
+        raise Problem(400, "'sprat.min_quality' takes a number above 0 and at most 1.", param="sprat.min_quality")
     if card is not None and not isinstance(card, bool):
         raise Problem(400, "'sprat.card' takes true or false.", param="sprat.card")
     if thread is not None and (not isinstance(thread, str) or len(thread) > _NAME):
@@ -109,7 +111,7 @@ def overrides(body: Mapping[str, Any]) -> Overrides:
     cache: Any = table.get("cache")
     if cache is not None and not isinstance(cache, bool) and cache != "refresh":
         raise Problem(400, "'sprat.cache' takes true, false or \"refresh\".", param="sprat.cache")
-    return Overrides(model or "", most, bool(card), thread, cache)
+    return Overrides(model or "", most, least, bool(card), thread, cache)
 
 
 def text_of(body: Mapping[str, Any], name: str) -> str:
