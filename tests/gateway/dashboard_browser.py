@@ -76,7 +76,7 @@ class Keeper:
     def status(self) -> dict[str, Any]:
         return (
             self._status
-            | {"watching": _PAID, "lost": 2, "trouble": "", "superseded": False}
+            | {"watching": _PAID, "lost": 2, "marks_waiting": 3, "behind_marks": 41, "trouble": "", "superseded": False}
             | {"since": time.time() - 4 * 86400}
         )
 

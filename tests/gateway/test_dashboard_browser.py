@@ -1,4 +1,4 @@
-"""The dashboard in a real Chromium: keyboard, phone, dark and light, cards, what comes from outside, and live numbers."""
+"""The dashboard in a real Chromium: keyboard, phone, dark and light, cards, what comes from outside, live numbers."""
 
 from __future__ import annotations
 
@@ -18,27 +18,7 @@ from sprat.gateway.store import Store
 
 pytestmark = pytest.mark.slow
 SECTIONS = ["Promise", "Spend and saving", "Models", "Latency", "Budgets", "Where small failed", "Decisions"]
-# Text nodes that are seen, with their colour and the ground that they stand on.
-_CONTRAST = """() => {
-  const lum = (c) => { const v = c.map((x) => { x /= 255; return x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4; });
-    return 0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2]; };
-  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const read = (css) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = css; canvas.fillRect(0, 0, 1, 1);
-    return [...canvas.getImageData(0, 0, 1, 1).data]; };
-  const ground = (e) => { for (; e; e = e.parentElement) { const c = read(getComputedStyle(e).backgroundColor); if (c[3] === 255) return c; }
-    return [255, 255, 255, 255]; };
-  const low = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  let seen = 0;
-  while (walk.nextNode()) {
-    const e = walk.currentNode.parentElement;
-    if (!walk.currentNode.data.trim() || !e.checkVisibility() || e.closest(".unseen, script, noscript, select")) continue;
-    const style = getComputedStyle(e), a = lum(read(e.closest("svg") ? style.fill : style.color)), b = lum(ground(e));
-    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    seen += 1;
-    if (contrast < 4.5) low.push(`${walk.currentNode.data.trim().slice(0, 40)}: ${contrast.toFixed(2)}`);
-  }
-  return { seen, low };
-}"""
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +86,8 @@ def test_a_post_from_another_page_is_refused(full: Shown, page: Any, tmp_path: P
         answers: list[int] = []
         evil.on("response", lambda answer: answers.append(answer.status))
         evil.evaluate(
-            f"""() => {{ const form = document.createElement("form");
-            form.method = "post"; form.action = "{full.url}/sprat/logout"; document.body.append(form); form.submit(); }}"""
+            f"""() => {{ const form = document.createElement("form"); form.method = "post";
+            form.action = "{full.url}/sprat/logout"; document.body.append(form); form.submit(); }}"""
         )
         evil.locator("text=did not come from").wait_for()
     assert answers == [403]
@@ -210,15 +190,15 @@ def test_a_phone_needs_no_scrolling_sideways(tmp_path: Path, chromium: Any, widt
 def test_all_text_has_contrast(tmp_path: Path, chromium: Any, scheme: str, promise: dict[str, Any]) -> None:
     with Shown(tmp_path, 300, promise) as shown:
         page = shown.page(chromium, scheme)
-        assert page.evaluate(_CONTRAST)["low"] == []
+        assert page.evaluate(CONTRAST)["low"] == []
         shown.log_in(page)
         week(page)
-        found = page.evaluate(_CONTRAST)
+        found = page.evaluate(CONTRAST)
         assert found["seen"] > 150
         assert found["low"] == []
         page.locator("tr.failed .open, #decisions-body .open").first.click()
         page.locator("dialog[open]").wait_for()
-        assert page.evaluate(_CONTRAST)["low"] == []
+        assert page.evaluate(CONTRAST)["low"] == []
         page.context.close()
 
 
@@ -274,8 +254,9 @@ def test_what_comes_from_outside_is_text(tmp_path: Path, chromium: Any) -> None:
 
 def test_a_script_in_the_page_would_not_run(page: Any) -> None:
     blocked = page.evaluate(
-        """() => { const s = document.createElement("script"); try { s.textContent = "window.planted = 1"; document.body.append(s); }
-        catch { return "refused"; } return window.planted ? "ran" : "blocked"; }"""
+        """() => { const s = document.createElement("script");
+        try { s.textContent = "window.planted = 1"; document.body.append(s); } catch { return "refused"; }
+        return window.planted ? "ran" : "blocked"; }"""
     )
     assert blocked in ("refused", "blocked")
 
@@ -320,7 +301,7 @@ def test_a_hidden_page_does_not_ask(page: Any) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.evaluate(
-        "Object.defineProperty(document, 'hidden', {value: true}); document.dispatchEvent(new Event('visibilitychange'))"
+        "Object.defineProperty(document, 'hidden', {value: true});document.dispatchEvent(new Event('visibilitychange'))"
     )
     page.wait_for_timeout(500)
     asked.clear()

@@ -49,8 +49,9 @@ export function promise(found) {
   if (known(p.mean_loss)) rows.push(["mean loss of these pairs", `${signed(p.mean_loss)} (the promise: at most 0)`]);
   if (p.share) rows.push(["share that is shadowed", percent(p.share)]);
   if (p.watching) rows.push(["cost of watching", `${money(p.watching.spent)} this ${p.watching.per}${p.watching.budget ? ` of ${p.watching.budget}` : ""}`]);
+  if (p.uncertified) rows.push(["answered uncertified", `${number(p.uncertified)} requests: a budget allowed it`]);
   if (p.lost) rows.push(["shadowed, but no pair", `${number(p.lost)} (the reference failed, or the client left)`]);
-  if (p.waiting_marks) rows.push(["pairs that wait for you", [el("a", { href: "/sprat/marks" }, `mark ${number(p.waiting_marks)}`), p.waiting_behind ? `; ${number(p.waiting_behind)} more wait behind them` : ""]]);
+  if (p.marks_waiting) rows.push(["pairs that wait for you", [el("a", { href: "/sprat/marks" }, `mark ${number(p.marks_waiting)}`), p.behind_marks ? `; ${number(p.behind_marks)} more wait behind them` : ""]]);
   if (p.state === "broken") rows.push(["what restores it", restores(p)]);
   const holding = p.state === "holding";
   return [
@@ -124,10 +125,17 @@ export function failures(found, open) {
   const link = (id) => el("button", { class: "open", type: "button", onclick: (event) => open(id, event.currentTarget) }, "card");
   const low = f.labels.length
     ? [
-        el("div", { class: "two" }, table(null, [["model"], ["labelled", "n"], ["low", "n"], ["rate", "n"]], f.labels.map((r) => [r.model, number(r.labelled), number(r.low), rated(r.rate)])),
-        f.low.length ? table("The newest low ones", [["when"], ["model"], ["score", "n"], ["by", "extra"], ["card"]], f.low.map((r) => ({ "data-key": r.id + r.source, cells: [date(r.at), r.model, Number(r.score.toPrecision(3)), [r.source, r.note ? el("small", {}, r.note) : null], link(r.id)] }))) : null),
+        table(null, [["model"], ["labelled", "n"], ["low", "n"], ["rate", "n"]], f.labels.map((r) => [r.model, number(r.labelled), number(r.low), rated(r.rate)])),
+        f.low.length ? table("The newest low ones", [["when"], ["model"], ["score", "n"], ["by", "extra"], ["card"]], f.low.map((r) => ({ "data-key": r.id + r.source, cells: [date(r.at), r.model, Number(r.score.toPrecision(3)), [r.source, r.note ? el("small", {}, r.note) : null], link(r.id)] }))) : null,
       ]
     : [el("p", {}, `No reply of a smaller model than ${found.reference} was labelled in this time. Labels come from the watch over the promise: from its judge, and from the marks of a person.`)];
+  const better = f.pairs;
+  const lost = better.pairs
+    ? [
+        el("p", {}, `Of ${number(better.pairs)} shadowed pairs the reference's reply was better in ${number(better.lost)} (${percent(better.rate[0])}, ${range(better.rate)}), the policy's in ${number(better.won)}.`),
+        better.newest.length ? table("The newest lost", [["when"], ["reference", "n"], ["policy", "n"], ["card"]], better.newest.map((r) => ({ "data-key": `p${r.id}`, cells: [date(r.at), Number(r.reference.toPrecision(3)), Number(r.policy.toPrecision(3)), link(r.id)] }))) : null,
+      ]
+    : [el("p", {}, "No request was shadowed in this time.")];
   const escalations = f.escalations.length
     ? [
         el("p", { class: "note" }, `${number(f.escalated)} of the newest ${number(f.decisions)} requests; numbers are left out of the reasons.`),
@@ -138,8 +146,7 @@ export function failures(found, open) {
     ? [table(null, [["model"], ["status", "n"], ["error", "said"], ["requests", "n"]], f.errors.map((e) => [e.model || "(none)", e.status, e.error || "no words", number(e.requests)]))]
     : [el("p", {}, "No request failed.")];
   return [
-    el("h3", {}, "Replies that were labelled low"),
-    ...low,
+    el("div", { class: "two" }, el("div", {}, el("h3", {}, "Replies that were labelled low"), ...low), el("div", {}, el("h3", {}, "Shadowed pairs that were lost"), ...lost)),
     el("div", { class: "two" }, el("div", {}, el("h3", {}, "Escalations by reason"), ...escalations), el("div", {}, el("h3", {}, "Errors"), ...errors)),
   ];
 }
