@@ -11,12 +11,16 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..endpoints import http
+from ..endpoints.attempts import gate
 from ..errors import SpratError
 from ..shape import leaves
 from .asgi import JSON, Gone, Headers, Receive, Scope, Send, respond
 from .bounds import foreign
+from .breaker import Breakers, upstreams
 from .cached import Cached
 from .exchange import Exchange
 from .limits import Hold, Refusal
@@ -24,7 +28,7 @@ from .metrics import Metrics
 from .plan import gauges
 from .policy import policy_of
 from .served import AUTO, Served
-from .tracing import Tracing
+from .tracing import Trace, Tracing
 from .wire.problem import Problem, anthropic_error, dumped, openai_error, problem_of
 
 if TYPE_CHECKING:
@@ -104,20 +108,32 @@ class Call:
 
 
 class Gateway:
-    """The application. Without `keys` anyone who reaches it may ask: for a loopback address alone."""
+    """The application. Without `keys` anyone who reaches it may ask: for a loopback address alone.
 
-    def __init__(self, served: Served, keys: Keys | None = None, store: Store | None = None) -> None:
+    Of several workers each has its number, and they have a folder in common (see workers.py).
+    """
+
+    def __init__(
+        self,
+        served: Served,
+        keys: Keys | None = None,
+        store: Store | None = None,
+        folder: Path | None = None,
+        worker: int = 0,
+    ) -> None:
         from .routes import ROUTES
 
         self.served, self.keys, self.store = served, keys, store
         self.keeper: Keeper | None = None  # of the file's promise, where it makes one
         self.opening: Callable[[], Awaitable[tuple[Keys, Store]]] | None = None
         self.policy = policy_of(served)
-        self.metrics = Metrics(served.models)
+        self.metrics = Metrics(served.models, folder, worker)
         self.cards: OrderedDict[str, tuple[str, Mapping[str, Any], str]] = OrderedDict()
         self.cached = Cached()
+        self.breakers = Breakers(served.settings.rule)
         self.tracing: Tracing | None = None
         self._priced: dict[str, tuple[Any, ...]] = {}
+        self.gauging: asyncio.Task[None] | None = None
         self.working = 0
         self.draining = False
         self.open_keys = keys is None
@@ -132,6 +148,7 @@ class Gateway:
         if scope["type"] != "http":
             return
         call = Call(scope, receive, send)
+        gate.set(self.breakers)
         try:
             await self._answered(call)
         except Gone:
@@ -173,6 +190,14 @@ class Gateway:
                 )
         if self.working >= self.served.settings.at_once:
             raise Problem(429, "Too many requests are being answered.", code="overloaded", after=1.0)
+
+    def traced(self, call: Call) -> Trace | None:
+        """Begin or go on with the call's trace, which its upstreams hear of; None where no spans are made."""
+        if self.tracing is None:
+            return None
+        trace = self.tracing.begin(call)
+        http.announced.set(trace.announce)
+        return trace
 
     def allow(self, call: Call, model: str, hold: Callable[[], Hold]) -> None:
         """Let the key ask this model within its budget and rates; Problem 403 or 429 where it may not."""
@@ -225,6 +250,7 @@ class Gateway:
                         from .keeper import Keeper
 
                         self.keeper = await Keeper.open(self)
+                    self.gauging = asyncio.get_running_loop().create_task(self._gauge())
                 except SpratError as error:
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                     return
@@ -234,9 +260,23 @@ class Gateway:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
+    async def _gauge(self) -> None:
+        """Once a second say for the other workers what is going on in this one."""
+        while True:
+            self.gauge()
+            await asyncio.sleep(1.0)
+
+    def gauge(self) -> None:
+        """Let the metrics know what is going on just now."""
+        self.metrics.working.set(self.working)
+        self.metrics.store(getattr(self.store, "health", None))
+        self.metrics.cache(self.cached.status())
+
     async def close(self) -> None:
         """Close the store once it has written what it holds."""
         self.draining = True
+        if self.gauging is not None:
+            self.gauging.cancel()
         if self.keeper is not None:
             await self.keeper.close()
         if self.store is not None:
@@ -268,12 +308,11 @@ async def metrics(gateway: Gateway, call: Call) -> None:
     """Prometheus's page; it holds no prompts and no keys."""
     if gateway.open_keys and foreign(call.headers):
         raise Problem(401, "A web page can't read this.", code="invalid_api_key")
-    gateway.metrics.working.set(gateway.working)
-    gateway.metrics.store(getattr(gateway.store, "health", None))
-    gateway.metrics.cache(gateway.cached.status())
+    gateway.gauge()
     page, kind = gateway.metrics.page()
     watched = b"" if gateway.keeper is None else gauges(gateway.keeper.status())
-    await respond(call.send, 200, page + watched, [(b"content-type", kind.encode())])
+    page += watched + upstreams(gateway.breakers.status())
+    await respond(call.send, 200, page, [(b"content-type", kind.encode())])
 
 
 async def models(gateway: Gateway, call: Call) -> None:

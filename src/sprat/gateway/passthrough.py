@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from ..core import Piece, Reply, Request, Usage
 from ..endpoints import OpenAI, http
+from ..endpoints.attempts import broke
 from ..errors import EndpointError, Garbled
 from ..prices import cost
 from .asgi import LARGE, fresh
@@ -107,10 +108,13 @@ async def streamed(call: http.Call, endpoint: OpenAI, keep_usage: bool) -> Async
                 break
             if len(sniffer.held) > call.largest:
                 raise Garbled(f"An event of '{call.name}' is too long.", billable=True)
+        if not sniffer.done:
+            raise Garbled(f"The stream of '{call.name}' ended before its reply was finished.", billable=True)
+    except EndpointError as error:
+        broke(call, error)
+        raise
     finally:
         upstream.leave() if sniffer.done else upstream.close()
-    if not sniffer.done:
-        raise Garbled(f"The stream of '{call.name}' ended before its reply was finished.", billable=True)
     yield Piece(reply=_reply(endpoint, sniffer.usage, sniffer.finish, time.perf_counter() - began))
 
 
