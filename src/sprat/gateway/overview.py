@@ -94,7 +94,7 @@ class Overview:
         return sorted(rows, key=lambda r: -r["dollars"])
 
     def decisions(self, asked: Mapping[str, str]) -> dict[str, Any]:
-        """A page of decisions, newest first: those `before` AT-ID, of a `model`, of a `kind`, or with what is in `find`.
+        """A page of decisions, newest first: `before` AT-ID, of a `model`, of a `kind`, or with what is in `find`.
 
         `kind` is failed, unknown (cost), crafted or watch (what the watch over the promise asked), `find` the
         beginning of an id, thread or key. At most so many requests are looked through in one go; where there may be
