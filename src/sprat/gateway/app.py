@@ -23,6 +23,7 @@ from .bounds import foreign
 from .breaker import Breakers, upstreams
 from .cached import Cached
 from .exchange import Exchange
+from .labelled import Labelled
 from .limits import Hold, Refusal
 from .metrics import Metrics
 from .plan import gauges
@@ -132,6 +133,7 @@ class Gateway:
         self.cached = Cached()
         self.breakers = Breakers(served.settings.rule)
         self.tracing: Tracing | None = None
+        self.labelled = Labelled()
         self._priced: dict[str, tuple[Any, ...]] = {}
         self.gauging: asyncio.Task[None] | None = None
         self.working = 0
@@ -350,7 +352,8 @@ async def decision(gateway: Gateway, call: Call) -> None:
     owner, card, text = gateway.cards.get(number) or await _stored(gateway, number)
     if card is None or owner != getattr(call.key, "id", ""):
         raise Problem(404, "There is no such decision, or it is no longer kept.", code="not_found")
-    shown = completed(card, gateway.served, text)
+    own = await gateway.labelled.refreshed(gateway.store, gateway.served.settings.store_prompts, owner)
+    shown = completed(card, gateway.served, text, own=own)
     if b"text/plain" in call.headers.get(b"accept", b""):
         await respond(call.send, 200, f"{shown['drawing']}\n".encode(), [_TEXT])
     else:
