@@ -20,6 +20,7 @@ COMMANDS = {
     "ask": "Ask one prompt and show what it took.",
     "decode": "Write with several models at once, token by token.",
     "logs": "Show the gateway's requests and costs; export them for a study.",
+    "budget": "Show how the gateway's budgets stand.",
     "keys": "Make, list and disable the gateway's keys.",
     "dashboard": "Set the password of the gateway's dashboard.",
     "cache": "Show what the gateway's cache gave, and how often semantic hits are false.",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from .app import Call, Gateway, Handler, decision, healthz, metrics, models, promise, readyz
 from .dashboard import dashboard
 from .embeddings import embeddings
+from .spending import budgets
 from .talk import Talk
 from .wire.asked import Dialect
 from .wire.chat import Chat
@@ -35,6 +36,7 @@ ROUTES: Mapping[str, Mapping[str, Handler]] = {
     "/sprat/decisions/": {"GET": decision},
     "/sprat": {"GET": dashboard},
     "/sprat/": {"GET": dashboard, "POST": dashboard},
+    "/sprat/budgets": {"GET": budgets},
     "/healthz": {"GET": healthz},
     "/readyz": {"GET": readyz},
     "/metrics": {"GET": metrics},

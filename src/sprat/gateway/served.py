@@ -18,9 +18,9 @@ from ..registry import find
 from ..shape import leaves
 from .cache import CacheSettings, settings_of
 from .limits import Hold
-from .policy import AUTO, Way, number, ways_of
 from .predicted import Evidence, evidence_of
 from .promised import Promised, promised
+from .ways import AUTO, Way, number, ways_of
 from .wire.asked import Asked, written_by
 from .wire.problem import Problem, dumped
 from .witness import Witness, witnessed
