@@ -218,11 +218,16 @@ class Texts:
 
 @dataclass(frozen=True, eq=False)
 class Ask:
-    """`await ask(model, request)`."""
+    """`await ask(model, request)`; one that `streams` is awaited and returned, and goes on if it fails (see fallback).
+
+    Then the error's `said` holds what the client has seen: pieces where it `keeps` them, None where it was not kept.
+    """
 
     model: Any
     request: Any
     because: str = ""
+    streams: bool = False
+    keeps: bool = False
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return (yield self)
@@ -245,7 +250,7 @@ class Look:
 
     draft: Draft
     what: str
-    tail: bool = False  # the driver's: what is accepted is the root's own reply, so it may stream
+    tail: int = 0  # the driver's: process.Tail of what is accepted
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return (yield self)

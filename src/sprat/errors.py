@@ -22,16 +22,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class SpratError(Exception):
     """One sentence on what happened; `hint` says what to do about it.
 
-    `spent` is what was paid for answers before it happened, None where unknown.
+    `spent` is what was paid for answers before it happened, None where unknown. `said` are the pieces that the client
+    had seen by then; None: some, which were not kept.
     """
 
     retryable: bool = False
     spent: float | None = 0.0
+    said: tuple[Any, ...] | None = ()
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

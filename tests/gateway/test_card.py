@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from foretold import ROW, served, table
+from foretold import CERTIFICATE, ROW, served, table
 from running import Running
 
 from sprat.gateway.card_text import drawn
@@ -82,8 +83,6 @@ def test_a_later_turn_is_not_predicted(gateway: Running) -> None:
 
 
 def test_a_file_without_a_card_table_says_not_known() -> None:
-    from dataclasses import replace
-
     with Running(replace(served(), evidence=None)) as old:
         found = card(old)
         assert "likely quality not known: the served file has no [card]" in found["drawing"]
@@ -167,6 +166,15 @@ def test_the_drawing_comes_as_text_alone(gateway: Running) -> None:
     assert "trust 0.5; the choice flips from 0.6 → small, $" in page
 
 
+def test_the_header_tells_the_threshold(gateway: Running) -> None:
+    assert headers(gateway)["x-sprat-decision"].startswith("route; said=0.5 < 0.6")
+
+
+def test_the_header_names_the_certificate_that_covers_the_reply(gateway: Running) -> None:
+    assert headers(gateway)["x-sprat-certificate"] == "2026-11-25"
+    assert headers(gateway, "small")["x-sprat-certificate"] == "none; the request pinned the model 'small'"
+
+
 def test_headers_are_ascii(gateway: Running) -> None:
     assert all(v.isascii() for k, v in headers(gateway, min_quality=0.5).items() if k.startswith("x-sprat"))
 
@@ -191,6 +199,14 @@ def test_a_broken_table_is_said_with_its_place() -> None:
 
     with pytest.raises(BadInput, match=r"serve.toml, \[card\] can't be read"):
         evidence_of({**table(), "base": [[1, 2]]}, "serve.toml")
+
+
+def test_a_model_with_a_name_beyond_ascii_has_its_header() -> None:
+    from sprat.endpoints import toy
+    from sprat.gateway.served import of
+
+    with Running(replace(of(toy("größer", "x")), certificate=CERTIFICATE)) as named:
+        assert "gr??er" in headers(named, "größer")["x-sprat-certificate"]
 
 
 def test_trust_is_read_by_the_bin_that_it_begins() -> None:

@@ -69,13 +69,13 @@ def test_what_can_not_be_watched_is_said(more: dict[str, Any], said: str) -> Non
 def test_scores_from_targets_are_not_watched_without_a_judge_or_marks_and_it_says_what_to_do() -> None:
     found = read(measure="exact")
     assert not found.loss_watched
-    assert "the loss is not watched" in found.watched
-    assert "marks = 0.1" in found.watched
+    assert "the loss is not watched" in found.how
+    assert "marks = 0.1" in found.how
 
 
 def test_a_judge_without_marks_is_called_an_opinion() -> None:
-    assert "an opinion" in read(measure="exact", judge="large").watched
-    assert "an opinion" not in read(measure="exact", judge="large", marks=0.1).watched
+    assert "an opinion" in read(measure="exact", judge="large").how
+    assert "an opinion" not in read(measure="exact", judge="large", marks=0.1).how
 
 
 def test_without_a_judge_only_pairs_that_a_person_marks_are_shadowed() -> None:

@@ -163,7 +163,7 @@ def test_a_budget_survives_a_restart(tmp_path: Path, url: str) -> None:
 
 
 def test_two_processes_count_together(tmp_path: Path, url: str) -> None:
-    table = '[budget]\nall = "0.1/day"'
+    table = '[budget]\nall = "0.105/day"'
     with Budgeted(tmp_path, url, table) as one, Budgeted(tmp_path, url, table) as two:
         one.now = two.now = time.time()
         assert [one.ask()[0] for _ in range(6)] == [200] * 6

@@ -14,7 +14,7 @@ from typing import Any
 from ..core import Piece, Reply, Request
 from .concurrent import finish, steps_of
 from .lockstep import lock_step
-from .process import Done, bare, process
+from .process import Done, Tail, bare, process
 
 Swap = Callable[[Any], Any]
 
@@ -32,7 +32,7 @@ async def arun(model: Any, request: Request) -> Reply:
 async def stream(model: Any, request: Request) -> AsyncIterator[Piece]:
     """Answer one request piece by piece; the last piece carries the whole reply."""
     emitted = False
-    async with aclosing(steps_of(process(model, request, tail=True))) as steps:
+    async with aclosing(steps_of(process(model, request, tail=Tail.STREAMS))) as steps:
         async for out in steps:
             if isinstance(out, Piece):
                 emitted = emitted or bool(out.text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ from ..core import Draft, Look, Piece, Reply, Request
 from ..errors import SpratError, WrongAwait
 from ..shape import name_of
 from .ahead import Ahead
-from .process import Done, Fork, Leaf, Process, answer_all, done
+from .process import Done, Fork, Leaf, Process, Tail, answer_all, done
 
 
 async def look_at(look: Look, swap: Callable[[Any], Any] | None = None) -> Any:
@@ -72,7 +72,7 @@ async def pieces(endpoint: Any, payload: Request) -> AsyncGenerator[Piece, None]
         if last is None or last.reply is None:
             raise WrongAwait(f"The stream of '{name_of(endpoint)}' ended without its reply.")
         return
-    node = (await _leaf(Leaf(endpoint, payload, False))).node
+    node = (await _leaf(Leaf(endpoint, payload, Tail.NO))).node
     yield Piece(node.text or "", node.tokens or (), node.logprobs or ())
     yield Piece(reply=node)
 
@@ -101,24 +101,23 @@ async def steps_of(steps: Process) -> AsyncGenerator[Piece | Done, None]:
                 return
             send, error = None, None
             try:
-                if isinstance(effect, Leaf) and effect.tail:
-                    async with aclosing(pieces(effect.endpoint, effect.payload)) as source:
+                if isinstance(effect, (Leaf, Look)) and effect.tail and getattr(effect, "what", "accept") == "accept":
+                    if isinstance(effect, Look):
+                        drafts.setdefault(id(effect.draft), effect.draft)
+                    async with aclosing(_tail(effect)) as source:
                         async for piece in source:
                             if piece.reply is not None:
                                 send = Done(piece.reply, piece.reply)
                             if piece.text or piece.raw is not None:
                                 yield piece if piece.reply is None else replace(piece, reply=None)
+                    send = send if isinstance(effect, Leaf) else None
                 elif isinstance(effect, Leaf):
                     send = await _leaf(effect)
                 elif isinstance(effect, Fork):
                     send = await _fork(effect)
                 else:
                     drafts.setdefault(id(effect.draft), effect.draft)
-                    if effect.tail and effect.what == "accept":
-                        async for piece in released(effect.draft):
-                            yield piece
-                    else:
-                        send = await look_at(effect)
+                    send = await look_at(effect)
             except SpratError as caught:
                 error = caught
     finally:
@@ -128,7 +127,25 @@ async def steps_of(steps: Process) -> AsyncGenerator[Piece | Done, None]:
         steps.close()
 
 
-async def released(draft: Draft) -> AsyncIterator[Piece]:
+async def _tail(effect: Leaf | Look) -> AsyncGenerator[Piece]:
+    """The pieces of what is the root's own reply; an error knows what of it was seen before."""
+    kept: list[Piece] = []
+    seen = False
+    source = pieces(effect.endpoint, effect.payload) if isinstance(effect, Leaf) else released(effect.draft)
+    try:
+        async with aclosing(source):
+            async for piece in source:
+                if piece.text or piece.raw is not None:
+                    seen = True
+                    if effect.tail == Tail.KEPT:
+                        kept.append(piece)
+                yield piece
+    except SpratError as error:
+        error.said = tuple(kept) if kept or not seen else None
+        raise
+
+
+async def released(draft: Draft) -> AsyncGenerator[Piece]:
     """What an accepted draft held back, then the rest of it as it is written."""
     for piece in draft.held:
         if piece.text or piece.raw is not None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from typing import Any
 
 from ..core import Ask, Draft, Look, Piece, Reply, Request, Texts, Together, Usage
@@ -17,13 +18,21 @@ from ..errors import SpratError, WrongAwait
 from ..shape import name_of
 
 
+class Tail(IntEnum):
+    """Whether a reply is the root's own, so that it may stream; KEPT: what was streamed is wanted if it breaks off."""
+
+    NO = 0
+    STREAMS = 1
+    KEPT = 2
+
+
 @dataclass(frozen=True, eq=False)
 class Leaf:
-    """One payload for one endpoint; `tail` says that its reply is the root's own, so it may stream."""
+    """One payload for one endpoint; `tail` says whether its reply is the root's own, so that it may stream."""
 
     endpoint: Any
     payload: Any
-    tail: bool
+    tail: Tail
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +63,7 @@ class Done:
 Process = Generator[Leaf | Fork | Look, Any, Done]
 
 
-def process(model: Any, payload: Any, because: str = "", tail: bool = False) -> Process:
+def process(model: Any, payload: Any, because: str = "", tail: Tail = Tail.NO) -> Process:
     """Everything that answering `payload` by `model` takes."""
     if hasattr(model, "answer"):
         return (yield from _technique(model.answer(_request(payload)), name_of(model), because, tail))
@@ -73,8 +82,8 @@ def _request(payload: Any) -> Any:
     return Request.of(payload) if isinstance(payload, (str, list, tuple)) else payload  # pyright: ignore[reportUnknownArgumentType]
 
 
-def _technique(coroutine: Coroutine[Any, Any, Any], name: str, because: str, tail: bool) -> Process:
-    frame = _Frame(name)
+def _technique(coroutine: Coroutine[Any, Any, Any], name: str, because: str, tail: Tail) -> Process:
+    frame = _Frame(name, tail)
     try:
         result = yield from frame.through(coroutine)
         if isinstance(result, (Ask, Look)):
@@ -91,8 +100,8 @@ def _technique(coroutine: Coroutine[Any, Any, Any], name: str, because: str, tai
 class _Frame:
     """One technique at work: what it asked so far and how long that took."""
 
-    def __init__(self, name: str) -> None:
-        self.name, self.asks, self.seconds = name, list[Reply](), 0.0
+    def __init__(self, name: str, tail: Tail = Tail.NO) -> None:
+        self.name, self.tail, self.asks, self.seconds = name, tail, list[Reply](), 0.0
         self.timed = True
         self.drafts: list[Draft] = []
 
@@ -114,8 +123,10 @@ class _Frame:
         finally:
             coroutine.close()
 
-    def answer(self, effect: Any, tail: bool = False) -> Generator[Any, Any, Any]:
+    def answer(self, effect: Any, tail: Tail = Tail.NO) -> Generator[Any, Any, Any]:
         if isinstance(effect, Ask):
+            tail = self.tail if effect.streams else tail
+            tail = Tail.KEPT if effect.keeps and tail else tail
             done = yield from process(effect.model, effect.request, effect.because, tail)
             self.add(done.node)
             if done.error:
@@ -152,7 +163,7 @@ class _Frame:
             raise errors[0]
         return replies
 
-    def _look(self, look: Look, tail: bool) -> Generator[Any, Any, Any]:
+    def _look(self, look: Look, tail: Tail) -> Generator[Any, Any, Any]:
         draft = look.draft
         if draft.closed:
             return draft.reply if look.what == "accept" else None
@@ -199,7 +210,7 @@ class _Frame:
         for draft in self.drafts:
             if not draft.closed:
                 with suppress(SpratError):  # it failed while it was stopped: its node says so
-                    yield from self._look(draft.stop(), False)
+                    yield from self._look(draft.stop(), Tail.NO)
 
     def broken(self, error: SpratError, because: str) -> Generator[Any, Any, Reply]:
         """The node of a technique that failed: what it asked before is there, with its cost."""

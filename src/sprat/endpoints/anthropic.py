@@ -29,8 +29,9 @@ _NOT_STORED = {"stored": False}
 class Anthropic(Endpoint):
     """A model behind Anthropic's messages API; it gives text, never log-probabilities.
 
-    `timeout` is seconds for a whole call with its retries. `max_tokens` is what a request without one gets, since the
-    API needs it. `defaults` are options that a request may override. A seed is left out: the API has none.
+    `timeout` is seconds for a whole call with its retries, `first_timeout` until a stream's first part. `max_tokens` is
+    what a request without one gets, since the API needs it. `defaults` are options that a request may override. A seed
+    is left out: the API has none.
     """
 
     name: str
@@ -50,7 +51,9 @@ class Anthropic(Endpoint):
     key: Callable[[], str] | None = field(default=None, repr=False, compare=False, metadata=_NOT_STORED)
     where: str = field(default="", repr=False, compare=False, metadata=_NOT_STORED)
     key_file: str | None = None
+    first_timeout: float | None = None
     use = "anthropic"
+    continues = "prefill"  # a last assistant message is gone on with
 
     def answer_many(self, requests: Sequence[Request]) -> list[Reply | Exception]:
         """The replies, at most `at_once` calls at a time; an element may be the error of that request."""
@@ -118,6 +121,7 @@ class Anthropic(Endpoint):
             self.connect_timeout,
             self.read_timeout,
             self.retries,
+            first_timeout=self.first_timeout,
         )
 
     def _reply(self, body: dict[str, Any], seconds: float) -> Reply:
@@ -166,6 +170,7 @@ def anthropic(
     idempotent: bool = False,
     key: Callable[[], str] | None = None,
     key_file: str | None = None,
+    first_timeout: float | None = None,
     **defaults: Any,
 ) -> Anthropic:
     """A model behind Anthropic's messages API; `defaults` are options such as temperature=0.
@@ -191,4 +196,5 @@ def anthropic(
         defaults=defaults,
         key=key,
         key_file=key_file,
+        first_timeout=first_timeout,
     )

@@ -1,7 +1,8 @@
 """One HTTP call as every endpoint makes it: retries, time limits, streams, errors in a sentence (bytes: upstream.py).
 
 Retries follow full jitter (capped exponential back-off) and Retry-After; nothing is retried once a part of a stream has
-come. Checked against a mock server with scripted faults in tests/endpoints.
+come. Each attempt is told to the gate of attempts.py. Checked against a mock server with scripted faults in
+tests/endpoints.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -26,6 +28,8 @@ from ..errors import (
     TimedOut,
     nearest,
 )
+from .attempts import begun as attempt
+from .attempts import broke
 from .server_events import ServerEvents
 
 if TYPE_CHECKING:
@@ -50,6 +54,11 @@ class Call:
     read_timeout: float | None = None
     retries: int = 4
     largest: int = 256 * 2**20
+    first_timeout: float | None = None
+
+
+# Hears of every call before it is sent, repeated ones too, and gives headers to add: a trace's context, say.
+announced: ContextVar[Callable[[Call], Mapping[str, str]] | None] = ContextVar("announced", default=None)
 
 
 @lru_cache(maxsize=256)
@@ -107,25 +116,37 @@ async def stream_raw(call: Call, relay: Container[int] = range(200, 300)) -> Ups
     """
 
     async def once(deadline: float) -> Upstream:
-        upstream = await _opened(call, deadline, relay, plain=True)
-        try:
-            await upstream.begin()
-        except BaseException:
-            upstream.close()
-            raise
-        return upstream
+        return await _first(call, deadline, relay)
 
     return await _tried(call, once)
+
+
+async def _first(call: Call, deadline: float, fine: Container[int]) -> Upstream:
+    """The server's answer with its first bytes there; raises TimedOut where they take longer than they may."""
+    try:
+        async with asyncio.timeout(call.first_timeout):
+            upstream = await _opened(call, deadline, fine, plain=True)
+            try:
+                await upstream.begin()
+            except BaseException:
+                upstream.close()
+                raise
+            return upstream
+    except TimeoutError as error:
+        said = f"'{call.name}' at {call.url} did not begin to answer within {call.first_timeout:g} s."
+        raise TimedOut(said, billable=True) from error
 
 
 async def events(call: Call) -> AsyncGenerator[tuple[str, str]]:
     """(event, data) of a server-sent stream, or one ("json", body) from a server that did not stream."""
     deadline = asyncio.get_running_loop().time() + call.timeout
-    for attempt in count():
+    for tried in count():
         begun = ended = False
         upstream: Upstream | None = None
+        one = attempt(call)
         try:
-            upstream = await _opened(call, deadline, plain=True)
+            upstream = await _first(call, deadline, (200,))
+            one.passed()
             if "event-stream" not in upstream.header("content-type"):
                 text = await upstream.text()
                 begun = True
@@ -144,9 +165,12 @@ async def events(call: Call) -> AsyncGenerator[tuple[str, str]]:
             return
         except EndpointError as error:
             if begun:
+                broke(call, error)
                 raise
-            await _pause(call, error, attempt, deadline)
+            one.failed(error)
+            await _pause(call, error, tried, deadline)
         finally:
+            one.left()
             if upstream is not None:
                 upstream.leave() if ended else upstream.close()
 
@@ -154,11 +178,17 @@ async def events(call: Call) -> AsyncGenerator[tuple[str, str]]:
 async def _tried(call: Call, once: Callable[[float], Awaitable[T]]) -> T:
     """What an attempt with the call's deadline gives; raises its error after the last one."""
     deadline = asyncio.get_running_loop().time() + call.timeout
-    for attempt in count():
+    for tried in count():
+        one = attempt(call)
         try:
-            return await once(deadline)
+            found = await once(deadline)
+            one.passed()
+            return found
         except EndpointError as error:
-            await _pause(call, error, attempt, deadline)
+            one.failed(error)
+            await _pause(call, error, tried, deadline)
+        finally:
+            one.left()
     raise AssertionError
 
 
@@ -166,7 +196,9 @@ async def _opened(call: Call, deadline: float, fine: Container[int] = (200,), pl
     """The server's answer, of a status that is fine; raises the error that it is otherwise."""
     from .upstream import send  # aiohttp takes a tenth of a second to import
 
-    upstream = await send(call, deadline, plain=plain)
+    announce = announced.get()
+    sent = call if announce is None else replace(call, headers={**call.headers, **announce(call)})
+    upstream = await send(sent, deadline, plain=plain)
     if upstream.status not in fine:
         raise await _failure(call, upstream)
     return upstream
@@ -187,11 +219,11 @@ async def models(name: str, url: str, headers: Mapping[str, str], timeout: float
     return [str(entry["id"]) for entry in cast("list[Any]", listed) if isinstance(entry, dict) and "id" in entry]
 
 
-async def _pause(call: Call, error: EndpointError, attempt: int, deadline: float) -> None:
+async def _pause(call: Call, error: EndpointError, tried: int, deadline: float) -> None:
     """Wait before the next attempt; raises the error where there is to be none."""
-    if not error.retryable or attempt >= call.retries:
+    if not error.retryable or tried >= call.retries:
         raise error
-    pause = backoff(attempt, error.after)
+    pause = backoff(tried, error.after)
     if asyncio.get_running_loop().time() + pause >= deadline:
         raise error
     await asyncio.sleep(pause)
@@ -217,7 +249,7 @@ def parse(call: Call, text: str) -> dict[str, Any]:
     """The JSON object in a body; raises Garbled."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         said = scrub(call.secret, " ".join(text[:80].split()))
@@ -256,7 +288,7 @@ async def _failure(call: Call, upstream: Upstream) -> EndpointError:
         told: Any = body.get("error", body.get("detail", said))
         said = str(told.get("message", told) if isinstance(told, dict) else told)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
         code = str(told.get("code") or told.get("type") or "") if isinstance(told, dict) else ""  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         pass
     status = upstream.status
     if 300 <= status < 400:

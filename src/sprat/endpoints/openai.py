@@ -31,7 +31,8 @@ _NOT_STORED = {"stored": False}
 class OpenAI(Endpoint):
     """A model behind an OpenAI-compatible URL.
 
-    `timeout` is seconds for a whole call with its retries, `read_timeout` between two parts of an answer.
+    `timeout` is seconds for a whole call with its retries, `first_timeout` until a stream's first part, `read_timeout`
+    between two parts of an answer.
     `logprobs` declares that the server gives them, and asks for them; `idempotent` that it honours Idempotency-Key.
     `continues` declares that it can go on with a text: "completions" (the API of that name), or "chat" (the last
     assistant message). `continuous_usage` declares that it counts tokens in every part of a stream (vLLM's
@@ -58,6 +59,7 @@ class OpenAI(Endpoint):
     continues: Literal["", "completions", "chat"] = ""
     continuous_usage: bool = False
     key_file: str | None = None
+    first_timeout: float | None = None
     use = "openai"
 
     @property
@@ -163,6 +165,7 @@ class OpenAI(Endpoint):
             self.connect_timeout,
             self.read_timeout,
             self.retries,
+            first_timeout=self.first_timeout,
         )
 
     def _reply(self, body: dict[str, Any], seconds: float) -> Reply:
@@ -314,6 +317,7 @@ def openai(
     continues: Literal["", "completions", "chat"] = "",
     continuous_usage: bool = False,
     key_file: str | None = None,
+    first_timeout: float | None = None,
     **defaults: Any,
 ) -> OpenAI:
     """A model behind an OpenAI-compatible URL; `defaults` are options such as temperature=0, max_tokens=200.
@@ -343,4 +347,5 @@ def openai(
         continues=continues,
         continuous_usage=continuous_usage,
         key_file=key_file,
+        first_timeout=first_timeout,
     )

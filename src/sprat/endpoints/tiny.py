@@ -35,6 +35,7 @@ class Tiny(Leaf):
     price: Price | None = field(default=None, repr=False)
     max_tokens: int = 32
     use = "tiny"
+    continues = "prefill"
     offline = False
 
     @property

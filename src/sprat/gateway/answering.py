@@ -14,7 +14,7 @@ from typing import Any
 
 from ..core import Look, Piece, Reply, Request
 from ..drivers.concurrent import finish, steps_of
-from ..drivers.process import Done, Leaf, process
+from ..drivers.process import Done, Leaf, Tail, process
 from ..endpoints import OpenAI
 from ..errors import SpratError
 from ..shape import name_of
@@ -70,7 +70,7 @@ async def _whole(model: Any, request: Request, tap: Tap) -> tuple[bytes | None, 
     else:
         mark = witness.seen.set(tap.trusts)
         try:
-            done = await finish(_tapped(process(model, request, tail=True), tap))
+            done = await finish(_tapped(process(model, request, tail=Tail.STREAMS), tap))
         finally:
             witness.seen.reset(mark)
         if done.error:
@@ -106,7 +106,7 @@ async def streamed(model: Any, request: Request, tap: Tap) -> AsyncGenerator[Pie
         return
     mark = witness.seen.set(tap.trusts)
     try:
-        async with aclosing(steps_of(_tapped(process(model, request, tail=True), tap))) as steps:
+        async with aclosing(steps_of(_tapped(process(model, request, tail=Tail.STREAMS), tap))) as steps:
             async for out in steps:
                 if isinstance(out, Piece):
                     yield out
@@ -145,12 +145,12 @@ def _tapped(steps: Any, tap: Tap) -> Generator[Any, Any, Done]:
 
 def _leaf(leaf: Leaf, tap: Tap) -> Leaf:
     if quick(leaf.endpoint):
-        return Leaf(gathered(leaf.endpoint), leaf.payload, False)
+        return Leaf(gathered(leaf.endpoint), leaf.payload, Tail.NO)
     if not leaf.tail:
         return leaf
     tap.model = name_of(leaf.endpoint)
-    if tap.through and passes(leaf.endpoint):
+    if tap.through and passes(leaf.endpoint) and not (tap.streaming and leaf.tail == Tail.KEPT):
         if not tap.streaming:
-            return Leaf(_Whole(leaf.endpoint, tap), leaf.payload, False)
-        return Leaf(Passed(leaf.endpoint, True, tap.usage), leaf.payload, True)
-    return Leaf(leaf.endpoint, leaf.payload, tap.streaming)
+            return Leaf(_Whole(leaf.endpoint, tap), leaf.payload, Tail.NO)
+        return Leaf(Passed(leaf.endpoint, True, tap.usage), leaf.payload, leaf.tail)
+    return Leaf(leaf.endpoint, leaf.payload, leaf.tail if tap.streaming else Tail.NO)

@@ -13,11 +13,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..core import Request
+from ..endpoints.attempts import gate
 from ..errors import SpratError
 from ..shape import leaves
 from .asgi import JSON, Gone, Headers, Receive, Scope, Send, respond
 from .bounds import foreign
+from .breaker import Breakers, upstreams
 from .cached import Cached
 from .exchange import Exchange
 from .limits import Hold, Refusal
@@ -25,6 +26,7 @@ from .metrics import Metrics
 from .plan import gauges
 from .policy import policy_of
 from .served import AUTO, Served
+from .tracing import Tracing
 from .wire.problem import Problem, anthropic_error, dumped, openai_error, problem_of
 
 if TYPE_CHECKING:
@@ -117,6 +119,8 @@ class Gateway:
         self.metrics = Metrics(served.models)
         self.cards: OrderedDict[str, tuple[str, Mapping[str, Any], str]] = OrderedDict()
         self.cached = Cached()
+        self.breakers = Breakers(served.settings.rule)
+        self.tracing: Tracing | None = None
         self._priced: dict[str, tuple[Any, ...]] = {}
         self.working = 0
         self.draining = False
@@ -132,6 +136,7 @@ class Gateway:
         if scope["type"] != "http":
             return
         call = Call(scope, receive, send)
+        gate.set(self.breakers)
         try:
             await self._answered(call)
         except Gone:
@@ -226,6 +231,8 @@ class Gateway:
                     if self.opening is not None:
                         self.keys, self.store = await self.opening()
                         await asyncio.to_thread(self.policy.attach, self.store)
+                    if self.served.otel is not None:
+                        self.tracing = Tracing(self.served.otel, self.served.settings.store_prompts)
                     if self.served.promised is not None:
                         from .keeper import Keeper
 
@@ -247,6 +254,8 @@ class Gateway:
         await asyncio.to_thread(self.policy.close)
         if self.store is not None:
             await self.store.close()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close, min(10.0, self.served.settings.drain))
 
 
 def _secret(headers: Mapping[bytes, bytes]) -> str:
@@ -277,7 +286,8 @@ async def metrics(gateway: Gateway, call: Call) -> None:
     gateway.metrics.cache(gateway.cached.status())
     page, kind = gateway.metrics.page()
     watched = b"" if gateway.keeper is None else gauges(gateway.keeper.status())
-    await respond(call.send, 200, page + watched, [(b"content-type", kind.encode())])
+    page += watched + upstreams(gateway.breakers.status())
+    await respond(call.send, 200, page, [(b"content-type", kind.encode())])
 
 
 async def models(gateway: Gateway, call: Call) -> None:
@@ -324,11 +334,10 @@ async def decision(gateway: Gateway, call: Call) -> None:
 
 async def _stored(gateway: Gateway, number: str) -> tuple[str, Mapping[str, Any] | None, str]:
     """A decision that another worker took, or that was taken before a restart; its text only where prompts are kept."""
-    from .neighbours import compared
+    from .neighbours import stored
 
     find = getattr(gateway.store, "exchange", None)
     found = await asyncio.to_thread(find, number) if find and len(number) <= 64 else None
     if found is None:
         return "", None, ""
-    messages = (found.request or {}).get("messages")
-    return found.key, found.card or None, compared(Request.of(messages)) if messages else ""
+    return found.key, found.card or None, stored(found.request)

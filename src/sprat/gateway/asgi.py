@@ -14,7 +14,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
-_LARGE = 1 << 18  # bytes of a body above which it is not read on the event loop
+LARGE = 1 << 18  # bytes of a body above which it is not read on the event loop
 
 JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
 EVENTS: Headers = [
@@ -88,7 +88,7 @@ def read_json(body: bytes) -> dict[str, Any]:
 
 async def read(body: bytes) -> dict[str, Any]:
     """read_json, a large body off the event loop."""
-    return read_json(body) if len(body) < _LARGE else await asyncio.to_thread(read_json, body)
+    return read_json(body) if len(body) < LARGE else await asyncio.to_thread(read_json, body)
 
 
 async def respond(send: Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = (JSON,)) -> None:

@@ -81,9 +81,12 @@ def completed(kept: Mapping[str, Any], served: Served, text: str = "", tree: str
 
 
 def short(model: Any, reply: Reply | None, trusts: Sequence[tuple[str, float]]) -> str:
-    """A line for the header: who decided by what; ASCII alone."""
+    """A line for the header: who decided by what, against which threshold; ASCII alone."""
     parts = [name_of(model) if hasattr(model, "answer") else "pinned"]
-    parts += [f"{name}={value:.3g}" for name, value in trusts[:8]]
+    for row in levels(model, trusts[:8]):
+        needed = row.get("at_least")
+        sign = "" if needed is None else f" >= {needed:.3g}" if row["trust"] >= needed else f" < {needed:.3g}"
+        parts.append(f"{row['signal']}={row['trust']:.3g}{sign}")
     if reply is not None and len(reply.asks) > 1:
         parts.append(f"asks={len(reply.asks)}")
     return "; ".join(parts).encode("ascii", "replace").decode()[:300]

@@ -53,12 +53,22 @@ def card_of(talk: Talk, full: bool = False) -> Mapping[str, Any]:
         talk.facts,
         foreseen=foreseen_of(talk, talk.tap.model or reply.model),
         setting=talk.choice.setting if talk.choice else "",
-        uncovered=_uncovered(talk),
+        uncovered=uncovered_of(talk),
     )
     return completed(made, served, compared(asked.request), reply.tree()) if full else made
 
 
-def _uncovered(talk: Talk) -> str:
+def covering(talk: Talk) -> str:
+    """A line for the header: the date of the certificate that covers the reply, or `none` and why; "" without one."""
+    if not talk.served.certificate or talk.asked is None:
+        return ""
+    why = uncovered_of(talk)
+    said = f"none; {why}" if why else str(talk.served.certificate.get("date", "undated"))
+    return said.encode("ascii", "replace").decode()[:200]
+
+
+def uncovered_of(talk: Talk) -> str:
+    """Why no certificate covers the reply; "" where one does."""
     asked, choice = talk.asked, talk.choice
     assert asked is not None, "a reply was asked for"
     pinned = asked.overrides.model or asked.model

@@ -194,12 +194,12 @@ def mark(engine: Engine, pair: str, scores: Sequence[float] | None, at: float) -
         connection.execute(sa.update(_ROWS).where(_ROWS.c.id == pair).values(**given))
 
 
-def counts(connection: Connection, identity: str) -> dict[str, int]:
-    """How many pairs wait for marks, and how many more wait behind them."""
+def waits(connection: Connection, identity: str) -> tuple[int, int]:
+    """How many pairs wait for a person's marks, and how many more wait behind these."""
     new = sa.and_(_ROWS.c.watch == identity, _ROWS.c.folded == 0, _ROWS.c.kind == "pair")
     asked = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(_ROWS.c.waits), 0)).where(new)
     total, marks = connection.execute(asked).one()
-    return {"waiting_marks": int(marks), "waiting_behind": int(total) - int(marks) if marks else 0}
+    return int(marks), int(total) - int(marks) if marks else 0
 
 
 _NAMES = tuple(c.name for c in _ROWS.columns)

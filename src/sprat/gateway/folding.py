@@ -49,6 +49,7 @@ class Folder:
         self.refused = 0
         self.trouble = ""
         self.superseded = False
+        self.waiting = 0, 0  # pairs for a person's marks, and pairs behind these
         self.status: Mapping[str, Any] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sprat-promise", daemon=True)
@@ -72,6 +73,8 @@ class Folder:
         """Look at the saved watch; fold what is new where this worker holds the lease, or nobody does."""
         with self.engine.connect() as connection:
             saved = evidence.watch(connection)
+            if self.promised.marks is not None:
+                self.waiting = evidence.waits(connection, self.identity)
         if saved is None:  # the store was taken away and begun anew
             self._begin()
             return
@@ -208,10 +211,19 @@ class Folder:
 
     def _told(self, now: float) -> dict[str, Any]:
         found, asked = self.promise.status(), self.promised
+        sentence = found.sentence
+        if found.state == "holding" and not asked.loss_watched:
+            drift = (
+                ""
+                if found.drift_wealth is None
+                else f" (evidence {found.drift_wealth:.3g}, alarm at {found.drift_alarm:.3g})"
+            )
+            sentence = f"{asked.how[0].upper()}{asked.how[1:]}{drift}."
         return {
             **asdict(found),
-            "sentence": found.sentence,
+            "sentence": sentence,
             "watched": asked.watched,
+            "how": asked.how,
             "loss_watched": asked.loss_watched,
             "kind": asked.kind,
             "level": asked.level,

@@ -23,7 +23,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ from sqlalchemy.engine import Connection
 
 from ..core import Reply, Request
 from ..errors import BadInput, SpratError
-from . import pairs
+from . import evidence, pairs
 from .answering import Tap, answers
 from .asgi import fresh
 from .evidence import Evidence
@@ -89,7 +89,7 @@ class Keeper:
         made = cls(gateway, promised, store)
         store.attach(made)
         await asyncio.to_thread(made.folder.start)
-        log.info("The promise is watched: %s.", promised.watched)
+        log.info("The promise is watched: %s.", promised.how)
         return made
 
     @property
@@ -303,16 +303,19 @@ class Keeper:
         now = time.time()
         self._known = read_spend(connection, {KEY}, {span("day", now), span("month", now)})
 
+    async def waiting(self, limit: int = 20) -> tuple[list[evidence.Pair], int]:
+        """The oldest pairs that wait for a person's marks, and how many do; they hold prompts, so not for every key."""
+        return await asyncio.to_thread(evidence.waiting, self.store.engine, limit)
+
+    async def mark(self, pair: str, scores: Sequence[float] | None) -> None:
+        """Give a pair's replies scores in [0, 1], in the order shown; None where they can't be judged. BadInput."""
+        await asyncio.to_thread(evidence.mark, self.store.engine, pair, scores, time.time())
+
     def status(self) -> dict[str, Any]:
         """The state, the evidence and what watching costs, ready for JSON."""
         budget, now = self.promised.budget, time.time()
-        own = {
-            "lost": self.lost,
-            "unscored": self.unscored,
-            "uncertified": self.uncertified,
-            "under_way": self.busy,
-            "trouble": self.folder.trouble,
-        }
+        own: dict[str, Any] = {n: getattr(self, n) for n in ("lost", "unscored", "uncertified", "busy")}
+        own["marks_waiting"], own["behind_marks"] = self.folder.waiting
         paid = {"spent": self.spent(now), "per": budget.per if budget else "month", "budget": budget and str(budget)}
         return {
             **self.folder.status,

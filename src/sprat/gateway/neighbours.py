@@ -26,6 +26,12 @@ def compared(request: Request) -> str:
     return request.opening.text[:LONGEST]
 
 
+def stored(request: Mapping[str, Any] | None) -> str:
+    """The same of a request as the store keeps it; "" where it does not."""
+    messages = (request or {}).get("messages")
+    return compared(Request.of(messages)) if messages else ""
+
+
 @dataclass(frozen=True, eq=False)
 class Logged:
     """Rows of the study: their vectors (n, d), scores (n, models), ids, whether a signal was fitted on them, and texts.

@@ -16,9 +16,10 @@ import sqlalchemy as sa
 
 from ..shape import name_of
 from . import keys, schema
-from .card import drawn
+from .card import completed
 from .failures import NEWEST, Failures
 from .limits import Per, Spent, span
+from .neighbours import stored
 from .records import exchange_of
 from .served import AUTO
 from .store import Store
@@ -146,7 +147,9 @@ class Overview:
         if not gateway.served.settings.store_prompts:
             told["request"] = told["reply"] = None
         told["certificate"] = dict(gateway.served.certificate)
-        told["drawing"] = drawn({**found.card, "certificate": {}}) if found.card.get("asks") else ""
+        text = stored(found.request if gateway.served.settings.store_prompts else None)
+        card = completed(found.card, gateway.served, text) if found.card.get("asks") else {}
+        told |= {"card": card, "drawing": card.get("drawing", "")}
         return told
 
 

@@ -130,6 +130,11 @@ class Policy:
             )
 
     @property
+    def signal(self) -> str:
+        """The word of the one signal by which all settings decide; "" where they don't share one."""
+        return name_of(self._signal.signal) if self._signal is not None else ""
+
+    @property
     def plain(self) -> Choice:
         """The [way], whatever else is called for."""
         return self._run(self.own, ((self.own, 1.0),))
@@ -207,7 +212,7 @@ class Policy:
         model, signal = way.model, self._signal
         if signal is not None and len(mixture) > 1 and not _reads(model):
             model = Read(model, signal)
-        return Choice(way, model, mixture, name_of(signal.signal) if signal is not None else "", why)
+        return Choice(way, model, mixture, self.signal, why)
 
 
 def _reads(model: Any) -> bool:

@@ -61,7 +61,12 @@ class Promised:
         return bool(self.judge) or self.marks is not None
 
     @property
-    def watched(self) -> str:
+    def watched(self) -> bool:
+        """Whether anything is watched, pairs or requests."""
+        return self.loss_watched or bool(self.features)
+
+    @property
+    def how(self) -> str:
         """What is watched, in words; and what to do where the loss is not."""
         drift = f"requests are watched for drift by {', '.join(self.features)}" if self.features else ""
         if not self.loss_watched:

@@ -16,10 +16,13 @@ from ..errors import BadInput, nearest
 from ..prices import Price, cost
 from ..registry import find
 from ..shape import leaves
+from . import tracing
+from .breaker import Rule
 from .cache import CacheSettings, settings_of
 from .limits import Hold
 from .predicted import Evidence, evidence_of
 from .promised import Promised, promised
+from .tracing import OtelSettings
 from .ways import AUTO, Way, number, ways_of
 from .wire.asked import Asked, written_by
 from .wire.problem import Problem, dumped
@@ -36,7 +39,8 @@ class Settings:
 
     `durable` holds a reply's end until its record is committed; `keep_days` deletes older records (0: none). The
     dashboard is shown under addresses, this machine's names and `dashboard_hosts`; a login lasts `session_hours`.
-    `neighbour_texts` lets decision cards show the logged prompts that the study kept.
+    `neighbour_texts` lets decision cards show the logged prompts that the study kept. An upstream that failed
+    `breaker_failures` times in `breaker_window` seconds is not asked for `breaker_pause` seconds.
     """
 
     body_limit: int = 32 << 20
@@ -50,6 +54,15 @@ class Settings:
     neighbour_texts: bool = False
     session_hours: float = 12.0
     dashboard_hosts: tuple[str, ...] = ()
+    breaker: bool = True
+    breaker_failures: int = 5
+    breaker_window: float = 30.0
+    breaker_pause: float = 5.0
+
+    @property
+    def rule(self) -> Rule | None:
+        """When an upstream that fails is left alone; None: never."""
+        return Rule(self.breaker_failures, self.breaker_window, self.breaker_pause) if self.breaker else None
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,7 @@ class Served:
     explore: float = 0.0
     budget: Mapping[str, Any] = field(default_factory=dict[str, Any])
     cache: CacheSettings | None = None
+    otel: OtelSettings | None = None
     evidence: Evidence | None = None
     altered: bool = False
 
@@ -172,6 +186,7 @@ def load(path: Path | str) -> Served:
         number(table or {}, "explore", f"{path}, [promise]") or 0.0,
         extra.get("budget", {}),
         cache=settings_of(extra.get("cache"), str(path), extra.get("encoders", {}), models),
+        otel=tracing.settings_of(extra.get("otel"), str(path)),
         evidence=evidence_of(extra.get("card"), str(path)),
         altered=_altered(Path(path)),
     )

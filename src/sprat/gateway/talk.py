@@ -9,12 +9,13 @@ from dataclasses import asdict
 from typing import Any
 
 from ..core import Reply
+from ..endpoints import http
 from ..shape import name_of
 from .answering import Tap
 from .app import Call, Gateway, log
 from .asgi import EVENTS, JSON, Gone, Headers, Watch, fresh, read, read_body, respond
 from .card import short
-from .decided import card_of, foreseen_of
+from .decided import card_of, covering, foreseen_of
 from .exchange import Exchange
 from .foreseen import Foreseen
 from .min_quality import chosen
@@ -23,6 +24,7 @@ from .plan import Plan
 from .policy import Choice
 from .served import AUTO, hold_of, passes, reference_cost
 from .source import Source, source_of
+from .tracing import Trace
 from .wire.asked import Asked, Dialect
 from .wire.completions import Completions
 from .wire.problem import UNTOLD, Problem, dumped, problem_of
@@ -51,12 +53,16 @@ class Talk:
         ] = {}  # what else decided (a setting, a cache, a broken promise), in words, for the card
         self.plan: Plan | None = None  # of the watch over the promise
         self.choice: Choice | None = None
+        self.trace: Trace | None = None
         self.begun = self.logged = self.sent = False
 
     async def run(self) -> None:
         """Answer; whatever happens, the client and the ledger are told."""
         gateway, call = self.gateway, self.call
         gateway.admit(call)
+        if gateway.tracing is not None:
+            trace = self.trace = gateway.tracing.begin(call)
+            http.announced.set(trace.announce)
         gateway.working += 1
         watch = Watch(call.receive)
         try:
@@ -96,12 +102,28 @@ class Talk:
         finally:
             gateway.working -= 1
             if gateway.keeper is not None and self.plan is not None:
-                gateway.keeper.settle(self.plan, self.number, self.replies, self.tap, self.problem)
+                gateway.keeper.settle(
+                    self.plan, self.number, [] if self.cached else self.replies, self.tap, self.problem
+                )
+            if self.trace is not None:
+                self._traced(self.trace)
             if self.asked is not None and not self.logged:
                 try:
                     gateway.finished(call, self._exchange(self.asked))
                 except Exception as error:  # the reply is out: it must not end in another
                     log.error("Request %s was not logged: %s", self.number, type(error).__name__, exc_info=error)
+
+    def _traced(self, trace: Trace) -> None:
+        problem, asked = self.problem, self.asked
+        status, said = (problem.status, problem.message) if problem else (200, "")
+        cached = self.source.said.partition(";")[0] if self.source else ""
+        try:
+            bare = Exchange(self.number, self.call.at, self.dialect.name, status=status, error=said)
+            done = bare if asked is None else self._exchange(asked)
+            if self.gateway.tracing is not None:
+                self.gateway.tracing.end(trace, done, self.replies, self.model, cached, self.tap.streaming)
+        except Exception as error:  # the reply is out: it must not end in another
+            log.error("Request %s has no spans: %s", self.number, type(error).__name__, exc_info=error)
 
     def _choose(self, asked: Asked, request: Any, free: bool) -> None:
         """Which setting answers; a request with a maximum cost, for which the [way] was found good, gets that."""
@@ -136,8 +158,7 @@ class Talk:
     async def _whole(self, asked: Asked, source: Source) -> None:
         body = await source.whole()
         self._told(source)
-        if self.plan is not None:
-            self.plan.hear(body)
+        self._hear(body)
         if body is None:
             made = self.dialect.write(asked, self.replies, self.number, int(self.call.at))
             if asked.overrides.card:
@@ -147,6 +168,11 @@ class Talk:
         await self._acknowledge(asked)
         self.begun = True
         await respond(self.call.send, 200, body, [JSON, *self._headers()])
+
+    def _hear(self, data: Any) -> None:
+        for ear in (self.plan, self.trace):
+            if ear is not None:
+                ear.hear(data)
 
     def _told(self, source: Source) -> None:
         self.replies = source.replies
@@ -165,8 +191,7 @@ class Talk:
                         break
                     writer.model = self.tap.model
                     passed = isinstance(piece.raw, bytes)
-                    if self.plan is not None:
-                        self.plan.hear(piece.raw)
+                    self._hear(piece.raw)
                     data: bytes = piece.raw if isinstance(piece.raw, bytes) else writer.piece(piece)
                     if data:
                         if not self.begun:
@@ -199,8 +224,9 @@ class Talk:
         if self.model is not None:
             reply = self.replies[0] if self.replies else None
             found.append((b"x-sprat-decision", short(self.model, reply, self.tap.trusts).encode()))
-        if writer and (line := foreseen_of(self, writer).header):
-            found.append((b"x-sprat-quality", line.encode()))
+        if writer:
+            told = (b"x-sprat-quality", foreseen_of(self, writer).header), (b"x-sprat-certificate", covering(self))
+            found += [(name, line.encode()) for name, line in told if line]
         if self.plan is not None and self.plan.broken:
             found.append((b"x-sprat-promise", b"broken"))
         if self.source is not None and self.source.said:

@@ -1,0 +1,266 @@
+"""Evidence is folded exactly once: by workers that race, by one that takes over, and where processes are killed."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from stored import postgresql, wait_for
+from watched import Upstream, written  # skips where a package of the gateway's is not there
+
+from sprat.gateway import evidence, folding, schema
+from sprat.gateway.evidence import Evidence
+from sprat.gateway.folding import Folder
+from sprat.gateway.promised import Promised
+
+ASKED = Promised("within", 0.05, 0.1, measure="agreement", judge="agreement", share=1.0)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield str(tmp_path_factory.mktemp("folding") / "s.db")
+    else:
+        with postgresql() as server:
+            yield server.url
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Any]:
+    made = schema.connect(url)
+    with schema.writing(made) as connection:
+        for table in (schema.evidence, schema.watches):
+            connection.execute(sa.delete(table))
+    yield made
+    made.dispose()
+
+
+def folder(engine: Any, identity: str = "w", asked: Promised = ASKED) -> Folder:
+    made = Folder(engine, asked, identity)
+    made._begin()
+    return made
+
+
+def pairs(n: int, start: int = 0, policy: float = 1.0, identity: str = "w") -> list[Evidence]:
+    now = time.time() + 1
+    told = {"reference": 1.0, "policy": policy, "propensity": 1.0}
+    return [Evidence(f"p{i:06}", identity, "pair", now + i * 1e-4, **told) for i in range(start, start + n)]
+
+
+def add(engine: Any, rows: list[Evidence]) -> None:
+    with schema.writing(engine) as connection:
+        evidence.insert(connection, rows)
+
+
+def expire(engine: Any) -> None:
+    """As if the holder had been silent for long."""
+    with schema.writing(engine) as connection:
+        connection.execute(sa.update(schema.watches).values(until=0.0))
+
+
+def left(engine: Any) -> int:
+    rows = schema.evidence
+    with engine.connect() as connection:
+        return connection.execute(sa.select(sa.func.count()).where(rows.c.folded == 0)).scalar() or 0
+
+
+def test_the_same_row_twice_is_one(engine: Any) -> None:
+    watch = folder(engine)
+    add(engine, pairs(3))
+    add(engine, pairs(3))
+    watch.tick()
+    assert watch.promise.watch.seen == 3
+
+
+def test_only_the_holder_folds_and_all_see_what_is_published(engine: Any) -> None:
+    first, second = folder(engine), folder(engine)
+    add(engine, pairs(5))
+    second.tick()
+    assert left(engine) == 5
+    first.tick()
+    second.tick()
+    assert second.status["pairs"] == 5
+
+
+def test_another_goes_on_from_what_was_saved_once_the_lease_has_ended(engine: Any) -> None:
+    first, second = folder(engine), folder(engine)
+    add(engine, pairs(5))
+    first.tick()
+    expire(engine)
+    add(engine, pairs(5, 5))
+    second.tick()
+    assert (second.promise.watch.seen, left(engine)) == (10, 0)
+
+
+def test_one_that_was_away_and_believes_it_still_folds_changes_nothing(engine: Any) -> None:
+    first, second = folder(engine), folder(engine)
+    add(engine, pairs(5))
+    rows = first._new()
+    expire(engine)
+    second.tick()
+    assert not first._fold(rows)
+    first.tick()
+    assert (first.status["pairs"], second.promise.watch.seen) == (5, 5)
+
+
+def test_a_lease_from_a_clock_that_was_wrong_is_not_waited_for(engine: Any) -> None:
+    folder(engine)
+    with schema.writing(engine) as connection:
+        connection.execute(sa.update(schema.watches).values(until=time.time() + 1e6))
+    second = folder(engine)
+    add(engine, pairs(2))
+    second.tick()
+    assert second.promise.watch.seen == 2
+
+
+@pytest.mark.slow
+def test_workers_that_race_count_every_row_once(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folding, "LEASE", 0.0)  # so that all believe that they may fold, all the time
+    monkeypatch.setattr(evidence, "FOLDED_AT_ONCE", 7)
+    workers = [folder(engine) for _ in range(3)]
+    rows = pairs(200)
+    random.Random(0).shuffle(rows)
+
+    def work(worker: Folder) -> None:
+        for _ in range(400):
+            worker.tick()
+            if not left(engine):
+                return
+
+    threads = [threading.Thread(target=work, args=(w,)) for w in workers]
+    for thread in threads:
+        thread.start()
+    for i in range(0, len(rows), 10):
+        add(engine, rows[i : i + 10])
+    for thread in threads:
+        thread.join()
+    last = folder(engine)
+    last.tick()
+    with engine.connect() as connection:
+        saved = evidence.watch(connection)
+    assert saved is not None
+    last._restore(saved)
+    assert (last.promise.watch.seen, left(engine)) == (200, 0)
+
+
+def test_another_promise_takes_the_place_and_its_rows_go(engine: Any) -> None:
+    old = folder(engine)
+    add(engine, pairs(5))
+    new = folder(engine, "v")
+    new.tick()
+    old.tick()
+    assert (new.promise.watch.seen, old.superseded, left(engine)) == (0, True, 0)
+
+
+def test_a_row_that_can_not_be_counted_is_refused_and_the_rest_goes_on(engine: Any) -> None:
+    watch = folder(engine)
+    bad = Evidence("bad", "w", "pair", time.time() + 1, reference=2.0, policy=0.0, propensity=1.0)
+    add(engine, [bad, *pairs(3)])
+    watch.tick()
+    assert (watch.promise.watch.seen, watch.refused, left(engine)) == (3, 1, 0)
+
+
+def test_rows_of_requests_are_gone_once_folded_and_pairs_are_kept(engine: Any) -> None:
+    asked = Promised("within", 0.05, 0.1, features={"turns": tuple(float(i) for i in range(40))}, share=1.0)
+    watch = folder(engine, asked=asked)
+    told = {"features": {"turns": 3.0}, "draw": 0.5}
+    add(engine, [Evidence("r", "w", "request", time.time() + 1, body=told), *pairs(2)])
+    watch.tick()
+    with engine.connect() as connection:
+        kinds = connection.execute(sa.select(schema.evidence.c.kind)).scalars().all()
+    assert (list(kinds), watch.promise.status().requests) == (["pair", "pair"], 1)
+
+
+def test_what_was_drawn_at_the_lower_rate_before_the_alarm_is_left_out(engine: Any) -> None:
+    watch = folder(engine, asked=Promised("within", 0.05, 0.1, judge="agreement", share=0.1, restore_share=0.5))
+    watch.promise._break(0.0, "for the test")
+    watch._save(())
+    rows = [Evidence(f"{q}", "w", "pair", 1.0, reference=1.0, policy=1.0, propensity=q) for q in (0.1, 0.5)]
+    add(engine, rows)
+    watch.tick()
+    assert watch.promise.restoring is not None
+    assert (watch.promise.restoring.seen, left(engine)) == (1, 0)
+
+
+RUN = "import sys; from sprat.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+class Process:
+    """A gateway in a process of its own, on a store that others share."""
+
+    def __init__(self, file: Path, store: str) -> None:
+        command = [sys.executable, "-c", RUN, "serve", str(file), "--port", "0", "--store", store]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert self.process.stdout is not None
+        said = ""
+        while "/healthz" not in said and (line := self.process.stdout.readline()):
+            said += line
+        found = re.search(r"base URL\s+(\S+)/v1", said)
+        assert found, said
+        self.url = found[1]
+
+    def ask(self) -> str:
+        body = b'{"model": "auto", "messages": [{"role": "user", "content": "2 + 2?"}]}'
+        with urllib.request.urlopen(
+            urllib.request.Request(f"{self.url}/v1/chat/completions", body), timeout=10
+        ) as said:
+            said.read()
+            return said.headers["x-sprat-model"]
+
+    def end(self, how: int) -> None:
+        self.process.send_signal(how)
+        self.process.communicate(timeout=20)
+
+
+@pytest.mark.slow
+def test_when_the_worker_that_folds_is_killed_the_other_takes_over_and_nothing_is_counted_twice_or_lost(
+    url: str, engine: Any, tmp_path: Path
+) -> None:
+    with Upstream() as upstream:
+        file = written(tmp_path, upstream.url, "share = 1.0")
+        first = Process(file, url)
+        second = Process(file, url)
+        try:
+            for _ in range(30):
+                first.ask()
+                second.ask()
+            wait_for(lambda: folded(engine) > 0)
+            noted = folded(engine) + left(engine)
+            first.end(signal.SIGKILL)  # while it folds, with pairs of both still to come
+            for _ in range(10):
+                second.ask()
+            wait_for(lambda: folded(engine) >= max(noted, 40) and left(engine) == 0, 20)
+            assert published(engine)["pairs"] == folded(engine) <= 70
+            upstream.wrong = 1.0
+            asked = 0
+            while second.ask() != "large":
+                asked += 1
+                time.sleep(0.02)
+                assert asked < 500
+            assert published(engine)["state"] == "broken"
+        finally:
+            second.end(signal.SIGTERM)
+        assert left(engine) == 0
+
+
+def published(engine: Any) -> dict[str, Any]:
+    with engine.connect() as connection:
+        saved = evidence.watch(connection)
+    return dict(saved.status) if saved else {"pairs": 0, "state": ""}
+
+
+def folded(engine: Any) -> int:
+    rows = schema.evidence
+    with engine.connect() as connection:
+        return connection.execute(sa.select(sa.func.count()).where(rows.c.folded == 1)).scalar() or 0
