@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, cast
@@ -26,6 +27,8 @@ EVENTS: Headers = [
 
 # Seeded by the system; ids need not be secret, and asking the system for each would let other threads in.
 _draw = random.Random()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_draw.seed)  # else all workers would draw the same ids
 
 
 def fresh() -> str:
