@@ -24,8 +24,12 @@ def serve(
     port: int = 8080,
     store: str = "",
     key_required: Annotated[bool, Parameter(negative="")] = False,
+    check: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Serve a way of working behind OpenAI's and Anthropic's protocols; "auto" is the file's [way].
+
+    SIGTERM lets running requests end, for as long as the file's `drain` says; a second one ends at once. A changed file
+    is taken over while it runs (at SIGHUP too), but for one that is not sound: then the one before is still served.
 
     Example: sprat serve study/serve.toml
 
@@ -41,6 +45,8 @@ def serve(
         Where requests are logged: a database's URL; where not given, an SQLite file beside the TOML file.
     key_required
         Ask for a key on loopback too.
+    check
+        Only say whether the file can be served: 0 where it can, 2 and a sentence where not.
     """
     try:
         import aiohttp
@@ -50,10 +56,15 @@ def serve(
         raise MissingExtra("gateway", "sprat serve") from error
     from ..endpoints.routes import is_loopback
     from ..gateway.bounds import protocol
+    from ..gateway.reload import checked
     from ..gateway.served import load
     from ..gateway.store import beside
 
     del aiohttp, prometheus_client
+    if check:
+        served = checked(file)
+        print(f"{file} can be served: auto, {', '.join(n for n in served.models if n != 'auto')}.")
+        return 0
     served = load(file)
     away = not is_loopback(host)
     gateway, secret, password = _gateway(served, store or beside(file), away or key_required)
@@ -85,7 +96,7 @@ def serve(
     gc.freeze()  # what is loaded stays: the collector need not look at it again and again
     server = _server(config, gateway)
     server.run(sockets=sockets)
-    return 0 if server.started else 1
+    return 0 if server.started and not server.force_exit else 1
 
 
 def _gateway(served: Served, url: str | Path, key_required: bool) -> tuple[Gateway, str, str]:
@@ -125,8 +136,9 @@ def _server(config: Any, gateway: Gateway) -> Any:
         """Says at /readyz that it drains as soon as it is told to stop; a second signal ends it at once."""
 
         def handle_exit(self, sig: int, frame: Any) -> None:
-            gateway.draining = True
-            super().handle_exit(sig, frame)
+            # Not uvicorn's own: that would raise the signal again after the draining, and end with its status.
+            self.force_exit = self.should_exit
+            gateway.draining = self.should_exit = True
 
     return Server(config)
 

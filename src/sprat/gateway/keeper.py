@@ -62,8 +62,7 @@ _PATIENCE = 5.0  # seconds that pairs under way have at the end
 class Keeper:
     """The watch over a gateway's promise, as one worker takes part in it."""
 
-    def __init__(self, gateway: Gateway, promised: Promised, store: Store) -> None:
-        served = gateway.served
+    def __init__(self, gateway: Gateway, served: Served, promised: Promised, store: Store) -> None:
         self.gateway, self.store = gateway, store
         self.reference = reference_of(served, promised)
         self.promised = replace(promised, reference=self.reference.name)
@@ -81,12 +80,16 @@ class Keeper:
         self._lock = threading.Lock()
 
     @classmethod
-    async def open(cls, gateway: Gateway) -> Keeper | None:
-        """The keeper of a gateway whose file has a [promise] and whose store can hold evidence; raises BadInput."""
-        promised, store = gateway.served.promised, gateway.store
+    async def open(cls, gateway: Gateway, served: Served | None = None) -> Keeper | None:
+        """The keeper of a file with a [promise] where the store can hold evidence; raises BadInput.
+
+        `served` is what the gateway is about to serve, where that is not what it serves now.
+        """
+        served = served or gateway.served
+        promised, store = served.promised, gateway.store
         if promised is None or not isinstance(store, Store):
             return None
-        made = cls(gateway, promised, store)
+        made = cls(gateway, served, promised, store)
         store.attach(made)
         await asyncio.to_thread(made.folder.start)
         log.info("The promise is watched: %s.", promised.how)
@@ -325,6 +328,10 @@ class Keeper:
             "trouble": self.folder.trouble,
         }
 
+    def refer(self, served: Served) -> None:
+        """Go on with the same promise over models that were loaded anew."""
+        self.reference = reference_of(served, self.promised)
+
     async def close(self) -> None:
         """Let pairs under way end, for a few seconds; called before the store is closed."""
         if self._tasks:
@@ -333,6 +340,7 @@ class Keeper:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         await self.store.flush(_PATIENCE)
+        self.store.detach(self)
         await asyncio.to_thread(self.folder.stop)
 
 

@@ -9,7 +9,6 @@ are no longer named close when they have been idle for 30 s. With several worker
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import signal
 import time
@@ -21,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SpratError
 from ..shape import leaves
+from .keeper import Keeper, reference_of
 from .policy import policy_of
-from .served import Served, load, secrets_of
+from .served import Served, digest, load, secrets_of
 
 if TYPE_CHECKING:
     from .app import Gateway
@@ -40,7 +40,7 @@ class Reloading:
         self.gateway, self.path, self.every = gateway, path, every
         self.digest = gateway.served.digest or digest(path)
         self.loaded_at, self.loads, self.failures, self.error = time.time(), 0, 0, ""
-        self.refused = ""  # the digest of a file that could not be taken over, so that it is tried once
+        self.refused: str | None = None  # the digest of a file that could not be taken over, so that it is tried once
         self.waiting: tuple[str, ...] = ()  # settings that a restart would change
         self._one = asyncio.Lock()
         self._told = asyncio.Event()
@@ -81,7 +81,7 @@ class Reloading:
         """Load the file and serve it; False where it can't be: then nothing was changed."""
         async with self._one:
             try:
-                served = await asyncio.to_thread(load, self.path)
+                served = await asyncio.to_thread(checked, self.path)
                 self.waiting = await _exchange(self.gateway, served)
             except Exception as error:  # whatever it is, what runs goes on
                 self.failures += 1
@@ -89,7 +89,7 @@ class Reloading:
                 self.refused = await asyncio.to_thread(digest, self.path)
                 log.error("%s was not taken over, the one before is still served: %s", self.path.name, self.error)
                 return False
-            self.digest, self.refused, self.error = served.digest, "", ""
+            self.digest, self.refused, self.error = served.digest, None, ""
             self.loaded_at, self.loads = time.time(), self.loads + 1
             left = f" A restart is needed for: {', '.join(self.waiting)}." if self.waiting else ""
             log.warning("%s was loaded anew.%s", self.path.name, left)
@@ -112,20 +112,19 @@ class Reloading:
             ("reload_failures_total", "counter", "Files that were not taken over.", f" {self.failures}"),
             ("stale", "gauge", "1 where the file that is there now was not taken over.", f" {int(bool(self.error))}"),
         ]
-        lines = [f"# HELP sprat_config_{n} {h}\n# TYPE sprat_config_{n} {k}\nsprat_config_{n}{v}\n" for n, k, h, v in rows]
+        lines = [
+            f"# HELP sprat_config_{n} {h}\n# TYPE sprat_config_{n} {k}\nsprat_config_{n}{v}\n" for n, k, h, v in rows
+        ]
         return "".join(lines).encode()
 
 
-def digest(path: Path) -> str:
-    """A hash of the file and of its arrays beside it; "" where it can't be read."""
-    found = hashlib.sha256()
-    try:
-        found.update(path.read_bytes())
-    except OSError:
-        return ""
-    with suppress(OSError):
-        found.update(path.with_name(f"{path.stem}.npz").read_bytes())
-    return found.hexdigest()
+def checked(path: Path) -> Served:
+    """What a file serves, with all that is made of it at the start made once; BadInput says what is wrong and where."""
+    served = load(path)
+    policy_of(served)
+    if served.promised is not None:
+        reference_of(served, served.promised)
+    return served
 
 
 async def _exchange(gateway: Gateway, served: Served) -> tuple[str, ...]:
@@ -140,8 +139,6 @@ async def _exchange(gateway: Gateway, served: Served) -> tuple[str, ...]:
     if served.promised is None:
         keeper = None
     elif (served.promised, served.certificate) != (before.promised, before.certificate) or old is None:
-        from .keeper import Keeper
-
         keeper = await Keeper.open(gateway, served)
     store: Any = gateway.store
     # No await from here on: a request sees either all of the old or all of the new.

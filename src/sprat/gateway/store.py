@@ -172,6 +172,14 @@ class Store:
         """Tell this one of commits, and let it look at the database every second."""
         self._writer.watchers.append(watcher)
 
+    def detach(self, watcher: Watcher) -> None:
+        """Tell this one no more."""
+        self._writer.watchers = [w for w in self._writer.watchers if w is not watcher]
+
+    def strike(self, secrets: Sequence[str]) -> None:
+        """Strike these out too of all that is written from now on."""
+        self._writer.secrets = tuple(dict.fromkeys((*self._writer.secrets, *(s for s in secrets if s))))
+
     @property
     def _writer(self) -> Writer:
         assert self.writer is not None, "a store opened with read() has no writer"
