@@ -92,6 +92,7 @@ class Serving:
 
     def start(self, durable: bool) -> None:
         """Start, and wait until it can be reached."""
+        self.durable = durable
         file = self.folder / "serve.toml"
         file.write_text(TOML.format(url=self.url, durable=str(durable).lower()))
         env = {**os.environ}
@@ -168,6 +169,7 @@ class Chaos:
         self.done: Counter[str] = Counter()
         self.failures: list[str] = []
         self.sure: dict[str, float] = {}  # acknowledged, and by our rules never to be lost
+        self.unsure: set[str] = set()
         self.durable = True
         self.history: list[tuple[float, float, str]] = []
 
@@ -204,8 +206,9 @@ class Chaos:
 
     async def _ended(self, how: signal.Signals) -> None:
         # What was acknowledged before this moment must be there afterwards.
-        before = time.monotonic() - (0.0 if self.durable or how == signal.SIGTERM else LOST_SECONDS)
+        before = time.monotonic() - (0.0 if self.serving.durable or how == signal.SIGTERM else LOST_SECONDS)
         known = {k: t for k, t in self.crowd.acknowledged.items() if t < before}
+        self.unsure |= self.crowd.acknowledged.keys() - known.keys() - self.sure.keys()
         self.crowd.gone_at.append(time.monotonic() + 3600)  # whatever begins from now on may break
         self.crowd.away.set()
         self.serving.signal(how)
@@ -296,7 +299,7 @@ async def run(given: argparse.Namespace, serving: Serving, disk: Path | None, da
     found["failures"] += [f"a client was not answered within {60} s"] * len(late)
     found["failures"] += [f"a client failed: {t.exception()!r}" for t in done if t.exception()]
     found["failures"] += await asyncio.to_thread(settled, serving)
-    chaos.sure |= crowd.acknowledged
+    chaos.sure |= {k: t for k, t in crowd.acknowledged.items() if k not in chaos.unsure}
     found |= {"outcomes": crowd.outcomes, "faults": chaos.done, "memory_mb": [*memory, serving.memory()]}
     found |= {"slowest_s": crowd.slowest, "acknowledged": len(chaos.sure), "files": serving.files()}
     serving.signal(signal.SIGTERM)

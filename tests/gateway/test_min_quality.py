@@ -126,3 +126,23 @@ def test_a_cascade_within_a_maximum_cost_asks_nobody_before_it_refuses(cascading
     before = len(cascading.kept)
     assert "No model within the maximum cost" in refused(cascading, 0.8, 0.9, max_cost=0.01)
     assert [e.cost for e in cascading.kept[before:]] == [0.0]
+
+
+@pytest.mark.parametrize("bound", [{"max_cost": 0.01}, {"min_quality": 0.9}])
+def test_a_bound_asks_no_more_of_a_key_than_auto(
+    gateway: Running, bound: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(gateway.app, "allow", lambda call, model, hold: seen.append(model))
+    body = {"model": "auto", "messages": [{"role": "user", "content": "0.8 x"}], "max_tokens": 10, "sprat": bound}
+    assert gateway.post("/v1/chat/completions", body)[1]["x-sprat-model"] == "small"
+    assert seen == ["auto"]
+
+
+def test_replies_are_kept_apart_by_the_quality_asked_for() -> None:
+    from sprat.gateway.cache import CacheSettings
+
+    with Running(replace(served(), cache=CacheSettings(any_temperature=True))) as keeping:
+        found = [ask(keeping, 0.5, q).headers for q in (0.65, 0.99, 0.65)]
+    assert [h["x-sprat-model"] for h in found] == ["small", "large", "small"]
+    assert [h["x-sprat-cache"] for h in found] == ["miss", "miss", "hit"]

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from ..combine import Cascade, Route, Vote
 from ..core import Reply
+from ..shape import name_of
 from .predicted import AtLeast, Evidence
 
 
@@ -18,17 +19,11 @@ def levels(model: Any, trusts: Sequence[tuple[str, float]]) -> list[dict[str, An
         active = [(m, t) for m, t in zip(model.models, model.at_least, strict=False) if 0 < t <= 1]
         if len(rows) <= len(active):
             for row, (part, at_least) in zip(rows, active, strict=False):
-                row |= {"at_least": at_least, "keeps": _name(part)}
+                row |= {"at_least": at_least, "keeps": name_of(part)}
     elif isinstance(model, AtLeast) and len(rows) <= len(model.active):
         for row, i in zip(rows, model.active, strict=False):
-            row |= {"at_least": model.way.levels[i].reaches(model.quality, i), "keeps": _name(model.models[i])}
+            row |= {"at_least": model.way.levels[i].reaches(model.quality, i), "keeps": name_of(model.models[i])}
     return rows
-
-
-def _name(model: Any) -> str:
-    from ..shape import name_of
-
-    return name_of(model)
 
 
 def votes(model: Any, reply: Reply) -> dict[str, int] | None:

@@ -21,6 +21,7 @@ from .neighbours import Logged
 from .wire.problem import Problem
 
 NEITHER = "No model within the maximum cost is shown to reach the minimum quality"
+_MADE = 256  # minimum qualities whose ways are kept
 _SAME = 1e-6  # what one request at a time may differ from the study's many
 
 
@@ -64,13 +65,17 @@ class Level:
     def at(self, trust: float, column: int) -> Predicted:
         """The rate of a model at a trust."""
         place = min(max(bisect_right(self.starts, trust) - 1, 0), len(self.starts) - 1)
-        end = self.starts[place + 1] if place + 1 < len(self.starts) else self.top
-        value, n = self.value[place][column], self.units[place]
         if not self.starts[0] * (1 - _SAME) - _SAME <= trust <= self.top * (1 + _SAME) + _SAME:
             seen = f"trust {trust:.3g} is outside of what was seen, {self.starts[0]:.3g} to {self.top:.3g}"
-            return Predicted(value, 0.0, 1.0, n, seen, True)
-        by = f"trust {self.starts[place]:.3g} to {end:.3g} by {self.signal}"
-        return Predicted(value, self.low[place][column], self.high[place][column], n, by)
+            return Predicted(self.value[place][column], 0.0, 1.0, self.units[place], seen, True)
+        return self._told[place][column]
+
+    @cached_property
+    def _told(self) -> list[list[Predicted]]:
+        ends = [*self.starts[1:], self.top]
+        by = [f"trust {a:.3g} to {b:.3g} by {self.signal}" for a, b in zip(self.starts, ends, strict=True)]
+        rates = zip(self.value, self.low, self.high, self.units, by, strict=True)
+        return [[Predicted(*r, n, said) for r in zip(v, low, high, strict=True)] for v, low, high, n, said in rates]
 
     def reaches(self, quality: float, column: int) -> float | None:
         """The least trust from which the lower bound is at least `quality`; None where none was seen."""
@@ -161,6 +166,17 @@ class Evidence:
     way: str
     ways: Mapping[str, Way]
     logged: Logged | None = field(default=None, compare=False)
+    made: dict[Any, AtLeast] = field(default_factory=dict[Any, "AtLeast"], compare=False, repr=False)
+
+    def at_least(self, model: Any, way: Way, quality: float, firm: bool = False, only: Any = None) -> AtLeast:
+        """The way asked for this quality; the same object for the same question, since others keep notes by it."""
+        key = (id(model), quality, firm, only)
+        found = self.made.get(key)
+        if found is None or found.models is not model.models or found.way is not way:
+            if len(self.made) >= _MADE:
+                self.made.clear()
+            found = self.made[key] = AtLeast(model.models, model.trust, way, quality, firm, only)
+        return found
 
     def predicted(self, setting: str, model: Any, trusts: Sequence[tuple[str, float]]) -> Mapping[str, Predicted]:
         """Each model's rate for this request, by the last trust found; else over all rows."""

@@ -82,7 +82,7 @@ class Reloading:
         async with self._one:
             try:
                 served = await asyncio.to_thread(checked, self.path)
-                self.waiting = await _exchange(self.gateway, served)
+                self.waiting = await exchange(self.gateway, served)
             except Exception as error:  # whatever it is, what runs goes on
                 self.failures += 1
                 self.error = str(error) if isinstance(error, SpratError) else f"{type(error).__name__}: {error}"
@@ -127,7 +127,7 @@ def checked(path: Path) -> Served:
     return served
 
 
-async def _exchange(gateway: Gateway, served: Served) -> tuple[str, ...]:
+async def exchange(gateway: Gateway, served: Served) -> tuple[str, ...]:
     """Serve this from now on; which settings wait for a restart. What may fail is done before anything is changed."""
     before = gateway.served
     waiting = tuple(n for n in FIXED if getattr(served.settings, n) != getattr(before.settings, n))

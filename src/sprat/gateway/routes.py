@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .app import Call, Gateway, Handler, decision, healthz, metrics, models, promise, readyz
+from .asgi import respond
 from .dashboard import dashboard
 from .embeddings import embeddings
 from .talk import Talk
@@ -12,6 +13,8 @@ from .wire.asked import Dialect
 from .wire.chat import Chat
 from .wire.completions import Completions
 from .wire.messages import Messages
+from .wire.openapi import document
+from .wire.problem import dumped
 from .wire.responses import Responses
 
 
@@ -20,6 +23,11 @@ def _talk(dialect: Dialect) -> Mapping[str, Handler]:
         await Talk(gateway, call, dialect).run()
 
     return {"POST": handler}
+
+
+async def _described(gateway: Gateway, call: Call) -> None:
+    """What may be asked here, for tools; it holds no model's name."""
+    await respond(call.send, 200, dumped(document(gateway.routes)))
 
 
 # An address that ends in a slash stands for everything below it.
@@ -38,4 +46,5 @@ ROUTES: Mapping[str, Mapping[str, Handler]] = {
     "/healthz": {"GET": healthz},
     "/readyz": {"GET": readyz},
     "/metrics": {"GET": metrics},
+    "/openapi.json": {"GET": _described},
 }

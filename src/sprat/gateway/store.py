@@ -173,7 +173,7 @@ class Store:
         self._writer.watchers.append(watcher)
 
     def detach(self, watcher: Watcher) -> None:
-        """Tell this one no more."""
+        """Tell this one nothing any more."""
         self._writer.watchers = [w for w in self._writer.watchers if w is not watcher]
 
     def strike(self, secrets: Sequence[str]) -> None:

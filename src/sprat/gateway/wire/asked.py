@@ -10,7 +10,7 @@ from ...core import Piece, Reply, Request
 from ...errors import nearest
 from .problem import Problem
 
-_OVERRIDES = ("model", "max_cost", "min_quality", "card", "thread", "cache")
+OVERRIDES = ("model", "max_cost", "min_quality", "card", "thread", "cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +88,15 @@ def overrides(body: Mapping[str, Any]) -> Overrides:
     if given is None:
         return Overrides()
     if not isinstance(given, dict):
-        raise Problem(400, f"'sprat' takes a table with any of: {', '.join(_OVERRIDES)}.", param="sprat")
+        raise Problem(400, f"'sprat' takes a table with any of: {', '.join(OVERRIDES)}.", param="sprat")
     table = cast("dict[str, Any]", given)
     for key in table:
-        if key not in _OVERRIDES and len(key) > _NAME:
+        if key not in OVERRIDES and len(key) > LONGEST_NAME:
             raise Problem(400, "'sprat' holds a key that is not known.", param="sprat")
-        if key not in _OVERRIDES:
-            raise Problem(400, f"'sprat.{key}' is not known. {nearest(key, _OVERRIDES)}", param=f"sprat.{key}")
+        if key not in OVERRIDES:
+            raise Problem(400, f"'sprat.{key}' is not known. {nearest(key, OVERRIDES)}", param=f"sprat.{key}")
     model, most, card, thread = (table.get(k) for k in ("model", "max_cost", "card", "thread"))
-    if model is not None and (not isinstance(model, str) or len(model) > _NAME):
+    if model is not None and (not isinstance(model, str) or len(model) > LONGEST_NAME):
         raise Problem(400, "'sprat.model' takes a model's name.", param="sprat.model")
     if most is not None and (isinstance(most, bool) or not isinstance(most, (int, float)) or not 0 <= most < 1e9):
         raise Problem(400, "'sprat.max_cost' takes dollars, 0 or more.", param="sprat.max_cost")
@@ -105,8 +105,8 @@ def overrides(body: Mapping[str, Any]) -> Overrides:
         raise Problem(400, "'sprat.min_quality' takes a number above 0 and at most 1.", param="sprat.min_quality")
     if card is not None and not isinstance(card, bool):
         raise Problem(400, "'sprat.card' takes true or false.", param="sprat.card")
-    if thread is not None and (not isinstance(thread, str) or len(thread) > _NAME):
-        said = f"'sprat.thread' takes the conversation's id, of at most {_NAME} characters."
+    if thread is not None and (not isinstance(thread, str) or len(thread) > LONGEST_NAME):
+        said = f"'sprat.thread' takes the conversation's id, of at most {LONGEST_NAME} characters."
         raise Problem(400, said, param="sprat.thread")
     cache: Any = table.get("cache")
     if cache is not None and not isinstance(cache, bool) and cache != "refresh":
@@ -119,8 +119,8 @@ def text_of(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str) or not value:
         raise Problem(400, f"'{name}' needs a non-empty string.", param=name)
-    if name == "model" and len(value) > _NAME:
-        raise Problem(400, f"'{name}' is longer than {_NAME} characters.", param=name)
+    if name == "model" and len(value) > LONGEST_NAME:
+        raise Problem(400, f"'{name}' is longer than {LONGEST_NAME} characters.", param=name)
     return value
 
 
@@ -142,20 +142,20 @@ def count(body: Mapping[str, Any], name: str, most: int) -> int:
     return value
 
 
-_NUMBERS = {
+NUMBERS = {
     "temperature": (0.0, 2.0),
     "top_p": (0.0, 1.0),
     "presence_penalty": (-2.0, 2.0),
     "frequency_penalty": (-2.0, 2.0),
 }
 _MOST = 1 << 62
-_NAME = 256  # characters of a model's name, or of a key that is said back
+LONGEST_NAME = 256  # characters of a model's name, or of a key that is said back
 _WHOLE = ("max_tokens", "max_completion_tokens", "top_logprobs", "seed")
 
 
 def checked(options: Mapping[str, Any]) -> None:
     """Problem, which names the field, for an option of a kind that no model takes."""
-    for name, (low, high) in _NUMBERS.items():
+    for name, (low, high) in NUMBERS.items():
         value = options.get(name)
         if value is not None and (
             isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high

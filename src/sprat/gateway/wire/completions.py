@@ -39,6 +39,8 @@ class Completions:
         checked(options)
         request = Request(({"role": "user", "content": given},), options, thread=wanted.thread)
         told: Any = body.get("stream_options")
+        if told is not None and not isinstance(told, dict):
+            raise Problem(400, "'stream_options' takes a table.", param="stream_options")
         counted = bool(isinstance(told, dict) and cast("dict[str, Any]", told).get("include_usage"))
         n = count(body, "n", MOST_SAMPLES)
         sent = {k: v for k, v in body.items() if k != "sprat"}
