@@ -28,6 +28,7 @@ from .limits import Hold, Refusal
 from .metrics import Metrics
 from .plan import gauges
 from .policy import policy_of
+from .reload import Reloading
 from .served import AUTO, Served
 from .tracing import Trace, Tracing
 from .wire.problem import Problem, anthropic_error, dumped, openai_error, problem_of
@@ -43,6 +44,7 @@ _REFUSED = {
     "budget": "insufficient_quota",
     "unpriced": "price_unknown",
 }
+_CUT = 2.0  # seconds
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
@@ -134,6 +136,7 @@ class Gateway:
         self.cached = Cached()
         self.breakers = Breakers(served.settings.rule)
         self.tracing: Tracing | None = None
+        self.reloading: Reloading | None = None  # of the file, where what is served came from one
         self.labelled = Labelled()
         self._priced: dict[str, tuple[Any, ...]] = {}
         self.gauging: asyncio.Task[None] | None = None
@@ -240,6 +243,10 @@ class Gateway:
             found = self._priced[name] = tuple(m for m in leaves(model) if hasattr(m, "price"))
         return found
 
+    def forget(self) -> None:
+        """Something else is served: what was worked out of the models before no longer holds."""
+        self._priced.clear()
+
     async def complain(self, call: Call, problem: Problem, headers: Headers | None = None) -> None:
         """Answer with an error in the call's dialect."""
         body = (anthropic_error if call.anthropic else openai_error)(problem)
@@ -260,6 +267,9 @@ class Gateway:
                         from .keeper import Keeper
 
                         self.keeper = await Keeper.open(self)
+                    if self.served.path is not None:
+                        self.reloading = Reloading(self, self.served.path)
+                        self.reloading.start()
                     self.gauging = asyncio.get_running_loop().create_task(self._gauge())
                 except SpratError as error:
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -283,8 +293,14 @@ class Gateway:
         self.metrics.cache(self.cached.status())
 
     async def close(self) -> None:
-        """Close the store once it has written what it holds."""
+        """Close the store once it has written what it holds; requests that were cut have a moment to say so."""
         self.draining = True
+        if self.reloading is not None:
+            await self.reloading.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CUT):
+                while self.working:
+                    await asyncio.sleep(0.01)
         if self.gauging is not None:
             self.gauging.cancel()
         if self.keeper is not None:
@@ -312,7 +328,8 @@ async def readyz(gateway: Gateway, call: Call) -> None:
     """Ready to answer; 503 while draining, or while the store can't be written."""
     health = getattr(gateway.store, "health", None)
     said = "draining" if gateway.draining else "ready" if health is None or health.ok else health.said
-    await respond(call.send, 200 if said == "ready" else 503, f"{said}\n".encode(), [_TEXT])
+    more = f"{gateway.reloading.said()}\n" if gateway.reloading is not None else ""
+    await respond(call.send, 200 if said == "ready" else 503, f"{said}\n{more}".encode(), [_TEXT])
 
 
 async def metrics(gateway: Gateway, call: Call) -> None:
@@ -322,7 +339,8 @@ async def metrics(gateway: Gateway, call: Call) -> None:
     gateway.gauge()
     page, kind = gateway.metrics.page()
     watched = b"" if gateway.keeper is None else gauges(gateway.keeper.status())
-    page += watched + upstreams(gateway.breakers.status())
+    loaded = b"" if gateway.reloading is None else gateway.reloading.gauges()
+    page += watched + upstreams(gateway.breakers.status()) + loaded
     await respond(call.send, 200, page, [(b"content-type", kind.encode())])
 
 
