@@ -3,11 +3,11 @@
     SPRAT_DATA=... python benchmarks/gateway_cache.py            # the false hits; --short for a check
     SPRAT_DATA=... python benchmarks/gateway_cache.py --timing   # time per hit against an upstream; on a quiet machine
 
-A cache is filled with one half of a data set's prompts; the other half's prompts come as requests. The nearest kept
+A cache is filled with one part of a data set's prompts; the other part's prompts come as requests. The nearest kept
 prompt (the embedded encoder's cosine) is a hit at a threshold, and false where its answer is another: for banking77
-and clinc150 another intent; for gsm8k and svamp another number as the answer. Each prompt of gsm8k also comes with one
-of its numbers changed, the hardest near-duplicate there is; of svamp, prompts are variations of one another. Of MMLU
-the answer's letter is not known, so that only the same question would do, and there every hit on another is false.
+and clinc150 another intent, for svamp (whose prompts are variations of one another) another number. Of gsm8k each
+prompt comes again with one of its numbers changed, the hardest near-duplicate there is, and every hit is counted as
+false; so it is of MMLU, whose answers are not in the data: for both that is an upper bound.
 """
 
 from __future__ import annotations

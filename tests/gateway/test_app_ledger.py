@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import pytest
 from running import SORT, Running
 
-from sprat import cascade, signals, tiny
+from mock_server import MockServer
+from sprat import cascade, openai, route, signals, tiny
 from sprat.gateway.exchange import Exchange
 from sprat.gateway.study_rows import dataset
 
@@ -23,6 +25,20 @@ def test_what_every_model_said_is_kept_for_a_study() -> None:
         "fry": tiny("fry")(SORT).text,
         "mackerel": said,
     }
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("alone", [True, False])
+def test_what_passed_as_bytes_is_kept_for_a_study_too(stream: bool, alone: bool) -> None:
+    with MockServer() as server:
+        one = openai("mock", server.url)
+        way = one if alone else route(one, tiny("fry"), trust=signals.length(), at_least=0.0)
+        with Running(way, store_prompts=True) as gateway:
+            answer = gateway.openai().chat.completions.create(model="auto", messages=SORT, stream=stream)
+            list(answer) if stream else answer
+    (example,) = dataset(gateway.kept, [], "here").examples
+    (call,) = example.calls
+    assert (call.model, call.reply.text) == ("mock", "so: :51 4 13 tros")
 
 
 def test_without_being_asked_to_it_keeps_no_prompt() -> None:

@@ -13,13 +13,15 @@ from running import HELLO, TOOLS, Running
 
 from mock_server import MockServer
 from sprat import Reply, cascade, openai, signals, tiny
+from sprat.config import dump
 from sprat.core import Usage
 from sprat.endpoints import Toy
 from sprat.errors import BadInput
 from sprat.gateway import keys
 from sprat.gateway.cache import Cache, CacheSettings, fingerprint, read, settings_of
-from sprat.gateway.served import of
+from sprat.gateway.served import load, of
 from sprat.gateway.store import Store
+from sprat.gateway.study_rows import dataset
 from sprat.prices import Price
 
 PRICE = Price(1.0, 2.0)
@@ -218,6 +220,22 @@ def test_a_techniques_reply_is_kept_without_what_it_took() -> None:
         assert (first[0], second[:2]) == ("yes", ("yes", "hit"))
         assert gateway.kept[1].trusts == {}
         assert "$1.1 saved" in gateway.kept[1].card["facts"]["cache"]
+
+
+def test_a_hit_is_no_call_for_the_next_study() -> None:
+    with MockServer() as server:
+        served = of(upstream(server), store_prompts=True)
+        with Running(replace(served, cache=CacheSettings())) as gateway:
+            said(gateway), said(gateway)
+    (example,) = dataset(gateway.kept, [], "here").examples
+    assert [c.reply.cost for c in example.calls] == [gateway.kept[0].cost]
+
+
+def test_the_same_file_read_again_has_the_same_fingerprints(tmp_path: Path) -> None:
+    way = cascade(tiny("fry"), openai("m", "http://h/v1"), trust=signals.logprob(), at_least=0.5)
+    dump(way, tmp_path / "serve.toml")
+    marks = [{n: fingerprint(m) for n, m in load(tmp_path / "serve.toml").models.items()} for _ in range(2)]
+    assert marks[0] == marks[1]
 
 
 def test_too_old_a_reply_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:

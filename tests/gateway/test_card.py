@@ -116,7 +116,7 @@ def test_the_nearest_logged_come_with_what_happened(gateway: Running) -> None:
 def test_no_logged_text_is_shown_unless_the_operator_allows_it() -> None:
     with Running(served(card=table(texts=True))) as closed:
         found = card(closed)
-    assert [set(row) for row in found["neighbours"]] == [{"id", "similarity", "scores", "fitted"}] * 2
+    assert [set(row) for row in found["neighbours"]] == [{"id", "similarity", "scores", "fitted", "source"}] * 2
     assert ROW not in str(found["neighbours"]) + found["drawing"]
 
 
@@ -188,6 +188,18 @@ def test_the_card_ends_a_stream_of_each_dialect(gateway: Running) -> None:
         assert [e.sprat["model"] for e in events if getattr(e, "sprat", None)] == ["large"]
     ended = list(gateway.openai().responses.create(model="auto", input=f"0.5 {ROW}", stream=True, **told))[-1]
     assert ended.response.sprat["quality"]["value"] == 0.95
+
+
+def test_the_card_is_in_a_whole_reply_of_each_dialect(gateway: Running) -> None:
+    told = {"extra_body": {"sprat": {"card": True}}}
+    body = {"model": "auto", "max_tokens": 9, "messages": asked()["messages"]}
+    found = [
+        card(gateway),
+        gateway.anthropic().messages.create(**body, **told).sprat,
+        gateway.openai().responses.create(model="auto", input=f"0.5 {ROW}", **told).sprat,
+    ]
+    assert [c["quality"]["value"] for c in found] == [0.95] * 3
+    assert all("what would flip it" in c["drawing"] for c in found)
 
 
 def test_a_cost_of_nothing_is_not_unknown() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from stored import wait_for
 from watched import Upstream, Watched, written  # skips where a package of the gateway's is not there
 
 from sprat.cli import main
+from sprat.gateway.keeper import Keeper
+from sprat.gateway.served import load
 
 
 @pytest.fixture
@@ -154,10 +157,10 @@ def test_once_its_budget_is_spent_nothing_is_shadowed(upstream: Upstream, tmp_pa
         gateway.ask()
         counted(gateway, 1)
         gateway.ask(5)
-        gateway.keeper.poll(gateway.app.store.engine.connect())
-        assert gateway.keeper.spent(gateway.app.keeper.status()["written"]) > 0.000001
+        gateway.keeper.asking.poll(gateway.app.store.engine.connect())
+        assert gateway.keeper.asking.status()["spent"] > 0.000001
     with Watched(tmp_path / "serve.toml", tmp_path / "s.db") as again:
-        wait_for(lambda: again.keeper.spent(again.keeper.status()["written"]) > 0.000001)  # a restart does not forget
+        wait_for(lambda: again.keeper.asking.status()["spent"] > 0.000001)  # a restart does not forget
         again.ask(5)
     assert [c["body"]["model"] for c in upstream.calls].count("mock-large") == 1
 
@@ -225,3 +228,26 @@ def test_a_reference_that_fails_makes_no_pair_and_is_counted(upstream: Upstream,
         gateway.ask()
         wait_for(lambda: gateway.keeper.status()["lost"] == 2)
         assert gateway.keeper.status()["pairs"] == 0
+
+
+def test_a_maximum_cost_gets_the_reference_only_where_it_fits(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.wrong = 1.0
+    with Watched(written(tmp_path, upstream.url, "share = 1.0"), tmp_path / "s.db") as gateway:
+        gateway.ask(40)
+        wait_for(lambda: gateway.keeper.state == "broken")
+        assert gateway.ask(sprat={"max_cost": 1.0}) == "large"
+        # Some 100 bytes and 10 tokens: a thousandth of a dollar for the small model and ten for the large one.
+        assert gateway.ask(sprat={"max_cost": 0.0005}, max_tokens=10) == "small"
+
+
+def test_a_file_that_is_read_again_goes_on_with_the_same_watch_and_begins_another_for_another_promise(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    with Watched(written(tmp_path, upstream.url, "share = 1.0"), tmp_path / "s.db") as gateway:
+        gateway.ask(5)
+        counted(gateway, 5)
+        for more, left in (("share = 1.0\nat_once = 3", 6), ("share = 0.999999", 1)):
+            gateway.app.served = load(written(tmp_path, upstream.url, more))
+            asyncio.run_coroutine_threadsafe(Keeper.again(gateway.app), gateway.loop).result(10)
+            gateway.ask()
+            counted(gateway, left)

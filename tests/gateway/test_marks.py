@@ -170,3 +170,31 @@ def test_texts_of_a_pair_are_kept_only_until_it_is_marked(upstream: Upstream, tm
         evidence.mark(gateway.app.store.engine, evidence.waiting(gateway.app.store.engine)[0][0].id, [1.0], 9.0)
         with gateway.app.store.engine.connect() as connection:
             assert connection.execute(sa.select(schema.evidence.c.body)).scalar() is None
+
+
+def test_a_person_marks_one_after_the_other_and_may_stop(
+    engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(engine, *(pair(f"p{i}", float(i), waits=True) for i in range(5)))
+    told = iter(["1 x", "1 0.5", "2 2", "s", "q"])
+    monkeypatch.setattr("builtins.input", lambda _: next(told))
+    assert main(["promise", "mark", "--store", str(tmp_path / "marks.db")]) == 0
+    said = capsys.readouterr().out
+    assert evidence.waiting(engine)[1] == 3
+    assert "Needed: numbers from 0 to 1" in said
+    assert "A score of 2 is out of range" in said
+    assert "the small one's" in said
+    assert "policy" not in said
+
+
+def test_what_waits_is_listed_and_one_is_marked_by_the_beginning_of_its_id(
+    engine: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(engine, pair("abc1", 1.0, waits=True), pair("abd1", 2.0, waits=True))
+    store = str(tmp_path / "marks.db")
+    assert main(["promise", "mark", "--list", "--store", store]) == 0
+    assert "2 pairs wait" in capsys.readouterr().out
+    assert main(["promise", "mark", "ab", "1", "0", "--store", store]) == 2
+    assert "2 pairs begin with 'ab'" in capsys.readouterr().err
+    assert main(["promise", "mark", "abd", "--skip", "--store", store]) == 0
+    assert [p.id for p in evidence.waiting(engine)[0]] == ["abc1"]

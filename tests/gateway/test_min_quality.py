@@ -137,3 +137,12 @@ def test_a_bound_asks_no_more_of_a_key_than_auto(
     body = {"model": "auto", "messages": [{"role": "user", "content": "0.8 x"}], "max_tokens": 10, "sprat": bound}
     assert gateway.post("/v1/chat/completions", body)[1]["x-sprat-model"] == "small"
     assert seen == ["auto"]
+
+
+def test_replies_are_kept_apart_by_the_quality_asked_for() -> None:
+    from sprat.gateway.cache import CacheSettings
+
+    with Running(replace(served(), cache=CacheSettings(any_temperature=True))) as keeping:
+        found = [ask(keeping, 0.5, q).headers for q in (0.65, 0.99, 0.65)]
+    assert [h["x-sprat-model"] for h in found] == ["small", "large", "small"]
+    assert [h["x-sprat-cache"] for h in found] == ["miss", "miss", "hit"]

@@ -181,6 +181,19 @@ def test_a_kept_reply_has_no_call_below() -> None:
     assert sum(s.name == "chat mock" for s in spans) == 1
 
 
+def test_embeddings_have_spans_too() -> None:
+    from dataclasses import replace
+
+    from sprat.encoders import StaticEncoder
+
+    served = replace(of(sprat.tiny("fry")), encoders={"static": StaticEncoder()})
+    with Traced(served) as gateway:
+        gateway.openai().embeddings.create(model="static", input="a text")
+        request, encoding = gateway.spans()
+    assert request.name == "POST /v1/embeddings"
+    assert (encoding.name, encoding.attributes["gen_ai.operation.name"]) == ("embeddings static", "embeddings")
+
+
 def test_every_name_is_one_of_the_conventions() -> None:
     known = {v for v in vars(gen_ai_attributes).values() if isinstance(v, str)}
     assert set(otel_names.GEN_AI.values()) <= known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
 from pathlib import Path
@@ -67,6 +68,7 @@ class Watched(Running):
         super().__init__(served)
 
         async def opening() -> tuple[Keys, Store]:
+            self.loop = asyncio.get_running_loop()
             opened = await Store.open(store)
             return await Keys.open(opened), opened
 

@@ -65,6 +65,7 @@ def mark(
     the order in which the replies are shown.
 
     Example: sprat promise mark
+
     Example: sprat promise mark 4f1c 1 0.5
 
     Parameters
@@ -242,7 +243,7 @@ def _sentences(found: Mapping[str, Any]) -> list[str]:
     lines = [f"The promise: {of} {found['reference']}{setting}, wrong with probability at most {found['delta']:g}."]
     lines.append(found["sentence"])
     since = f"{datetime.fromtimestamp(found['since']):%Y-%m-%d %H:%M}"
-    lines.append(f"So since {since}; {found['how']}.")
+    lines.append(f"In this state since {since}; {found['how']}.")
     if found["mean_loss"] is not None:
         lines.append(
             f"Mean loss {found['mean_loss']:.4f} over {found['pairs']} pairs; the promise is that it is at most 0."

@@ -24,6 +24,7 @@ def serve(
     port: int = 8080,
     store: str = "",
     key_required: Annotated[bool, Parameter(negative="")] = False,
+    workers: int = 1,
 ) -> int:
     """Serve a way of working behind OpenAI's and Anthropic's protocols; "auto" is the file's [way].
 
@@ -41,7 +42,11 @@ def serve(
         Where requests are logged: a database's URL; where not given, an SQLite file beside the TOML file.
     key_required
         Ask for a key on loopback too.
+    workers
+        How many processes answer; about one for each core. Rates, spend and metrics are those of all together.
     """
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # a request's products are small: more threads only wait for each other
     try:
         import aiohttp
         import prometheus_client
@@ -49,22 +54,74 @@ def serve(
     except ImportError as error:
         raise MissingExtra("gateway", "sprat serve") from error
     from ..endpoints.routes import is_loopback
-    from ..gateway.bounds import protocol
     from ..gateway.served import load
     from ..gateway.store import beside
 
-    del aiohttp, prometheus_client
-    served = load(file)
-    away = not is_loopback(host)
-    gateway, secret, password = _gateway(served, store or beside(file), away or key_required)
-    sockets = [_bound(host, port)]
-    at = sockets[0].getsockname()[1]
+    del aiohttp, prometheus_client, uvicorn
+    if workers < 1:
+        raise BadInput(f"There can't be {workers} workers.", hint="Give --workers 1 or more.")
+    served, url, closed = load(file), store or beside(file), key_required or not is_loopback(host)
+    secret, password = _first_secrets(url)
+    listening = _bound(host, port)
+    at = listening.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     print(f"Serving {file} as model 'auto'; by name: {', '.join(n for n in served.models if n != 'auto') or 'none'}.")
     print(f"  base URL  http://{shown}:{at}/v1")
     print(f"  key       {secret}   (shown once)" if secret else "  key       one of `sprat keys list`")
     print(f"  dashboard http://{shown}:{at}/sprat/" + (f"   password {password}   (shown once)" if password else ""))
     print(f"  health    http://{shown}:{at}/healthz   metrics at /metrics", flush=True)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: the collector need not look at it again and again
+    if workers == 1:
+        return _answer(served, url, closed, listening)
+    from ..gateway.workers import Workers
+
+    def work(folder: Path, number: int) -> int:
+        return _answer(served, url, closed, listening, folder, number)
+
+    return Workers(workers, work, served.settings.drain + 15.0).run()
+
+
+def _first_secrets(url: str | Path) -> tuple[str, str]:
+    """The first key's secret and the dashboard's password, where they were made now."""
+    from ..gateway import keys
+    from ..gateway.login import first_password
+    from ..gateway.store import Store
+
+    secret = ""
+    with Store.read(url, create=True) as reading:
+        if not keys.listed(reading.engine):
+            _, secret = keys.create(reading.engine, "first")
+        return secret, first_password(reading)
+
+
+def _answer(
+    served: Served, url: str | Path, closed: bool, listening: Any, folder: Path | None = None, worker: int = 0
+) -> int:
+    """Answer until told to stop; of several workers each has its number, and they have a folder in common."""
+    import uvicorn
+
+    from ..gateway import keys
+    from ..gateway.app import Gateway
+    from ..gateway.bounds import protocol
+    from ..gateway.rates import SharedRates
+    from ..gateway.served import secrets_of
+    from ..gateway.store import Store
+    from ..gateway.workers import NOT_STARTED
+
+    async def opening() -> tuple[keys.Keys, Store]:
+        asked = served.settings
+        store = await Store.open(
+            url,
+            prompts=asked.store_prompts,
+            durable=asked.durable,
+            keep_days=asked.keep_days or None,
+            secrets=secrets_of(served),
+        )
+        return await keys.Keys.open(store, SharedRates(folder) if folder else None), store
+
+    gateway = Gateway(served, folder=folder, worker=worker)
+    gateway.opening, gateway.open_keys = opening, not closed
     config = uvicorn.Config(
         gateway,
         lifespan="on",
@@ -81,41 +138,9 @@ def serve(
         ws="none",
         proxy_headers=False,
     )
-    gc.collect()
-    gc.freeze()  # what is loaded stays: the collector need not look at it again and again
     server = _server(config, gateway)
-    server.run(sockets=sockets)
-    return 0 if server.started else 1
-
-
-def _gateway(served: Served, url: str | Path, key_required: bool) -> tuple[Gateway, str, str]:
-    """The gateway over a store, and its first key's secret and dashboard's password where they were made now."""
-    from ..gateway import keys
-    from ..gateway.app import Gateway
-    from ..gateway.login import first_password
-    from ..gateway.served import secrets_of
-    from ..gateway.store import Store
-
-    secret = ""
-    with Store.read(url, create=True) as reading:
-        if not keys.listed(reading.engine):
-            _, secret = keys.create(reading.engine, "first")
-        password = first_password(reading)
-
-    async def opening() -> tuple[keys.Keys, Store]:
-        asked = served.settings
-        store = await Store.open(
-            url,
-            prompts=asked.store_prompts,
-            durable=asked.durable,
-            keep_days=asked.keep_days or None,
-            secrets=secrets_of(served),
-        )
-        return await keys.Keys.open(store), store
-
-    gateway = Gateway(served)
-    gateway.opening, gateway.open_keys = opening, not key_required
-    return gateway, secret, password
+    server.run(sockets=[listening])
+    return 0 if server.started else NOT_STARTED if folder else 1
 
 
 def _server(config: Any, gateway: Gateway) -> Any:

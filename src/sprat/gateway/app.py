@@ -11,8 +11,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..endpoints import http
 from ..endpoints.attempts import gate
 from ..errors import SpratError
 from ..shape import leaves
@@ -21,12 +23,13 @@ from .bounds import foreign
 from .breaker import Breakers, upstreams
 from .cached import Cached
 from .exchange import Exchange
+from .labelled import Labelled
 from .limits import Hold, Refusal
 from .metrics import Metrics
 from .plan import gauges
 from .policy import policy_of
 from .served import AUTO, Served
-from .tracing import Tracing
+from .tracing import Trace, Tracing
 from .wire.problem import Problem, anthropic_error, dumped, openai_error, problem_of
 
 if TYPE_CHECKING:
@@ -106,21 +109,33 @@ class Call:
 
 
 class Gateway:
-    """The application. Without `keys` anyone who reaches it may ask: for a loopback address alone."""
+    """The application. Without `keys` anyone who reaches it may ask: for a loopback address alone.
 
-    def __init__(self, served: Served, keys: Keys | None = None, store: Store | None = None) -> None:
+    Of several workers each has its number, and they have a folder in common (see workers.py).
+    """
+
+    def __init__(
+        self,
+        served: Served,
+        keys: Keys | None = None,
+        store: Store | None = None,
+        folder: Path | None = None,
+        worker: int = 0,
+    ) -> None:
         from .routes import ROUTES
 
         self.served, self.keys, self.store = served, keys, store
         self.keeper: Keeper | None = None  # of the file's promise, where it makes one
         self.opening: Callable[[], Awaitable[tuple[Keys, Store]]] | None = None
         self.policy = policy_of(served)
-        self.metrics = Metrics(served.models)
+        self.metrics = Metrics(served.models, folder, worker)
         self.cards: OrderedDict[str, tuple[str, Mapping[str, Any], str]] = OrderedDict()
         self.cached = Cached()
         self.breakers = Breakers(served.settings.rule)
         self.tracing: Tracing | None = None
+        self.labelled = Labelled()
         self._priced: dict[str, tuple[Any, ...]] = {}
+        self.gauging: asyncio.Task[None] | None = None
         self.working = 0
         self.draining = False
         self.open_keys = keys is None
@@ -178,6 +193,14 @@ class Gateway:
         if self.working >= self.served.settings.at_once:
             raise Problem(429, "Too many requests are being answered.", code="overloaded", after=1.0)
 
+    def traced(self, call: Call) -> Trace | None:
+        """Begin or go on with the call's trace, which its upstreams hear of; None where no spans are made."""
+        if self.tracing is None:
+            return None
+        trace = self.tracing.begin(call)
+        http.announced.set(trace.announce)
+        return trace
+
     def allow(self, call: Call, model: str, hold: Callable[[], Hold]) -> None:
         """Let the key ask this model within its budget and rates; Problem 403 or 429 where it may not."""
         key = call.key
@@ -229,6 +252,7 @@ class Gateway:
                         from .keeper import Keeper
 
                         self.keeper = await Keeper.open(self)
+                    self.gauging = asyncio.get_running_loop().create_task(self._gauge())
                 except SpratError as error:
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                     return
@@ -238,9 +262,23 @@ class Gateway:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
+    async def _gauge(self) -> None:
+        """Once a second say for the other workers what is going on in this one."""
+        while True:
+            self.gauge()
+            await asyncio.sleep(1.0)
+
+    def gauge(self) -> None:
+        """Let the metrics know what is going on just now."""
+        self.metrics.working.set(self.working)
+        self.metrics.store(getattr(self.store, "health", None))
+        self.metrics.cache(self.cached.status())
+
     async def close(self) -> None:
         """Close the store once it has written what it holds."""
         self.draining = True
+        if self.gauging is not None:
+            self.gauging.cancel()
         if self.keeper is not None:
             await self.keeper.close()
         if self.store is not None:
@@ -272,9 +310,7 @@ async def metrics(gateway: Gateway, call: Call) -> None:
     """Prometheus's page; it holds no prompts and no keys."""
     if gateway.open_keys and foreign(call.headers):
         raise Problem(401, "A web page can't read this.", code="invalid_api_key")
-    gateway.metrics.working.set(gateway.working)
-    gateway.metrics.store(getattr(gateway.store, "health", None))
-    gateway.metrics.cache(gateway.cached.status())
+    gateway.gauge()
     page, kind = gateway.metrics.page()
     watched = b"" if gateway.keeper is None else gauges(gateway.keeper.status())
     page += watched + upstreams(gateway.breakers.status())
@@ -316,7 +352,8 @@ async def decision(gateway: Gateway, call: Call) -> None:
     owner, card, text = gateway.cards.get(number) or await _stored(gateway, number)
     if card is None or owner != getattr(call.key, "id", ""):
         raise Problem(404, "There is no such decision, or it is no longer kept.", code="not_found")
-    shown = completed(card, gateway.served, text)
+    own = await gateway.labelled.refreshed(gateway.store, gateway.served.settings.store_prompts, owner)
+    shown = completed(card, gateway.served, text, own=own)
     if b"text/plain" in call.headers.get(b"accept", b""):
         await respond(call.send, 200, f"{shown['drawing']}\n".encode(), [_TEXT])
     else:

@@ -14,6 +14,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields, replace
+from enum import Enum
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from ..core import Reply, Request, Usage
@@ -226,6 +228,8 @@ def fingerprint(model: Any) -> str:
                 take(part)
         elif isinstance(thing, (str, int, float, bytes, type(None))):
             digest.update(repr(thing).encode())
+        elif isinstance(thing, (Path, Enum)):
+            digest.update(str(thing).encode())
         else:  # nothing is known of its inside: it is itself alone
             digest.update(f"{getattr(thing, 'fingerprint', id(thing))}".encode())
         digest.update(b")")

@@ -24,6 +24,8 @@ class Cached:
             return self.cache
         before, self._served = self.cache, served
         settings: CacheSettings | None = served.cache
+        if self.semantic is not None:
+            self.semantic.leave()
         self.semantic = self.cache = None
         if settings is None:
             return None

@@ -16,6 +16,7 @@ from ..shape import name_of
 from .card_text import KEPT, drawn
 from .flip import flips, levels, votes
 from .foreseen import Foreseen
+from .neighbours import Logged, nearest
 from .served import Served
 from .wire.asked import written_by
 
@@ -68,14 +69,20 @@ def told(reply: Reply) -> dict[str, Any]:
     return row
 
 
-def completed(kept: Mapping[str, Any], served: Served, text: str = "", tree: str = "") -> dict[str, Any]:
-    """A kept card with what would flip it, its neighbours (those of `text`; "" is not known) and its drawing."""
+def completed(
+    kept: Mapping[str, Any], served: Served, text: str = "", tree: str = "", own: Logged | None = None
+) -> dict[str, Any]:
+    """A kept card with what would flip it, its neighbours (those of `text`; "" is not known) and its drawing.
+
+    `own` are labelled requests of the gateway's own log, which join the study's rows.
+    """
     evidence = served.evidence
     made: dict[str, Any] = {**kept, "certificate": dict(served.certificate), "flip": flips(kept, evidence)}
     if evidence is not None:
         made["evidence"] = evidence.said
-        if evidence.logged is not None and text:
-            made["neighbours"] = evidence.logged.nearest(text, texts=served.settings.neighbour_texts)
+    among = [evidence.logged if evidence else None, own]
+    if text and any(among):
+        made["neighbours"] = nearest(among, text, served.settings.neighbour_texts)
     made["drawing"] = drawn(made, tree)
     return made
 

@@ -81,7 +81,7 @@ def _neighbours(card: Mapping[str, Any]) -> list[str]:
     for row in rows:
         scores = ", ".join(f"{name} {_outcome(score)}" for name, score in row["scores"].items())
         text = f'  "{_line(row["text"])}"' if row.get("text") else ""
-        fitted = " (fitted on)" if row["fitted"] else ""
+        fitted = " (fitted on)" if row["fitted"] else " (own log)" if row["source"] == "log" else ""
         lines.append(f"  {row['similarity']:.2f}  {row['id']}{fitted}: {scores}{text}")
     return ["nearest logged", *lines] if lines else []
 

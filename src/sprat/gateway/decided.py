@@ -55,7 +55,10 @@ def card_of(talk: Talk, full: bool = False) -> Mapping[str, Any]:
         setting=talk.choice.setting if talk.choice else "",
         uncovered=uncovered_of(talk),
     )
-    return completed(made, served, compared(asked.request), reply.tree()) if full else made
+    if not full:
+        return made
+    own = talk.gateway.labelled.of(getattr(talk.call.key, "id", ""))
+    return completed(made, served, compared(asked.request), reply.tree(), own)
 
 
 def covering(talk: Talk) -> str:

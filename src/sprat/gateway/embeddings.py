@@ -23,6 +23,7 @@ _MOST = 2048
 async def embeddings(gateway: Gateway, call: Call) -> None:
     """Answer one request; whatever happens, the client and the ledger are told."""
     gateway.admit(call)
+    trace = gateway.traced(call)
     gateway.working += 1
     number, name, problem = fresh(), "", None
     reply = Reply(None, cost=0.0)
@@ -71,6 +72,9 @@ async def embeddings(gateway: Gateway, call: Call) -> None:
             status=problem.status if problem else 200,
             error=problem.message if problem else "",
         )
+        if trace is not None and gateway.tracing is not None:
+            asked = [reply] if reply.model else []
+            gateway.tracing.end(trace, exchange, asked, gateway.served.models.get(name, ()), "", False)
         gateway.finished(call, exchange)
 
 

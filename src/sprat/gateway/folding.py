@@ -32,6 +32,7 @@ from .promised import Promised
 
 log = logging.getLogger("sprat.gateway")
 TICK = 0.5  # seconds between two looks
+JUMPED = 60.0  # seconds ahead that are a clock's fault
 LEASE = 5.0  # seconds that a worker is not missed for
 RECENT = 2000  # requests since the alarm whose features begin the next drift test
 ENOUGH = 100  # of them; with fewer it begins without a sample
@@ -86,6 +87,8 @@ class Folder:
             return
         if saved.version != self.version:
             self._restore(saved)
+        if self.promise.since > now + JUMPED:  # a clock was ahead: what comes now would wait until it is right
+            self.promise.since = now
         while rows := self._new():
             if not self._fold(rows):
                 return

@@ -5,11 +5,13 @@ is shadowed; the chance is known and logged with the pair, and this randomness i
 the client has its reply, the reference is asked the same request in the background (where the policy's reply was the
 reference's own there is no second call), both replies get scores, and the pair goes into the store as evidence. While
 the promise is broken the reference answers, and the policy is shadowed beside it. What watching costs is in the ledger
-and in spend under the key `promise`. Requests for several samples are not shadowed.
+and in spend under the key `promise` (asking.py). Requests for several samples are not shadowed.
 
 What may go wrong without a bias. Where the budget for watching is spent, or too many pairs are under way, nothing is
 drawn: that depends on no request. A policy that fails scores 0. A client that leaves, or a reference that fails, makes
-no pair: `lost` counts these, and where they are many the pairs speak for the other requests only.
+no pair: `lost` counts these, and where they are many the pairs speak for the other requests only. So it is with
+replies from the cache, which are no new draws. Turns of one conversation are counted as requests of their own: where
+conversations are long and few, let `share` be so small that hardly any is drawn twice.
 
 Requests' features for the drift test are noted at no more than `drift_rate` a second and worker: where more come, each
 is taken with the same chance, set by how many came before and by nothing in them. A random subsample of exchangeable
@@ -21,31 +23,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.engine import Connection
-
 from ..core import Reply, Request
 from ..errors import BadInput, SpratError
 from . import evidence, pairs
-from .answering import Tap, answers
+from .answering import Tap
 from .asgi import fresh
+from .asking import Asking
 from .evidence import Evidence
-from .exchange import Exchange
 from .folding import Folder
-from .limits import Spent, span
 from .plan import Plan
 from .promise import Drawn, State
 from .promised import Promised
-from .records import Charges
-from .served import AUTO, Served
+from .served import AUTO, Served, longest_of, worst
 from .source import spelled
 from .store import Store
-from .writer import read_spend
 
 if TYPE_CHECKING:
     from .app import Gateway
@@ -54,7 +50,6 @@ if TYPE_CHECKING:
     from .wire.problem import Problem
 
 log = logging.getLogger("sprat.gateway")
-KEY = "promise"  # under which watching is charged
 _LEFT = 499
 _PATIENCE = 5.0  # seconds that pairs under way have at the end
 
@@ -72,13 +67,11 @@ class Keeper:
             raise BadInput("A budget for watching the promise needs the reference's price.", hint=hint)
         self.identity = promised.identity(served.certificate)
         self.folder = Folder(store.engine, self.promised, self.identity)
+        self.asking = Asking(gateway, store, promised.budget)
         self.busy = self.lost = self.unscored = self.uncertified = 0
         self._random = random.Random()
         self._tasks: set[asyncio.Task[None]] = set()
         self._came, self._before, self._second = 0, 0.0, 0.0  # requests of this second, and a second before
-        self._known: Charges = {}
-        self._pending = Spent()
-        self._lock = threading.Lock()
 
     @classmethod
     async def open(cls, gateway: Gateway) -> Keeper | None:
@@ -87,7 +80,7 @@ class Keeper:
         if promised is None or not isinstance(store, Store):
             return None
         made = cls(gateway, promised, store)
-        store.attach(made)
+        store.attach(made.asking)
         await asyncio.to_thread(made.folder.start)
         log.info("The promise is watched: %s.", promised.how)
         return made
@@ -104,13 +97,22 @@ class Keeper:
         broken = self.state == "broken"
         drawn = None
         watched = self.promised.loss_watched and self.state != "suspended" and not self.folder.superseded
-        if watched and choice.certified and asked.n == 1 and self._free(at):
+        if watched and choice.certified and asked.n == 1 and self.busy < self.promised.at_once and self.asking.free:
             rate = self.promised.restore_rate if broken else self.promised.rate
             drawn = Drawn(self._random.random() < rate, rate)
             self.busy += drawn.taken
         # While broken, features that the policy would find are at hand for shadowed requests alone: a fair sample too.
         sampled = self._sampled() and (not broken or (drawn is not None and drawn.taken))
         return Plan(at, request, self.reference if broken else model, model, broken, drawn, sampled)
+
+    def within(self, asked: Asked, request: Request, model: Any) -> tuple[Any, dict[str, str]]:
+        """Who answers a request with a maximum cost, and what the card says: where broken the reference, if it fits."""
+        if self.state != "broken":
+            return model, {}
+        longest, most = longest_of(request.options) * asked.n, asked.overrides.max_cost
+        if most is not None and worst(self.reference, request, longest, asked.n) <= most:
+            return self.reference, {"promise": "broken: the reference answers"}
+        return model, {"promise": "broken, but the reference could pass the maximum cost"}
 
     def settle(self, plan: Plan, number: str, replies: list[Reply], tap: Tap, problem: Problem | None) -> None:
         """Note a finished request; what needs further calls happens in the background."""
@@ -153,13 +155,13 @@ class Keeper:
             reference = policy = mine
         else:
             shadow, policy = fresh(), mine
-            reference = await self._asked(self.reference, plan.request, shadow, f"shadow of {number}", Tap())
+            reference = await self.asking.ask(self.reference, plan.request, shadow, f"shadow of {number}", Tap())
         self._note(plan, number, shadow, reference, policy, await self._scores(plan, reference, policy, number))
 
     async def _policy(self, plan: Plan, shadow: str, number: str, tap: Tap) -> Reply:
         """The policy's reply while the reference answers; one that fails is a reply too."""
         try:
-            return await self._asked(plan.policy, plan.request, shadow, f"shadow of {number}", tap)
+            return await self.asking.ask(plan.policy, plan.request, shadow, f"shadow of {number}", tap)
         except SpratError as error:
             return Reply(None, error=str(error))
 
@@ -172,7 +174,7 @@ class Keeper:
 
         async def ask(name: str, request: Request) -> Reply:
             model = self.gateway.served.models[name]
-            return await self._asked(model, request, fresh(), f"judge of {number}", Tap())
+            return await self.asking.ask(model, request, fresh(), f"judge of {number}", Tap())
 
         found = await pairs.scores(judge, ask, plan.request, reference, policy)
         if None in found:
@@ -215,45 +217,6 @@ class Keeper:
         )
         self.lost += not self.store.note(found)
 
-    async def _asked(self, model: Any, request: Request, number: str, why: str, tap: Tap) -> Reply:
-        """A reply that only the watch wants; it is logged and charged like any other."""
-        at, began = time.time(), time.perf_counter()
-        reply: Reply | None = None
-        error = ""
-        try:
-            _, (reply,) = await answers(model, request, 1, tap)
-            return reply
-        except SpratError as raised:
-            error = str(raised)
-            raise
-        finally:
-            usage = reply.usage if reply else None
-            stored = self.gateway.served.settings.store_prompts and reply is not None
-            cost = reply.cost if reply else None
-            self._charge(cost, at)
-            exchange = Exchange(
-                number,
-                at,
-                KEY,
-                KEY,
-                getattr(model, "name", AUTO),
-                reply.model if reply else "",
-                why,
-                request.affinity,
-                request.key,
-                usage.input_tokens if usage else None,
-                usage.output_tokens if usage else None,
-                cost,
-                0.0,  # without the watch nobody would have asked: it counts against what is saved
-                time.perf_counter() - began,
-                status=502 if error else 200,
-                error=error,
-                request={"messages": list(request.messages), "options": dict(request.options)} if stored else None,
-                reply={"text": reply.text} if stored and reply else None,
-            )
-            self.gateway.metrics.note(exchange)
-            self.store.put(exchange)
-
     def _feature(self, number: str, plan: Plan, trusts: list[tuple[str, float]]) -> None:
         """Note what the drift test reads; a request that lacks one of its features is left out."""
         found = features(plan.request, trusts)
@@ -271,38 +234,6 @@ class Keeper:
         self._came += 1
         return self._random.random() < self.promised.drift_rate / max(self._before, self._came, 1.0)
 
-    def _free(self, at: float) -> bool:
-        """Whether another request may be shadowed: by room and budget alone."""
-        budget = self.promised.budget
-        if self.busy >= self.promised.at_once:
-            return False
-        return budget is None or self.spent(at) < budget.dollars
-
-    def spent(self, at: float) -> float:
-        """Dollars that watching took in this window of its budget (this month, where there is none)."""
-        budget = self.promised.budget
-        known = self._known.get((KEY, span(budget.per if budget else "month", at)), Spent())
-        return known.dollars + self._pending.dollars
-
-    def _charge(self, cost: float | None, at: float) -> None:
-        with self._lock:
-            self._pending = self._pending.plus(Spent(cost or 0.0, 1, int(cost is None)))
-
-    def committed(self, totals: Charges, added: Charges) -> None:
-        """Hear what the store has written; called in its writer's thread."""
-        for place, spent in totals.items():
-            if place[0] == KEY:
-                self._known[place] = spent
-        mine = next((s for place, s in added.items() if place[0] == KEY and place[1].startswith("day")), None)
-        if mine is not None:
-            with self._lock:
-                self._pending = self._pending.plus(Spent(-mine.dollars, -mine.calls, -mine.unknown))
-
-    def poll(self, connection: Connection) -> None:
-        """Read what all workers spent on watching; called in the writer's thread."""
-        now = time.time()
-        self._known = read_spend(connection, {KEY}, {span("day", now), span("month", now)})
-
     async def waiting(self, limit: int = 20) -> tuple[list[evidence.Pair], int]:
         """The oldest pairs that wait for a person's marks, and how many do; they hold prompts, so not for every key."""
         return await asyncio.to_thread(evidence.waiting, self.store.engine, limit)
@@ -313,17 +244,21 @@ class Keeper:
 
     def status(self) -> dict[str, Any]:
         """The state, the evidence and what watching costs, ready for JSON."""
-        budget, now = self.promised.budget, time.time()
         own: dict[str, Any] = {n: getattr(self, n) for n in ("lost", "unscored", "uncertified", "busy")}
         own["marks_waiting"], own["behind_marks"] = self.folder.waiting
-        paid = {"spent": self.spent(now), "per": budget.per if budget else "month", "budget": budget and str(budget)}
-        return {
-            **self.folder.status,
-            **own,
-            "watching": paid,
-            "superseded": self.folder.superseded,
-            "trouble": self.folder.trouble,
-        }
+        own |= {"superseded": self.folder.superseded, "trouble": self.folder.trouble}
+        return {**self.folder.status, **own, "watching": self.asking.status()}
+
+    @classmethod
+    async def again(cls, gateway: Gateway) -> None:
+        """Watch what the gateway serves now, after its file was read again; raises BadInput, and then nothing changed.
+
+        The same promise is watched on from where it was; another one is a new watch.
+        """
+        before = gateway.keeper
+        gateway.keeper = await cls.open(gateway)
+        if before is not None:
+            await before.close()
 
     async def close(self) -> None:
         """Let pairs under way end, for a few seconds; called before the store is closed."""
@@ -333,6 +268,7 @@ class Keeper:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         await self.store.flush(_PATIENCE)
+        self.store.detach(self.asking)
         await asyncio.to_thread(self.folder.stop)
 
 

@@ -5,7 +5,8 @@ people choose. One is looked up by the beginning of its digest, and the whole di
 Changes by another process are noticed in about a second, by a number that each change raises.
 
 A cap is hard within one process: what is queued, what is committed and what running requests may cost at most (`Hold`)
-count together. Several processes on one store see each other's spend a second late; each has its own rates.
+count together. Several workers see each other's spend about a second late, so together they may pass a cap by what the
+others admitted in that second; rates are shared by the workers of one server (rates.py).
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from sqlalchemy.exc import IntegrityError
 
 from ..errors import BadInput, nearest
 from . import schema
-from .limits import Bucket, Budget, Hold, Refusal, Spent, span, until_next
+from .limits import Budget, Hold, Refusal, Spent, span, until_next
+from .rates import Rates
 from .records import Charges, charge
 from .store import Store
 from .writer import read_spend
@@ -121,7 +123,9 @@ def disable(engine: Engine, name: str, disabled: bool = True) -> Key:
 class Keys:
     """The keys of a store, in memory, with what they have spent and their rates."""
 
-    def __init__(self, store: Store, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, store: Store, monotonic: Callable[[], float] = time.monotonic, rates: Rates | None = None
+    ) -> None:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._by_digest: dict[str, tuple[str, Key]] = {}  # by the digest's beginning
@@ -129,16 +133,16 @@ class Keys:
         self._known: Charges = {}  # what the database had at the last look
         self._pending: Charges = {}  # charged here and not yet committed
         self._held: dict[str, float] = {}
-        self._buckets: dict[tuple[str, str], Bucket] = {}
+        self._rates = rates or Rates()
         self._active: set[str] = set()
         with store.engine.connect() as connection:
             self.poll(connection)
         store.attach(self)
 
     @classmethod
-    async def open(cls, store: Store) -> Keys:
-        """Read the keys of a store and follow their changes."""
-        return await asyncio.to_thread(cls, store)
+    async def open(cls, store: Store, rates: Rates | None = None) -> Keys:
+        """Read the keys of a store and follow their changes; `rates` are shared where there are several workers."""
+        return await asyncio.to_thread(cls, store, rates=rates)
 
     def __len__(self) -> int:
         return len(self._by_digest)
@@ -194,9 +198,9 @@ class Keys:
                 self._pending[place] = self._pending.get(place, Spent()).plus(one)
             if hold.dollars:
                 self._held[key_id] = max(0.0, self._held.get(key_id, 0.0) - hold.dollars)
-            if (bucket := self._buckets.get((key_id, "tokens"))) is not None and tokens != hold.tokens:
-                bucket.take(tokens - hold.tokens)
             self._active.add(key_id)
+        if tokens != hold.tokens:
+            self._rates.correct(key_id, tokens - hold.tokens)
 
     def _over(self, key: Key, budget: Budget, now: float, most: float) -> Refusal | None:
         place = (key.id, span(budget.per, now))
@@ -215,32 +219,12 @@ class Keys:
         return Refusal(429, "budget", said, until_next(budget.per, now))
 
     def _too_fast(self, key: Key, hold: Hold) -> Refusal | None:
-        at = self._monotonic()
-        with self._lock:
-            calls = self._bucket(key.id, "calls", key.rate, at)
-            tokens = self._bucket(key.id, "tokens", key.tokens, at)
-            wait = calls.wait(1, at) if calls else 0.0
-            if wait:
-                said = f"The key '{key.name}' may make {key.rate} requests a minute."
-                return Refusal(429, "rate", said, wait)
-            wait = tokens.wait(hold.tokens, at) if tokens else 0.0
-            if wait:
-                said = f"The key '{key.name}' may use {key.tokens} tokens a minute."
-                return Refusal(429, "tokens", said, wait)
-            if calls:
-                calls.take(1)
-            if tokens and hold.tokens:
-                tokens.take(hold.tokens)
-        return None
-
-    def _bucket(self, key_id: str, kind: str, rate: int | None, at: float) -> Bucket | None:
-        if rate is None:
-            self._buckets.pop((key_id, kind), None)
+        found = self._rates.refusal(key.id, key.rate, key.tokens, hold.tokens, self._monotonic())
+        if found is None:
             return None
-        found = self._buckets.get((key_id, kind))
-        if found is None or found.per_minute != rate:
-            found = self._buckets[key_id, kind] = Bucket(rate, at)
-        return found
+        kind, wait = found
+        what = f"make {key.rate} requests" if kind == "rate" else f"use {key.tokens} tokens"
+        return Refusal(429, kind, f"The key '{key.name}' may {what} a minute.", wait)
 
     def _go(self, key: Key, hold: Hold) -> None:
         if hold.dollars:

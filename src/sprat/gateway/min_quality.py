@@ -6,7 +6,6 @@ requests like this one, not a certificate.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from ..combine import Cascade, Route
@@ -36,8 +35,8 @@ def chosen(served: Served, asked: Asked) -> tuple[str, Any, Request]:
     way = evidence.ways.get(evidence.way)
     led = way is not None and isinstance(model, (Route, Cascade)) and model.use == way.kind and len(way.levels) > 0
     if way is not None and led and (whole or isinstance(model, Route)):
-        found = AtLeast(model.models, model.trust, way, least)
-        return AUTO, found if whole else _within(asked, request, found), request
+        found = evidence.at_least(model, way, least)
+        return AUTO, found if whole else _within(asked, request, evidence, found, model), request
     return AUTO, _by_base(served, asked, request, evidence, least), request
 
 
@@ -46,13 +45,13 @@ def _fits(asked: Asked, request: Request, model: Any) -> bool:
     return most is None or worst(model, request, longest_of(request.options) * asked.n, asked.n) <= most
 
 
-def _within(asked: Asked, request: Request, model: AtLeast) -> AtLeast:
+def _within(asked: Asked, request: Request, evidence: Evidence, found: AtLeast, model: Any) -> AtLeast:
     """A route whose dear models cost too much: of its levels those that may be asked."""
-    kept = tuple(i for i in model.active if _fits(asked, request, model.models[i]))
+    kept = tuple(i for i in found.active if _fits(asked, request, model.models[i]))
     firm = not _fits(asked, request, model.models[-1])
     if firm and not kept:
         raise Problem(400, f"{NEITHER}.", param=_PARAM, code="min_quality")
-    return replace(model, firm=firm, only=kept)
+    return evidence.at_least(model, found.way, found.quality, firm, kept)
 
 
 def _by_base(served: Served, asked: Asked, request: Request, evidence: Evidence, least: float) -> Any:

@@ -6,7 +6,7 @@ then it takes about a millisecond.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -34,9 +34,10 @@ def stored(request: Mapping[str, Any] | None) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Logged:
-    """Rows of the study: their vectors (n, d), scores (n, models), ids, whether a signal was fitted on them, and texts.
+    """Logged rows: their vectors (n, d), scores (n, models), ids, whether a signal was fitted on them, and texts.
 
-    `texts` is None where the study did not keep them.
+    A score that is not known is NaN; `texts` is None where they were not kept; `source` is "study", or "log" for the
+    gateway's own.
     """
 
     encoder: str
@@ -46,6 +47,7 @@ class Logged:
     fitted: NDArray[np.bool_]
     models: tuple[str, ...]
     texts: tuple[str, ...] | None = None
+    source: str = "study"
 
     @classmethod
     def of(cls, table: Mapping[str, Any], models: tuple[str, ...]) -> Logged:
@@ -74,7 +76,14 @@ class Logged:
         row: dict[str, Any] = {
             "id": self.ids[place],
             "similarity": round(likeness, 4),
-            "scores": {m: round(float(s), 6) for m, s in zip(self.models, self.scores[place], strict=True)},
+            "scores": {m: round(float(s), 6) for m, s in zip(self.models, self.scores[place], strict=True) if s == s},
             "fitted": bool(self.fitted[place]),
+            "source": self.source,
         }
         return row | ({"text": self.texts[place]} if texts and self.texts is not None else {})
+
+
+def nearest(among: Iterable[Logged | None], text: str, texts: bool, k: int = NEAREST) -> list[dict[str, Any]]:
+    """The k rows most like a text among several logs, likest first."""
+    found = [row for logged in among if logged is not None for row in logged.nearest(text, k, texts)]
+    return sorted(found, key=lambda row: -row["similarity"])[:k]

@@ -16,6 +16,7 @@ from ..combine import Assign, Cascade, Fallback, Route, Watchful
 from ..core import Reply, Request, content_text
 from ..data import Example
 from ..measure.judge import question, verdict
+from .policy import Read
 from .promised import AGREEMENT
 
 LONGEST = 20_000  # characters of a text that is kept to be marked
@@ -27,6 +28,8 @@ def one_writer(model: Any) -> bool:
     """Whether every reply of a model was written by one of its endpoints that was asked the very same request."""
     if hasattr(model, "answer_many"):
         return True
+    if isinstance(model, Read):
+        return one_writer(model.model)
     return isinstance(model, _ONE_WRITER) and all(one_writer(m) for m in model.models)
 
 

@@ -21,6 +21,7 @@ from .neighbours import Logged
 from .wire.problem import Problem
 
 NEITHER = "No model within the maximum cost is shown to reach the minimum quality"
+_MADE = 256  # minimum qualities whose ways are kept
 _SAME = 1e-6  # what one request at a time may differ from the study's many
 
 
@@ -165,6 +166,17 @@ class Evidence:
     way: str
     ways: Mapping[str, Way]
     logged: Logged | None = field(default=None, compare=False)
+    made: dict[Any, AtLeast] = field(default_factory=dict[Any, "AtLeast"], compare=False, repr=False)
+
+    def at_least(self, model: Any, way: Way, quality: float, firm: bool = False, only: Any = None) -> AtLeast:
+        """The way asked for this quality; the same object for the same question, since others keep notes by it."""
+        key = (id(model), quality, firm, only)
+        found = self.made.get(key)
+        if found is None or found.models is not model.models or found.way is not way:
+            if len(self.made) >= _MADE:
+                self.made.clear()
+            found = self.made[key] = AtLeast(model.models, model.trust, way, quality, firm, only)
+        return found
 
     def predicted(self, setting: str, model: Any, trusts: Sequence[tuple[str, float]]) -> Mapping[str, Predicted]:
         """Each model's rate for this request, by the last trust found; else over all rows."""

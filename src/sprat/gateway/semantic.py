@@ -109,6 +109,12 @@ class Semantic:
             self.store = store
             store.attach(self)
 
+    def leave(self) -> None:
+        """Follow the store no longer."""
+        watchers: list[Any] = getattr(getattr(self.store, "writer", None), "watchers", [])
+        if self in watchers:
+            watchers.remove(self)
+
     def committed(self, totals: Any, added: Any) -> None:
         """Nothing of the ledger is of interest."""
 

@@ -11,7 +11,7 @@ import random
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from itertools import zip_longest
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -101,7 +101,7 @@ class _Maker:
         replies = done.replies
         if trace.content and trace.heard:
             with suppress(Garbled):
-                replies = [_said(r) for r in spelled(replies, trace.heard, done.streamed)]
+                replies = spelled(replies, trace.heard, done.streamed)
         for reply in replies:
             self.node(reply, self.context(trace.span), trace.at, done.end)
         for left in self.sent.values():  # what was sent and is in no tree: its request failed or was given up
@@ -118,8 +118,9 @@ class _Maker:
         own = reply.seconds
         spent = sum(a.seconds or 0.0 for a in reply.asks)
         together = own is not None and spent > 1.05 * own + 1e-3
-        for ask in reply.asks:
-            ended = self.node(ask, self.context(span), start if together else at, end)
+        for ask, following in zip_longest(reply.asks, reply.asks[1:]):
+            limit = end if together or following is None else min(end, self.next_sent(ask, following, end))
+            ended = self.node(ask, self.context(span), start if together else at, limit)
             at, last = max(at, ended), max(last, ended)
         ended = min(end, max(last, start + round(1e9 * (own or 0.0))))
         attributes = {
@@ -131,6 +132,11 @@ class _Maker:
         }
         self.add(reply.by, span, parent, SpanKind.INTERNAL, (start, ended), attributes, reply.error)
         return ended
+
+    def next_sent(self, ask: Reply, following: Reply, end: int) -> int:
+        """When the following ask was sent: the one before it had ended, though its seconds count its preparation."""
+        waiting = list(self.sent.get(following.model, ()))[ask.model == following.model :]
+        return waiting[0].at if waiting and not ask.by and not following.by else end
 
     def endpoint(self, reply: Reply, parent: SpanContext, start: int, end: int) -> int:
         waiting = self.sent.get(reply.model)
@@ -144,7 +150,8 @@ class _Maker:
         """A call's span, in the words of the GenAI conventions."""
         endpoint = self.finished.endpoints.get(reply.model)
         parts = urlsplit(getattr(endpoint, "url", "") or "")
-        kind = "chat" if endpoint is not None or sent is not None else "embeddings"
+        embeds = self.finished.exchange.dialect == "embeddings" or (endpoint is None and sent is None)
+        kind = "embeddings" if embeds else "chat"
         body = sent.body if sent else {}
         usage = reply.usage
         attributes: dict[str, Any] = {
@@ -175,17 +182,6 @@ class _Maker:
         client = SpanKind.CLIENT if sent else SpanKind.INTERNAL
         span = sent.span if sent else _draw.getrandbits(64) or 1
         self.add(f"{kind} {reply.model}", span, parent, client, times, attributes, reply.error)
-
-
-def _said(reply: Reply) -> Reply:
-    """The reply with its words in the ask that wrote it, whose bytes passed."""
-    asks = [_said(replace(a, text=reply.text, tool_calls=reply.tool_calls)) if _wrote(a, reply) else a
-            for a in reply.asks]  # fmt: skip
-    return replace(reply, asks=tuple(asks))
-
-
-def _wrote(ask: Reply, reply: Reply) -> bool:
-    return ask.ok and ask.text is None and ask.model == reply.model and ask.finish is not None
 
 
 def _content(reply: Reply, body: Mapping[str, Any]) -> dict[str, Any]:

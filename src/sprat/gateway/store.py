@@ -172,6 +172,10 @@ class Store:
         """Tell this one of commits, and let it look at the database every second."""
         self._writer.watchers.append(watcher)
 
+    def detach(self, watcher: Watcher) -> None:
+        """Tell this one nothing any more."""
+        self._writer.watchers = [w for w in self._writer.watchers if w is not watcher]
+
     @property
     def _writer(self) -> Writer:
         assert self.writer is not None, "a store opened with read() has no writer"

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..core import Reply
-from ..endpoints import http
+from ..errors import Garbled
 from ..shape import name_of
 from .answering import Tap
 from .app import Call, Gateway, log
@@ -23,7 +23,7 @@ from .neighbours import compared
 from .plan import Plan
 from .policy import Choice
 from .served import AUTO, hold_of, passes, reference_cost
-from .source import Source, source_of
+from .source import Source, source_of, spelled
 from .tracing import Trace
 from .wire.asked import Asked, Dialect
 from .wire.completions import Completions
@@ -54,15 +54,14 @@ class Talk:
         self.plan: Plan | None = None  # of the watch over the promise
         self.choice: Choice | None = None
         self.trace: Trace | None = None
+        self.heard: list[bytes] = []  # what passed as bytes, where replies are stored
         self.begun = self.logged = self.sent = False
 
     async def run(self) -> None:
         """Answer; whatever happens, the client and the ledger are told."""
         gateway, call = self.gateway, self.call
         gateway.admit(call)
-        if gateway.tracing is not None:
-            trace = self.trace = gateway.tracing.begin(call)
-            http.announced.set(trace.announce)
+        self.trace = gateway.traced(call)
         gateway.working += 1
         watch = Watch(call.receive)
         try:
@@ -139,6 +138,9 @@ class Talk:
                 self.model, self.facts = plan.model, {**self.facts, **plan.facts}
         else:
             self.choice = policy.plain
+            if keeper is not None:
+                self.model, facts = keeper.within(asked, request, self.model)
+                self.facts |= facts
         self.facts |= self.choice.facts
 
     def _complete(self, asked: Asked) -> None:
@@ -171,6 +173,8 @@ class Talk:
         for ear in (self.plan, self.trace):
             if ear is not None:
                 ear.hear(data)
+        if isinstance(data, bytes) and self.gateway.served.settings.store_prompts:
+            self.heard.append(data)
 
     def _told(self, source: Source) -> None:
         self.replies = source.replies
@@ -248,6 +252,13 @@ class Talk:
         self.logged = True
         self.gateway.finished(self.call, exchange, stored=True)
 
+    def _said(self) -> list[Reply]:
+        """The replies, with their words where these passed as bytes."""
+        try:
+            return spelled(self.replies, self.heard, self.tap.streaming)
+        except Garbled:
+            return self.replies
+
     def _exchange(self, asked: Asked) -> Exchange:
         usages = [r.usage for r in self.replies]
         known = bool(usages) and all(usages)
@@ -279,7 +290,8 @@ class Talk:
             dict(self.tap.trusts),
             card_of(self) if self.replies else {},
             {"messages": list(request.messages), "options": dict(request.options)} if stored else None,
-            _kept(self.replies) if stored and self.replies else None,
+            # What was given again is no new call: the next study is to learn from what models did.
+            _kept(self._said()) if stored and self.replies and not self.cached else None,
             choice.setting if choice else "",
             drawn,
         )
