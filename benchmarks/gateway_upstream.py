@@ -12,11 +12,27 @@ _numbers = count()
 _USAGE = {"prompt_tokens": 12, "completion_tokens": 30, "total_tokens": 42}
 
 
+_ASKED = (
+    "Please tell me in a sentence or two what happened in the year {n}, and why.",
+    "Write a Python function that gives the {n} smallest primes, with a test.",
+    "Translate into French: we shipped {n} boxes of tea last spring, and none was lost.",
+    "A train leaves at 9:15 and covers {n} km at 80 km/h. When does it arrive? Show your steps.",
+    "Summarise the complaint in ticket {n}: the customer waited two weeks for a refund.",
+    "Is {n} divisible by 7? Answer yes or no.",
+    "Which of these names fits a bakery at number {n} Mill Lane: Crust, Rise, Oven & Co.?",
+    "Give me {n} reasons to learn to swim, as a numbered list, each under ten words.",
+)
+
+
+def prompt(number: int) -> str:
+    """A prompt that no other number has, of one of eight kinds."""
+    return _ASKED[number % len(_ASKED)].format(n=number)
+
+
 def body_of(model: str, stream: bool) -> bytes:
     """A request with a prompt that no other has."""
-    prompt = f"Please tell me in a sentence or two what happened in the year {next(_numbers)}, and why."
-    body = {"model": model, "messages": [{"role": "user", "content": prompt}], "stream": stream}
-    return json.dumps(body).encode()
+    messages = [{"role": "user", "content": prompt(next(_numbers))}]
+    return json.dumps({"model": model, "messages": messages, "stream": stream}).encode()
 
 
 def _whole() -> bytes:
