@@ -193,14 +193,28 @@ def test_what_was_drawn_at_the_lower_rate_before_the_alarm_is_left_out(engine: A
     assert (watch.promise.restoring.seen, left(engine)) == (1, 0)
 
 
+FORKED = """
+import os
+from sprat.gateway.asgi import fresh
+if os.fork():
+    os.wait()
+print(fresh(), flush=True)
+"""
+
+
+def test_forked_workers_draw_ids_of_their_own() -> None:
+    said = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True).stdout.split()
+    assert len(set(said)) == 2
+
+
 RUN = "import sys; from sprat.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 class Process:
     """A gateway in a process of its own, on a store that others share."""
 
-    def __init__(self, file: Path, store: str) -> None:
-        command = [sys.executable, "-c", RUN, "serve", str(file), "--port", "0", "--store", store]
+    def __init__(self, file: Path, store: str, *more: str) -> None:
+        command = [sys.executable, "-c", RUN, "serve", str(file), "--port", "0", "--store", store, *more]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert self.process.stdout is not None
         said = ""
@@ -252,6 +266,23 @@ def test_when_the_worker_that_folds_is_killed_the_other_takes_over_and_nothing_i
         finally:
             second.end(signal.SIGTERM)
         assert left(engine) == 0
+
+
+@pytest.mark.slow
+def test_all_workers_of_a_server_add_to_one_watch(url: str, engine: Any, tmp_path: Path) -> None:
+    with Upstream() as upstream:
+        both = Process(written(tmp_path, upstream.url, "share = 1.0"), url, "--workers", "2")
+        try:
+            for _ in range(60):
+                both.ask()
+            wait_for(lambda: published(engine)["pairs"] == 60, 15)
+            upstream.wrong = 1.0
+            wait_for(lambda: both.ask() == "large", 20)
+            time.sleep(1.5)
+            assert {both.ask() for _ in range(20)} == {"large"}
+        finally:
+            both.end(signal.SIGTERM)
+    assert left(engine) == 0
 
 
 def published(engine: Any) -> dict[str, Any]:
