@@ -302,9 +302,10 @@ def test_postgresql_takes_what_it_can_not_hold_as_near_as_it_can():
 
         async def go():
             store = await Store.open(server.url, prompts=True)
-            told = {"asked": odd, "thread": odd, "error": odd, "model": odd, "way": odd, "dialect": odd}
+            told: Any = {"asked": odd, "thread": odd, "error": odd, "model": odd, "way": odd, "dialect": odd}
             request = {"messages": [{"role": "user", "content": odd}], "options": {"x": float("nan"), "y": 10**400}}
-            store.put(made(0, **told, trusts={odd: float("nan")}, card={odd: odd}, request=request, reply={"text": odd}))
+            told |= {"trusts": {odd: float("nan")}, "card": {odd: odd}, "request": request, "reply": {"text": odd}}
+            store.put(made(0, **told))
             assert await store.flush()
             health = store.health
             found = await asyncio.to_thread(store.exchanges, prompts=True)
