@@ -205,7 +205,8 @@ def test_what_was_refused_is_no_call(tmp_path: Path, url: str) -> None:
     with Budgeted(tmp_path, url, '[budget]\nall = "0.015/day"') as gateway:
         gateway.now = time.time()
         assert [gateway.ask()[0] for _ in range(4)] == [200, 429, 429, 429]
-        wait_for(lambda: len(_exchanges(gateway.db)) == 4)
+        store: Any = gateway.app.store
+        wait_for(lambda: store.health.written == 4)
         time.sleep(0.2)
         row = gateway.app.policy.budgets()[0]
         assert (row["requests"], row["spent"]) == (1, pytest.approx(0.01))
@@ -231,8 +232,3 @@ def test_a_budget_needs_prices(tmp_path: Path, url: str) -> None:
 def test_what_a_budget_table_lacks_is_said(tmp_path: Path, url: str, table: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         Budgeted(tmp_path, url, f"[budget]\n{table}")
-
-
-def _exchanges(db: Path) -> list[Any]:
-    with Store.read(db) as store:
-        return store.exchanges()

@@ -34,6 +34,7 @@ def show(
     since: str | None = None,
     key: str | None = None,
     limit: int = 50,
+    crafted: Annotated[bool, Parameter(negative="")] = False,
     as_json: _Json = False,
 ) -> None:
     """Show the newest requests, and totals with what was saved against the reference.
@@ -50,6 +51,8 @@ def show(
         The requests of this key alone, by its name or id.
     limit
         How many requests to list; the totals count all.
+    crafted
+        Only the requests that look crafted to force the dear model, and how that showed.
     as_json
         Print them as JSON.
     """
@@ -63,7 +66,7 @@ def show(
         only = next((i for i, name in names.items() if key in (i, name)), key)
         if only is not None and only not in (*names, WATCHING):
             raise BadInput(f"There is no key '{key}'.", hint="See: sprat keys list")
-        found = opened.exchanges(start, None, only, limit)
+        found = opened.exchanges(start, None, only, limit, crafted=crafted)
         totals = opened.totals(start, None, only)
         watching = opened.spend(WATCHING, start)
     if as_json:
@@ -71,6 +74,9 @@ def show(
         print(json.dumps({"exchanges": rows, "totals": asdict(totals), "watching": watching._asdict()}, default=str))
         return
     _table(found, names)
+    if crafted:
+        for e in reversed(found):
+            print(f"{e.id}  {plain(e.crafted)}")
     for line in sentences(totals):
         print(line)
     if watching.calls and only is None:

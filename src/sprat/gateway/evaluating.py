@@ -22,10 +22,10 @@ from ..errors import BadInput, nearest
 from ..shape import name_of
 from .exchange import Exchange
 from .off_policy import HEAVY, LEAST, Evaluation, Logged, evaluate
-from .policy import Policy, asked, policy_of
+from .policy import Policy, policy_of
 from .served import AUTO, Served, load
 from .store import Label
-from .ways import Way
+from .ways import Way, asked
 from .witness import Witness
 
 Outcome = Literal["cost", "score"]

@@ -29,8 +29,9 @@ from ..core import Ask, Request, Technique, ask
 from ..errors import BadInput
 from ..shape import leaves, name_of
 from . import schema
+from .crafted import Crafted
 from .spending import Rules, Spending
-from .ways import AUTO, Way
+from .ways import AUTO, Way, asked
 from .witness import Witness
 
 SUSPENDED = "suspended: the budget called for a setting that is not certified"
@@ -96,16 +97,6 @@ class Choice:
         return min(sum(p for way, p in self.mixture if asked(way.model, trust) is done), 1.0), "action"
 
 
-def asked(model: Any, trust: float) -> Any:
-    """The endpoint that a route by one signal (or a model alone) asks at this trust."""
-    if not isinstance(model, Route):
-        return model
-    for part, at_least in zip(model.models, model.at_least, strict=False):
-        if at_least <= 0 or (at_least <= 1 and trust >= at_least):
-            return part
-    return model.models[-1]
-
-
 @dataclass
 class Policy:
     """Chooses for each request to `auto`. `ways` go from the safest (the reference alone) to the cheapest, uncertified
@@ -115,6 +106,7 @@ class Policy:
     ways: tuple[Way, ...] = ()
     explore: float = 0.0
     spending: Spending | None = None
+    crafted: Crafted = field(default_factory=Crafted)
     salt: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
 
     def __post_init__(self) -> None:
@@ -168,6 +160,12 @@ class Policy:
         self.salt = bytes.fromhex(str(kept))
         if self.spending is not None:
             self.spending.attach(store)
+
+    def follow(self, before: Policy) -> None:
+        """Take the place of the policy that was served before, by the same secret and with its budgets' states."""
+        self.salt, self.crafted.shares = before.salt, before.crafted.shares
+        if self.spending is not None and before.spending is not None:
+            self.spending.follow(before.spending)
 
     def close(self) -> None:
         """Keep what the budgets have learnt; blocks."""
@@ -240,7 +238,7 @@ def policy_of(served: Any) -> Policy:
     rules = Rules.of(served.budget, str(served.path or "serve.toml"))
     if rules.all is not None:
         _need_prices(served, ways)
-    return Policy(own, ways, served.explore, Spending(rules, ways))
+    return Policy(own, ways, served.explore, Spending(rules, ways), Crafted(served.drop))
 
 
 def _need_prices(served: Any, ways: Sequence[Way]) -> None:

@@ -21,7 +21,7 @@ from .promise import Promise
 
 AGREEMENT = "agreement"
 AGREEMENTS = (AGREEMENT, "agreement:f1")  # the same final answer; the token F1 of prose
-_BESIDE = ("settings", "explore")  # the certified settings and how they are drawn: the policy reads these
+_BESIDE = ("settings", "explore", "drop")  # the certified settings and how they are drawn: the policy reads these
 _SHARES = ("delta", "share", "restore_share", "marks", "loss_part")
 _NUMBERS = ("level", *_SHARES, "tolerance", "drift_rate")
 _WATCH_ALONE = ("budget", "at_once", "renew")  # of these a change does not begin a new watch

@@ -142,6 +142,7 @@ async def exchange(gateway: Gateway, served: Served) -> tuple[str, ...]:
         keeper = await Keeper.open(gateway, served)
     store: Any = gateway.store
     # No await from here on: a request sees either all of the old or all of the new.
+    policy.follow(gateway.policy)
     gateway.served, gateway.policy, gateway.keeper = served, policy, keeper
     gateway.metrics.models = frozenset(served.models)
     gateway.breakers.configure(served.settings.rule, {m.name for m in leaves(tuple(served.models.values()))})

@@ -73,6 +73,7 @@ class Served:
     """Models by name (`auto` too), encoders by name, the certificate's rows, settings, and the promise to watch.
 
     `ways` are the promise's settings, safest first; `explore` is the share of requests that draws among them;
+    `drop` is the rise of trust without a part of a prompt from which on it looks crafted;
     `evidence` is how good replies were in the study; `altered` says that the way is not the one that was certified.
     """
 
@@ -84,6 +85,7 @@ class Served:
     promised: Promised | None = None
     ways: tuple[Way, ...] = ()
     explore: float = 0.0
+    drop: float | None = None
     budget: Mapping[str, Any] = field(default_factory=dict[str, Any])
     cache: CacheSettings | None = None
     otel: OtelSettings | None = None
@@ -201,6 +203,7 @@ def load(path: Path | str) -> Served:
         promise,
         ways,
         number(table or {}, "explore", f"{path}, [promise]") or 0.0,
+        number(table or {}, "drop", f"{path}, [promise]"),
         extra.get("budget", {}),
         cache=settings_of(extra.get("cache"), str(path), extra.get("encoders", {}), models),
         otel=tracing.settings_of(extra.get("otel"), str(path)),

@@ -202,6 +202,23 @@ class Spending:
         self.store = store
         store.attach(self)
 
+    def follow(self, before: Spending) -> None:
+        """Take the place of the budgets that were served before: what they have spent, set aside and learnt goes on."""
+        with before._lock:
+            self._known, self._pending = before._known, before._pending
+        self.clock, self._looks = before.clock, before._looks
+        for ident, old in before.scopes.items():
+            self._states[ident] = {"per": old.allowance.per, "state": old.budget.state()}
+            if ident == ALL and ALL not in self.scopes:
+                continue
+            new = self.scopes[ALL] if ident == ALL else self._scope(ident, old.name, old.allowance)
+            self._restore(new)
+            new.budget.pending = old.budget.pending
+        store, before.store, before.scopes = before.store, None, {}
+        if store is not None:
+            self.store = store
+            store.attach(self)
+
     def committed(self, totals: Charges, added: Charges) -> None:
         """What the writer has committed is known, and no longer pending."""
         with self._lock:

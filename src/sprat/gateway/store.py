@@ -192,13 +192,18 @@ class Store:
         key: str | None = None,
         limit: int | None = None,
         prompts: bool = False,
+        crafted: bool = False,
     ) -> list[Exchange]:
-        """Exchanges with since <= at < until, newest first; `prompts` with request and reply where stored."""
+        """Exchanges with since <= at < until, newest first; `prompts` with request and reply where stored.
+
+        `crafted` gives those alone that look made to force the dear model.
+        """
         table = schema.exchanges
         asked: Any = sa.select(table)
         if prompts:
             asked = sa.select(table, schema.prompts.c.request, schema.prompts.c.reply)
             asked = asked.outerjoin(schema.prompts, schema.prompts.c.id == table.c.id)
+        asked = asked.where(table.c.crafted != "") if crafted else asked
         asked = _within(asked, since, until, key).order_by(table.c.at.desc(), table.c.id.desc())
         with self._reading() as connection:
             return [exchange_of(dict(row)) for row in connection.execute(asked.limit(limit)).mappings()]

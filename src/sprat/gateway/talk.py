@@ -110,6 +110,9 @@ class Talk:
                     gateway.finished(call, self._exchange(self.asked))
                 except Exception as error:  # the reply is out: it must not end in another
                     log.error("Request %s was not logged: %s", self.number, type(error).__name__, exc_info=error)
+            if self.asked is not None and self.choice is not None and self.replies and not self.cached:
+                key = getattr(call.key, "id", "")
+                gateway.policy.crafted.note(gateway, self.number, key, self.asked.request, self.choice, self.tap.trusts)
 
     def _traced(self, trace: Trace) -> None:
         problem, asked = self.problem, self.asked

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from ..combine import Route
 from ..config import Saved
 from ..errors import BadInput
 from .witness import Witness, witnessed
@@ -63,3 +64,13 @@ def number(table: Mapping[str, Any], name: str, where: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise BadInput(f"{where}: {name} is {value!r}.", hint="It needs a number.")
     return float(value)
+
+
+def asked(model: Any, trust: float) -> Any:
+    """The endpoint that a route by one signal (or a model alone) asks at this trust."""
+    if not isinstance(model, Route):
+        return model
+    for part, at_least in zip(model.models, model.at_least, strict=False):
+        if at_least <= 0 or (at_least <= 1 and trust >= at_least):
+            return part
+    return model.models[-1]
