@@ -103,6 +103,7 @@ class Call:
         self.key: Any = None
         self.text = ""  # what a card's neighbours are found by; in memory alone
         self.hold: Hold | None = None  # what the key was admitted with; None: it was not
+        self.reserved: float | None = None  # dollars that budgets set aside for it; None: it was not admitted
 
     @property
     def anthropic(self) -> bool:
@@ -206,15 +207,19 @@ class Gateway:
 
     def allow(self, call: Call, model: str, hold: Callable[[], Hold]) -> None:
         """Let the key ask this model within its budget and rates; Problem 403 or 429 where it may not."""
-        key = call.key
-        if self.keys is None or key is None:
-            return
-        capped = key.budget is not None or key.priced_only or key.tokens is not None
-        held = hold() if capped else Hold()
-        refused = self.keys.refusal(key, call.at, model, held)
-        if refused is not None:
-            raise Problem(refused.status, refused.said, code=_REFUSED[refused.kind], after=refused.retry_after)
-        call.hold = held
+        key = call.key if self.keys is not None else None
+        capped = key is not None and (key.budget is not None or key.priced_only or key.tokens is not None)
+        spending = self.policy.spending
+        held = hold() if capped or (spending is not None and spending.of(key)) else Hold()
+        reserved = spending.reserve(key, held.dollars) if spending is not None else 0.0
+        if self.keys is not None and key is not None:
+            refused = self.keys.refusal(key, call.at, model, held)
+            if refused is not None:
+                if spending is not None:
+                    spending.release(key, reserved)
+                raise Problem(refused.status, refused.said, code=_REFUSED[refused.kind], after=refused.retry_after)
+            call.hold = held
+        call.reserved = reserved
 
     def finished(self, call: Call, exchange: Exchange, stored: bool = False) -> None:
         """Count and charge a finished request, and store it where that was not done."""
@@ -222,6 +227,8 @@ class Gateway:
         if self.keys is not None and call.key is not None and call.hold is not None:
             tokens = (exchange.input_tokens or 0) + (exchange.output_tokens or 0)
             self.keys.charge(call.key.id, exchange.cost, exchange.at, tokens, call.hold)
+        if self.policy.spending is not None and call.reserved is not None:
+            self.policy.spending.settle(call.key, call.reserved, exchange.cost, exchange.at)
         if self.store is not None and not stored:
             self.store.put(exchange)
         if exchange.card:
@@ -253,6 +260,7 @@ class Gateway:
                 try:
                     if self.opening is not None:
                         self.keys, self.store = await self.opening()
+                        await asyncio.to_thread(self.policy.attach, self.store)
                     if self.served.otel is not None:
                         self.tracing = Tracing(self.served.otel, self.served.settings.store_prompts)
                     if self.served.promised is not None:
@@ -297,6 +305,7 @@ class Gateway:
             self.gauging.cancel()
         if self.keeper is not None:
             await self.keeper.close()
+        await asyncio.to_thread(self.policy.close)
         if self.store is not None:
             await self.store.close()
         if self.tracing is not None:

@@ -22,10 +22,10 @@ from . import tracing
 from .breaker import Rule
 from .cache import CacheSettings, settings_of
 from .limits import Hold
-from .policy import AUTO, Way, number, ways_of
 from .predicted import Evidence, evidence_of
 from .promised import Promised, promised
 from .tracing import OtelSettings
+from .ways import AUTO, Way, number, ways_of
 from .wire.asked import Asked, written_by
 from .wire.problem import Problem, dumped
 from .witness import Witness, witnessed

@@ -129,7 +129,10 @@ class Talk:
         if free:
             choice = self.choice = policy.choose(self.call.key, request, self.call.at)
             self.model = choice.model
-            if keeper is not None:
+            if not choice.certified:  # what it does is no evidence of what was promised
+                choice = self.choice = policy.choose(self.call.key, request, self.call.at, keeper)
+                self.model = choice.model
+            elif keeper is not None:
                 plan = self.plan = keeper.plan(asked, request, choice, self.call.at)
                 if plan.broken:
                     self.choice = policy.choose(self.call.key, request, self.call.at, keeper)
@@ -244,6 +247,8 @@ class Talk:
             found.append((b"x-sprat-promise", b"broken"))
         if self.source is not None and self.source.said:
             found.append((b"x-sprat-cache", self.source.said.encode()))
+        if self.choice is not None and not self.choice.certified:
+            found.append((b"x-sprat-promise", b"suspended"))
         dollars = self._cost() if self.replies else None
         if dollars is not None:
             found.append((b"x-sprat-cost", f"{dollars:.9g}".encode()))
