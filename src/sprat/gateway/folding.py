@@ -57,7 +57,11 @@ class Folder:
 
     def start(self) -> None:
         """Go on with the saved watch, or begin one where it is of another promise; then look twice a second."""
-        self._begin()
+        try:
+            self._begin()
+        except SQLAlchemyError as error:
+            hint = "Is the store there, and is nothing else holding it?"
+            raise BadInput(f"The promise can't be watched: {schema.cause(error)}.", hint=hint) from None
         self._thread.start()
 
     def stop(self) -> None:

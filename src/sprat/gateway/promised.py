@@ -71,7 +71,7 @@ class Promised:
         """What is watched, in words; and what to do where the loss is not."""
         drift = f"requests are watched for drift by {', '.join(self.features)}" if self.features else ""
         if not self.loss_watched:
-            scores = f"the study's scores ({self.measure}) came from targets" if self.measure else "no judge is named"
+            scores = f"no reply tells the study's scores ({self.measure})" if self.measure else "no judge is named"
             todo = 'set judge = "MODEL" or marks = 0.1 under [promise]'
             return f"the loss is not watched, since {scores}: {todo}; {drift or 'nor are the requests: no features'}"
         how = f"as {self.judge} judges" if self.judge else ""
