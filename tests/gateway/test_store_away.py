@@ -1,4 +1,4 @@
-"""A database that is away while the gateway runs: models answer, what must be read is 503, nothing tells where it is."""
+"""A database that is away while the gateway runs: models answer, what must be read is 503, no address is told."""
 
 from __future__ import annotations
 
