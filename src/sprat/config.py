@@ -27,7 +27,8 @@ from .errors import BadInput, nearest
 from .registry import find, known
 
 _TOP = ("models", "way", "parts", "arrays")
-_BESIDE = ("gateway", "encoders", "certificate", "card", "promise", "budget")  # what the gateway reads of the same file
+# what the gateway reads of the same file
+_BESIDE = ("gateway", "encoders", "certificate", "card", "promise", "budget", "cache", "otel")
 
 
 @dataclass(frozen=True)

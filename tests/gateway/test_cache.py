@@ -338,3 +338,14 @@ def test_models_differ_by_their_weights_and_by_nothing_that_is_secret() -> None:
     a, b = openai("m", "http://h/v1", key=lambda: "one"), openai("m", "http://h/v1", key=lambda: "two")
     assert fingerprint(a) == fingerprint(b) != fingerprint(openai("m", "http://h/v2"))
     assert fingerprint(tiny("fry")) == fingerprint(tiny("fry")) != fingerprint(tiny("sprat"))
+
+
+def test_the_tables_are_read_from_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "serve.toml"
+    tables: dict[str, Any] = {"cache": {"ttl": 60, "semantic": 0.97}, "otel": {"endpoint": "http://h/v1/traces"}}
+    dump(openai("m", "http://h/v1"), file, tables)
+    found = load(file)
+    assert found.cache == CacheSettings(ttl=60, semantic=0.97)
+    assert found.otel is not None
+    dump(openai("m", "http://h/v1"), file)
+    assert load(file).cache is None

@@ -14,7 +14,7 @@ from stored import wait_for
 from watched import Upstream, Watched, written  # skips where a package of the gateway's is not there
 
 from sprat.cli import main
-from sprat.gateway.keeper import Keeper
+from sprat.gateway.reload import exchange
 from sprat.gateway.served import load
 
 
@@ -247,7 +247,7 @@ def test_a_file_that_is_read_again_goes_on_with_the_same_watch_and_begins_anothe
         gateway.ask(5)
         counted(gateway, 5)
         for more, left in (("share = 1.0\nat_once = 3", 6), ("share = 0.999999", 1)):
-            gateway.app.served = load(written(tmp_path, upstream.url, more))
-            asyncio.run_coroutine_threadsafe(Keeper.again(gateway.app), gateway.loop).result(10)
+            served = load(written(tmp_path, upstream.url, more))
+            asyncio.run_coroutine_threadsafe(exchange(gateway.app, served), gateway.loop).result(10)
             gateway.ask()
             counted(gateway, left)

@@ -56,7 +56,7 @@ def folder(engine: Any, **more: Any) -> Folder:
     made = Folder(engine, asked, "w")
     made._begin()
     made.promise.since = 0.0  # the rows of these tests have small times
-    made.version = 0 if not made._save(()) else made.version
+    assert made._save((), made.version)
     return made
 
 

@@ -38,6 +38,6 @@ def status(
     if as_json:
         print(json.dumps({"given": found, "semantic": told}))
         return
-    print(f"Among the exchanges that are kept: {found['exact']:,} exact hits, {found['semantic']:,} semantic hits,")
-    print(f"{found['shared']:,} shared with an equal request that was under way.")
+    counts = ", ".join(f"{name} {n:,}" for name, n in found.items())
+    print(f"Given without asking a model, among the exchanges that are kept: {counts}.")
     print("No semantic hit was verified yet." if told is None else told["sentence"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, cast
@@ -24,13 +25,15 @@ EVENTS: Headers = [
 ]
 
 
-# Seeded by the system; ids need not be secret, and asking the system for each would let other threads in.
-_draw = random.Random()
+# Seeded by the system in every worker; ids need not be secret, and asking it for each would let other threads in.
+chance = random.Random()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=chance.seed)  # else all workers would draw the same ids
 
 
 def fresh() -> str:
     """An id that no other request has."""
-    return f"{_draw.getrandbits(96):024x}"
+    return f"{chance.getrandbits(96):024x}"
 
 
 class Gone(Exception):

@@ -30,7 +30,7 @@ class Cached:
         if settings is None:
             return None
         now = self.cache = Cache(settings)
-        marks = {now.mark(m) for m in served.models.values()}
+        marks = {now.mark(m) for m in (*served.models.values(), *(way.model for way in served.ways))}
         if before is not None:
             now.adopt(before, marks)
         if settings.semantic:

@@ -1,4 +1,4 @@
-"""Where the small models failed: low labels, escalations by their reason, and errors by model.
+"""Where the small models failed: low labels, pairs lost to the reference, escalations by reason, errors by model.
 
 Each look is bounded: labels within the window, the decisions of the newest requests, the newest requests that failed.
 A label below a half is a failure. Model names, reasons and errors come from outside: they are data, never markup.
@@ -41,6 +41,7 @@ class Failures:
         began = time.monotonic()
         found = {
             **low(connection, since, reference),
+            "pairs": pairs(connection, since),
             **self._escalations(connection, since),
             "errors": errors(connection, since),
         }
@@ -72,6 +73,30 @@ def low(connection: Connection, since: float, reference: str) -> dict[str, Any]:
     newest = sa.select(e.id, e.at, e.model, label.source, label.score, label.note).select_from(joined)
     newest = newest.where(small, label.score < _LOW).order_by(label.at.desc(), e.id).limit(_SHOWN)
     return {"labels": rows, "low": [dict(row) for row in connection.execute(newest).mappings()]}
+
+
+def pairs(connection: Connection, since: float) -> dict[str, Any]:
+    """Shadowed pairs: how many, in how many either side's reply had the higher score; the newest that were lost.
+
+    A person's mark counts before the judge's score.
+    """
+    e = schema.evidence.c
+    reference, policy = (
+        sa.func.coalesce(e.marked_reference, e.reference),
+        sa.func.coalesce(e.marked_policy, e.policy),
+    )
+    known = sa.and_(e.kind == "pair", e.at >= since, reference.is_not(None), policy.is_not(None))
+    counts = sa.select(
+        sa.func.count(),
+        sa.func.coalesce(sa.func.sum(sa.case((policy < reference, 1), else_=0)), 0),
+        sa.func.coalesce(sa.func.sum(sa.case((policy > reference, 1), else_=0)), 0),
+    ).where(known)
+    n, lost, won = (int(v) for v in connection.execute(counts).one())
+    newest = sa.select(e.exchange.label("id"), e.at, reference.label("reference"), policy.label("policy"))
+    newest = newest.where(known, policy < reference).order_by(e.at.desc(), e.id).limit(_SHOWN)
+    rate = [lost / n, *wilson(lost / n, n)] if n else None
+    rows = [dict(row) for row in connection.execute(newest).mappings()]
+    return {"pairs": n, "lost": lost, "won": won, "rate": rate, "newest": rows}
 
 
 def errors(connection: Connection, since: float) -> list[dict[str, Any]]:

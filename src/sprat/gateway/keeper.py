@@ -57,8 +57,7 @@ _PATIENCE = 5.0  # seconds that pairs under way have at the end
 class Keeper:
     """The watch over a gateway's promise, as one worker takes part in it."""
 
-    def __init__(self, gateway: Gateway, promised: Promised, store: Store) -> None:
-        served = gateway.served
+    def __init__(self, gateway: Gateway, served: Served, promised: Promised, store: Store) -> None:
         self.gateway, self.store = gateway, store
         self.reference = reference_of(served, promised)
         self.promised = replace(promised, reference=self.reference.name)
@@ -74,12 +73,16 @@ class Keeper:
         self._came, self._before, self._second = 0, 0.0, 0.0  # requests of this second, and a second before
 
     @classmethod
-    async def open(cls, gateway: Gateway) -> Keeper | None:
-        """The keeper of a gateway whose file has a [promise] and whose store can hold evidence; raises BadInput."""
-        promised, store = gateway.served.promised, gateway.store
+    async def open(cls, gateway: Gateway, served: Served | None = None) -> Keeper | None:
+        """The keeper of a file with a [promise] where the store can hold evidence; raises BadInput.
+
+        `served` is what the gateway is about to serve, where that is not what it serves now.
+        """
+        served = served or gateway.served
+        promised, store = served.promised, gateway.store
         if promised is None or not isinstance(store, Store):
             return None
-        made = cls(gateway, promised, store)
+        made = cls(gateway, served, promised, store)
         store.attach(made.asking)
         await asyncio.to_thread(made.folder.start)
         log.info("The promise is watched: %s.", promised.how)
@@ -249,16 +252,9 @@ class Keeper:
         own |= {"superseded": self.folder.superseded, "trouble": self.folder.trouble}
         return {**self.folder.status, **own, "watching": self.asking.status()}
 
-    @classmethod
-    async def again(cls, gateway: Gateway) -> None:
-        """Watch what the gateway serves now, after its file was read again; raises BadInput, and then nothing changed.
-
-        The same promise is watched on from where it was; another one is a new watch.
-        """
-        before = gateway.keeper
-        gateway.keeper = await cls.open(gateway)
-        if before is not None:
-            await before.close()
+    def refer(self, served: Served) -> None:
+        """Go on with the same promise over models that were loaded anew."""
+        self.reference = reference_of(served, self.promised)
 
     async def close(self) -> None:
         """Let pairs under way end, for a few seconds; called before the store is closed."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeGuard, cast
@@ -20,10 +22,10 @@ from . import tracing
 from .breaker import Rule
 from .cache import CacheSettings, settings_of
 from .limits import Hold
-from .policy import AUTO, Way, number, ways_of
 from .predicted import Evidence, evidence_of
 from .promised import Promised, promised
 from .tracing import OtelSettings
+from .ways import AUTO, Way, number, ways_of
 from .wire.asked import Asked, written_by
 from .wire.problem import Problem, dumped
 from .witness import Witness, witnessed
@@ -54,6 +56,7 @@ class Settings:
     neighbour_texts: bool = False
     session_hours: float = 12.0
     dashboard_hosts: tuple[str, ...] = ()
+    reload: bool = True
     breaker: bool = True
     breaker_failures: int = 5
     breaker_window: float = 30.0
@@ -86,6 +89,7 @@ class Served:
     otel: OtelSettings | None = None
     evidence: Evidence | None = None
     altered: bool = False
+    digest: str = ""
 
     @property
     def reference(self) -> Any:
@@ -161,8 +165,21 @@ def _has_media(request: Request) -> bool:
     return any(not isinstance(p, dict) or p.get("type") not in known for p in parts)  # pyright: ignore[reportUnknownMemberType]
 
 
+def digest(path: Path) -> str:
+    """A hash of the file and of its arrays beside it; "" where it can't be read."""
+    found = hashlib.sha256()
+    try:
+        found.update(path.read_bytes())
+    except OSError:
+        return ""
+    with suppress(OSError):
+        found.update(path.with_name(f"{path.stem}.npz").read_bytes())
+    return found.hexdigest()
+
+
 def load(path: Path | str) -> Served:
     """What a serve.toml holds; BadInput says what is wrong and where."""
+    before = digest(Path(path))
     found = read(path)
     if AUTO in found.models:
         raise BadInput(f"{path}: a model can't be called '{AUTO}'; that is the [way].", hint="Give it another name.")
@@ -189,6 +206,7 @@ def load(path: Path | str) -> Served:
         otel=tracing.settings_of(extra.get("otel"), str(path)),
         evidence=evidence_of(extra.get("card"), str(path)),
         altered=_altered(Path(path)),
+        digest=before,
     )
 
 

@@ -7,7 +7,6 @@ placed by the order of the asks: one after the other, or at once where together 
 from __future__ import annotations
 
 import json
-import random
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,13 +21,13 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 
 from ..core import Reply
 from ..errors import Garbled
+from .asgi import chance
 from .otel_names import GEN_AI, GENERAL, OPTIONS, OWN, SCHEMA, provider_of
 from .records import struck
 from .source import spelled
 from .tracing import Finished, Sent
 
 _SCOPE = InstrumentationScope("sprat.gateway", schema_url=SCHEMA)
-_draw = random.Random()
 _LONGEST = 1000  # characters of an error
 
 
@@ -113,7 +112,7 @@ class _Maker:
         """The spans of a reply and of what it asked; returns when it ended."""
         if not reply.by:
             return self.endpoint(reply, parent, start, end)
-        span = _draw.getrandbits(64) or 1
+        span = chance.getrandbits(64) or 1
         at, last = start, start
         own = reply.seconds
         spent = sum(a.seconds or 0.0 for a in reply.asks)
@@ -180,7 +179,7 @@ class _Maker:
         if self.finished.trace.content:
             attributes |= _content(reply, body)
         client = SpanKind.CLIENT if sent else SpanKind.INTERNAL
-        span = sent.span if sent else _draw.getrandbits(64) or 1
+        span = sent.span if sent else chance.getrandbits(64) or 1
         self.add(f"{kind} {reply.model}", span, parent, client, times, attributes, reply.error)
 
 

@@ -176,6 +176,10 @@ class Store:
         """Tell this one nothing any more."""
         self._writer.watchers = [w for w in self._writer.watchers if w is not watcher]
 
+    def strike(self, secrets: Sequence[str]) -> None:
+        """Strike these out too of all that is written from now on."""
+        self._writer.secrets = tuple(dict.fromkeys((*self._writer.secrets, *(s for s in secrets if s))))
+
     @property
     def _writer(self) -> Writer:
         assert self.writer is not None, "a store opened with read() has no writer"

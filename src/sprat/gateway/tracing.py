@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import re
 import threading
 import time
@@ -23,6 +22,7 @@ from ..core import Reply
 from ..endpoints import http
 from ..errors import BadInput, MissingExtra, nearest
 from ..shape import leaves
+from .asgi import chance
 from .exchange import Exchange
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ log = logging.getLogger("sprat.gateway")
 _PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:$|-.*)")
 _QUEUE = 2048  # finished requests; more are dropped and counted
 _LONGEST_STATE = 512
-_draw = random.Random()
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ class Trace:
         known = self.sent.get(id(call))
         if known is None:
             body = call.body if isinstance(call.body, Mapping) else {}
-            known = self.sent[id(call)] = (call, Sent(call.name, _draw.getrandbits(64) or 1, time.time_ns(), body))
+            known = self.sent[id(call)] = (call, Sent(call.name, chance.getrandbits(64) or 1, time.time_ns(), body))
         else:
             known[1].times += 1
         flags = "01" if self.sampled else "00"
@@ -186,11 +185,11 @@ class Tracing:
         if not state.isprintable() or not state.isascii():
             state = ""
         if not (trace and parent):
-            trace, parent, flags = _draw.getrandbits(128) or 1, 0, 0
+            trace, parent, flags = chance.getrandbits(128) or 1, 0, 0
         name = f"{call.scope['method']} {call.path}"
         decision = self.sampler.should_sample(_context(trace, parent, flags), trace, name, SpanKind.SERVER).decision
         route = call.path
-        span = _draw.getrandbits(64) or 1
+        span = chance.getrandbits(64) or 1
         return Trace(trace, span, parent, decision.is_sampled(), state, time.time_ns(), self.content, route, call.path)
 
     def end(

@@ -27,6 +27,7 @@ const span = (step) => ({ 60: "a minute", 900: "a quarter of an hour", 3600: "an
 
 export function spendChart(found, width) {
   const series = found.series;
+  if (!found.totals.requests && !found.totals.dollars && found.slices.read === found.slices.of) return [];
   const wide = width - EDGE.left - EDGE.right;
   const tall = HEIGHT - EDGE.top - EDGE.bottom;
   const most = Math.max(0, ...series.map((s) => Math.max(s.dollars, s.dollars + s.saved)));
@@ -99,7 +100,7 @@ export function spendChart(found, width) {
   const mark = (kind) => el("svg", { width: 10, height: 10, "aria-hidden": "true" }, el("rect", { class: kind, width: 10, height: 10 }));
   return [
     svg,
-    el("p", { class: "reading", "aria-hidden": "true" }, on ? words(found, series[read]) : ""),
+    el("p", { class: on ? "reading" : "reading note", "aria-hidden": "true" }, on ? words(found, series[read]) : most > 0 ? "Point at a bar, or focus the chart and use the arrow keys." : ""),
     el("ul", { class: "legend" }, legend.map(([kind, what]) => el("li", {}, mark(kind), what))),
   ];
 }
