@@ -32,7 +32,7 @@ _AT_ONCE = 1024
 
 @dataclass(frozen=True, eq=False)
 class _Weights:
-    """The file, unpacked: table (features, width) holds small whole numbers, so that its sums are exact in any order."""
+    """The file, unpacked: table (features, width) holds whole numbers, so that its sums are exact in any order."""
 
     digest: str
     tokens: WordPieces
