@@ -91,9 +91,8 @@ class Request:
     @cached_property
     def continues(self) -> bool:
         """Whether this is a later turn of a conversation (a model has spoken after the first user turn)."""
-        if self.thread == "":
-            return False
-        return any(m.get("role") in ("assistant", "tool") for m in self.messages[len(self.opening.messages) :])
+        later = () if self.thread == "" else self.messages[len(self.opening.messages) :]
+        return any(m.get("role") in ("assistant", "tool") for m in later)
 
     @cached_property
     def key(self) -> str:
