@@ -157,7 +157,8 @@ class Folder:
             return False
         if self.promise.state != before:
             level = logging.WARNING if self.promise.state == "broken" else logging.INFO
-            log.log(level, "The promise is %s. %s", self.promise.state, self.promise.status().sentence)
+            said = self.promise.status().sentence
+            log.log(level, "The promise is %s", said[0].lower() + said[1:])
         return True
 
     def _count(self, row: Evidence) -> None:

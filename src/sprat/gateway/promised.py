@@ -15,7 +15,8 @@ from typing import Any, cast
 import numpy as np
 
 from ..errors import BadInput, nearest
-from .e_process import Kind, Law
+from .drift import FIRST, SECOND
+from .e_process import BETS, BLOCK, Kind, Law
 from .limits import Budget
 from .promise import Promise
 
@@ -102,7 +103,8 @@ class Promised:
         """A hash of all that a watch depends on: another certificate, or another way of watching, is a new watch."""
         told = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _WATCH_ALONE}
         told["losses"] = self.losses and [self.losses.values, self.losses.counts]
-        text = json.dumps([told, dict(certificate)], sort_keys=True, default=str)
+        tests = BETS, BLOCK, FIRST, SECOND  # a state of other bets can't be gone on with
+        text = json.dumps([told, dict(certificate), tests], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def begun(self, at: float) -> Promise:
