@@ -113,6 +113,8 @@ class Serving:
         if secret := re.search(r"key\s+(sk-sprat-\S+)", log.read_text()):
             self.key = secret[1]
         while self.get("/healthz")[0] != 200:
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise SystemExit(f"sprat serve did not start: {log.read_text()[-2000:]}")
             time.sleep(0.05)
 
     def get(self, path: str) -> tuple[int, str]:

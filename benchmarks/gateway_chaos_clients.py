@@ -90,7 +90,8 @@ class Crowd:
 
     def _good(self, nonce: str, text: str | None, number: str) -> str:
         if not text or not text.startswith(f"{nonce} ") or not text.rstrip().endswith(END):
-            self.failures.append(f"{nonce}: a reply that is not whole, or another's: {text[:60] if text else text!r}")
+            shown = f"{text[:60]}...{text[-60:]}" if text else repr(text)
+            self.failures.append(f"{nonce}: a reply that is not whole, or another's: {shown}")
             return "FAILED"
         if number:
             self.acknowledged[number] = time.monotonic()

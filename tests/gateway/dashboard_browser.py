@@ -57,6 +57,13 @@ BROKEN = HOLDING | {
     "marks_needed": 124,
     "sentence": f"Broken: {_WHY} About 1240 more labelled pairs, 124 of them marked, are expected to restore it.",
 }
+_MONTH = {"scope": "all", "budget": 60.0, "per": "month", "spent": 24.82, "set_aside": 0.002, "elapsed": 0.8}
+BUDGETS = [
+    _MONTH | {"forecast": 31.4, "requests": 4000, "setting": "cascade at 0.62", "certified": True, "price": 0.0},
+    _MONTH
+    | {"scope": "search", "budget": 20.0, "spent": 19.1, "forecast": 21.9, "requests": 2672}
+    | {"setting": "small alone", "certified": False, "price": 3.25},
+]
 CERTIFICATE = {
     "verdict": "shown",
     "claim": "mean quality over all traffic like these rows is at least 98 % of the reference's",
@@ -97,6 +104,7 @@ class Shown(Running):
             set_password(store, PASSWORD)
         self.app.opening = self._opening
         if promise is not None:
+            self.app.policy.budgets = lambda: BUDGETS  # pyright: ignore[reportAttributeAccessIssue]
             self.app.keeper = Keeper(promise)  # pyright: ignore[reportAttributeAccessIssue]
 
     async def _opening(self) -> Any:

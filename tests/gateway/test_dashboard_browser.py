@@ -349,3 +349,25 @@ def test_older_decisions_are_added(page: Any) -> None:
     before = page.locator("#decisions-body tbody tr").count()
     page.click("text=Show older ones")
     page.locator("#decisions-body tbody tr").nth(before).wait_for()
+
+
+def test_pairs_are_marked_by_keys_alone(tmp_path: Path, chromium: Any) -> None:
+    with Shown(tmp_path, 60, HOLDING) as shown:
+        page = shown.log_in(shown.page(chromium))
+        page.goto(f"{shown.url}/sprat/marks")
+        page.locator("#waiting", has_text="3 pairs wait").wait_for()
+        for left in ("2 pairs wait", "1 pair waits", "No pair waits"):
+            page.keyboard.press("n")
+            page.locator("#waiting", has_text=left).wait_for()
+        assert "No pair waits" in page.inner_text("#announce")
+        page.context.close()
+
+
+def test_the_marking_page_is_readable_on_a_phone_and_in_the_dark(tmp_path: Path, chromium: Any) -> None:
+    with Shown(tmp_path, 60, HOLDING) as shown:
+        page = shown.log_in(shown.page(chromium, "dark", (360, 740)))
+        page.goto(f"{shown.url}/sprat/marks")
+        page.locator(".choices").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert page.evaluate(CONTRAST)["low"] == []
+        page.context.close()

@@ -223,6 +223,11 @@ def test_a_mark_goes_to_the_reply_that_it_was_given_to(shown: Shown, looking: Lo
     assert (row["marked_reference"], row["marked_policy"]) == (1.0, 0.0)
 
 
+def test_a_pair_that_can_not_be_judged_no_longer_waits(looking: Looking) -> None:
+    assert mark(looking, token=token(looking), pair="wait-0", scores="").status == 200
+    assert looking.read("marks")["waiting"] == 2
+
+
 def test_a_mark_without_token_is_refused(looking: Looking) -> None:
     assert mark(looking, pair="wait-0", scores="1,0").status == 403
     assert looking.read("marks")["waiting"] == 3

@@ -19,13 +19,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
 from ..endpoints.routes import is_loopback
-from ..errors import BadInput
-from .app import Call, Gateway
+from ..errors import BadInput, StoreFailed
+from .app import Call, Gateway, log
 from .asgi import Headers, read_body, respond
 from .login import Operator, Session
 from .marks import Marks
 from .overview import Overview
+from .schema import cause
 from .store import Store
 from .tally import WINDOWS
 from .wire.problem import Problem, dumped
@@ -78,8 +82,11 @@ async def dashboard(gateway: Gateway, call: Call) -> None:
     """Answer anything under /sprat/ that is not the API's."""
     try:
         await _site(gateway, call)
-    except (Problem, ValueError) as error:
+    except (Problem, ValueError, StoreFailed, DBAPIError, PoolTimeout) as error:
         problem = error if isinstance(error, Problem) else Problem(400, "The question can't be read.")
+        if isinstance(error, (StoreFailed, DBAPIError, PoolTimeout)):
+            log.error("The dashboard can't read the store: %s.", cause(error))
+            problem = Problem(503, "The store can't be read now; the log says why.", code="store_failed", after=5.0)
         body = {"error": {"message": problem.message, "code": problem.code or None}}
         await _respond(call, problem.status, dumped(body), "json", problem.headers)
 

@@ -57,7 +57,11 @@ class Folder:
 
     def start(self) -> None:
         """Go on with the saved watch, or begin one where it is of another promise; then look twice a second."""
-        self._begin()
+        try:
+            self._begin()
+        except SQLAlchemyError as error:
+            hint = "Is the store there, and is nothing else holding it?"
+            raise BadInput(f"The promise can't be watched: {schema.cause(error)}.", hint=hint) from None
         self._thread.start()
 
     def stop(self) -> None:
@@ -153,7 +157,8 @@ class Folder:
             return False
         if self.promise.state != before:
             level = logging.WARNING if self.promise.state == "broken" else logging.INFO
-            log.log(level, "The promise is %s. %s", self.promise.state, self.promise.status().sentence)
+            said = self.promise.status().sentence
+            log.log(level, "The promise is %s", said[0].lower() + said[1:])
         return True
 
     def _count(self, row: Evidence) -> None:

@@ -67,7 +67,7 @@ class Keeper:
         self.identity = promised.identity(served.certificate)
         self.folder = Folder(store.engine, self.promised, self.identity)
         self.asking = Asking(gateway, store, promised.budget)
-        self.busy = self.lost = self.unscored = self.uncertified = 0
+        self.busy = self.lost = self.unscored = 0
         self._random = random.Random()
         self._tasks: set[asyncio.Task[None]] = set()
         self._came, self._before, self._second = 0, 0.0, 0.0  # requests of this second, and a second before
@@ -96,7 +96,6 @@ class Keeper:
     def plan(self, asked: Asked, request: Request, choice: Choice, at: float) -> Plan:
         """Draw what happens with a request to `auto`; the plan's model is to answer it."""
         model = choice.model
-        self.uncertified += not choice.certified
         broken = self.state == "broken"
         drawn = None
         watched = self.promised.loss_watched and self.state != "suspended" and not self.folder.superseded
@@ -247,10 +246,15 @@ class Keeper:
 
     def status(self) -> dict[str, Any]:
         """The state, the evidence and what watching costs, ready for JSON."""
-        own: dict[str, Any] = {n: getattr(self, n) for n in ("lost", "unscored", "uncertified", "busy")}
+        own: dict[str, Any] = {n: getattr(self, n) for n in ("lost", "unscored", "busy")}
         own["marks_waiting"], own["behind_marks"] = self.folder.waiting
         own |= {"superseded": self.folder.superseded, "trouble": self.folder.trouble}
-        return {**self.folder.status, **own, "watching": self.asking.status()}
+        found = {**self.folder.status, **own, "watching": self.asking.status()}
+        past = self.gateway.policy.suspended if self.state == "holding" else ""
+        if past:  # what the certified settings answer is watched all the same
+            why = past.removeprefix("suspended: ")
+            found |= {"state": "suspended", "why": why, "sentence": f"Suspended: {why}"}
+        return found
 
     def refer(self, served: Served) -> None:
         """Go on with the same promise over models that were loaded anew."""

@@ -204,24 +204,24 @@ def _sums(slices: list[Slice], reference: str, gateway: Gateway) -> dict[str, An
             "is_reference": m == reference,
             "share": _rate(threads.part(m, whole, by_model[m])),
             "failures": _rate(threads.failures(by_model[m], m)),
-            "seconds": quantiles(slices, 1, _QUANTILES, m),
-            "first_byte": quantiles(slices, 2, _QUANTILES, m),
+            "seconds": quantiles(slices, 0, _QUANTILES, m),
+            "first_byte": quantiles(slices, 1, _QUANTILES, m),
             **_told(by_model[m]),
         }
         for m in order
     ]
-    sampled = sum(len(s.latencies) for s in slices)
+    sampled = sum(s.sampled for s in slices)
     return {
         "totals": {
             **_told(whole),
             "saving": _rate(threads.saving(whole)),
             "failures": _rate(threads.failures(whole)),
-            "threads": round(len(threads.units) / threads.share),
-            "sampled_threads": None if threads.share >= 1 else len(threads.units),
+            "threads": round(threads.count / threads.share),
+            "sampled_threads": None if threads.share >= 1 else threads.count,
         },
         "latency": {
-            "seconds": quantiles(slices, 1, _QUANTILES),
-            "first_byte": quantiles(slices, 2, _QUANTILES),
+            "seconds": quantiles(slices, 0, _QUANTILES),
+            "first_byte": quantiles(slices, 1, _QUANTILES),
             "sampled": sampled,
             "of": sum(s.answered for s in slices),
         },

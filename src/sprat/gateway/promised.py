@@ -15,7 +15,8 @@ from typing import Any, cast
 import numpy as np
 
 from ..errors import BadInput, nearest
-from .e_process import Kind, Law
+from .drift import FIRST, SECOND
+from .e_process import BETS, BLOCK, Kind, Law
 from .limits import Budget
 from .promise import Promise
 
@@ -71,7 +72,7 @@ class Promised:
         """What is watched, in words; and what to do where the loss is not."""
         drift = f"requests are watched for drift by {', '.join(self.features)}" if self.features else ""
         if not self.loss_watched:
-            scores = f"the study's scores ({self.measure}) came from targets" if self.measure else "no judge is named"
+            scores = f"no reply tells the study's scores ({self.measure})" if self.measure else "no judge is named"
             todo = 'set judge = "MODEL" or marks = 0.1 under [promise]'
             return f"the loss is not watched, since {scores}: {todo}; {drift or 'nor are the requests: no features'}"
         how = f"as {self.judge} judges" if self.judge else ""
@@ -102,7 +103,8 @@ class Promised:
         """A hash of all that a watch depends on: another certificate, or another way of watching, is a new watch."""
         told = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _WATCH_ALONE}
         told["losses"] = self.losses and [self.losses.values, self.losses.counts]
-        text = json.dumps([told, dict(certificate)], sort_keys=True, default=str)
+        tests = BETS, BLOCK, FIRST, SECOND  # a state of other bets can't be gone on with
+        text = json.dumps([told, dict(certificate), tests], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def begun(self, at: float) -> Promise:

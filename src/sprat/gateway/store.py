@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from ..errors import BadInput
+from ..errors import StoreFailed
 from . import schema
 from .evidence import Evidence
 from .exchange import Exchange
@@ -159,9 +159,9 @@ class Store:
         except (DBAPIError, PoolTimeout) as error:
             raise self._unreadable(error) from None
 
-    def _unreadable(self, error: Exception) -> BadInput:
+    def _unreadable(self, error: Exception) -> StoreFailed:
         said = f"The store {self.name} can't be used: {schema.cause(error)}."
-        return BadInput(said, hint="Is it there, and is nothing else holding it?")
+        return StoreFailed(said, hint="Is it there, and is nothing else holding it?")
 
     @property
     def health(self) -> Health:

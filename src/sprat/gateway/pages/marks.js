@@ -52,7 +52,7 @@ function show() {
   const buttons = choices(pair).map(([key, words, scores]) => el("button", { type: "button", "aria-keyshortcuts": key, onclick: () => mark(scores, words) }, `${words} `, el("kbd", {}, key.toUpperCase())));
   fill($("pair"), [
     el("p", { class: "note" }, `asked ${date(pair.at)}`),
-    el("section", { "aria-label": "Question" }, el("pre", { tabindex: "0" }, pair.question)),
+    el("section", { "aria-label": "Question", class: "replies" }, el("h2", {}, "Question"), el("pre", { tabindex: "0" }, pair.question)),
     el("div", { class: "two replies" }, replies),
     el("div", { class: "choices", role: "group", "aria-label": "Your mark" }, buttons),
   ]);

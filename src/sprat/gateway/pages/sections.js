@@ -109,8 +109,8 @@ export function budgets(found) {
   const of = (spent, budget) => [`${money(spent)} of ${money(budget)}`, level(spent / budget, null, null, spent >= budget ? "alarm" : "")];
   const made = [];
   if (found.budgets.length) {
-    const head = [["for"], ["spent", "spend"], ["forecast", "n"], ["runs at"], ["price of a dollar", "n extra"]];
-    const rows = found.budgets.map((b) => [`${b.scope} per ${b.per}`, of(b.spent, b.budget), money(b.forecast), [b.setting, b.certified === false ? el("small", { class: "bad" }, "not certified") : null], b.price === null || b.price === undefined ? "unknown" : Number(Number(b.price).toPrecision(3))]);
+    const head = [["for"], ["spent", "spend"], ["forecast", "n"], ["runs at"], ["harm worth a dollar", "n extra"]];
+    const rows = found.budgets.map((b) => [[b.scope === "all" ? "all keys" : b.scope, el("small", {}, `per ${b.per}`)], of(b.spent, b.budget), [money(b.forecast), b.forecast > b.budget ? el("small", { class: "bad" }, "above it") : null], [b.setting ?? "no setting: a cap alone", b.setting && b.certified === false ? el("small", { class: "bad" }, "not certified") : null], b.price === null || b.price === undefined ? "unknown" : Number(Number(b.price).toPrecision(3))]);
     made.push(table("Budgets that choose the setting", head, rows, { class: "wide" }));
   }
   const head = [["key"], ["spent", "spend"], ["requests", "n"], ["of unknown cost", "n extra"], ["state", "extra"]];
