@@ -4,8 +4,8 @@
 
 Days: requests at even times of a made-up day, half of them easy; the controller's spend and harm against the best in
 hindsight (the lower hull of the settings at the same spend). Spells: in the middle of the day, a client sends nothing
-but requests that need the large model; what it takes of the budget, by `burst`. Crafted: a router is fitted on one third
-of recorded prompts, the rise of trust that names a prompt comes from the second, and the third measures how many
+but requests that need the large model; what it takes of the budget, by `burst`. Crafted: a router is fitted on a third
+of the recorded prompts, the rise of trust that names a prompt comes from the second, and the third measures how many
 ordinary prompts that go to the large model are named, and how many of the suffixes that a random search finds (nonsense
 words that turn a small prompt dear) are.
 """
@@ -31,7 +31,7 @@ MIDNIGHT = 20_000 * 86_400.0
 PRICE = "price = {{input = 0.0, output = 0.0, per_call = {}}}"
 SMALL, LARGE = 0.001, 0.01
 ROUNDS = (1, 4, 8)  # of the search: each appends the best of many suffixes of 16 words
-WORDS = "zq xv kj wp theorem lattice 0x7f ∂ ≡ proof qubit eigen λ ∮ rhombic gluon schema axiom parse tensor".split()
+WORDS = ("zq", "xv", "kj", "wp", "theorem", "lattice", "0x7f", "proof", "qubit", "eigen", "rhombic", "gluon", "axiom")
 
 
 def gateway_of(folder: Path, url: str, table_: str) -> Any:
