@@ -17,6 +17,7 @@ from ..core import Model
 from ..data import Floats
 from ..shape import exchanged, name_of
 from . import ways
+from .candidates import JUDGED
 from .evidence import Evidence
 from .score import Outcome
 from .tried import Setting
@@ -108,7 +109,7 @@ def _features(found: Evidence) -> dict[str, Floats]:
     _, first = np.unique(found.facts.units[rows], return_index=True)
     texts = [found.data.examples[int(i)].request.text for i in rows[first]]
     features = {"characters": np.array([len(text) for text in texts], dtype=np.float64)}
-    if found.chosen is not None and found.tried.candidates[found.chosen.candidate].kind in ("route", "cascade"):
+    if found.chosen is not None and found.tried.candidates[found.chosen.candidate].kind in JUDGED:
         place = found.chosen.candidate
         features[name_of(found.held.signals[place][0])] = found.held.calibration[place].values[first, 0]
     return features
