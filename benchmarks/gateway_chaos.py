@@ -75,6 +75,7 @@ read_timeout = 3.0
 retries = 1
 [gateway]
 drain = 20.0
+breaker_failures = 20
 durable = {durable}
 """
 
@@ -213,6 +214,7 @@ class Chaos:
         self.crowd.gone_at.append(time.monotonic() + 3600)  # whatever begins from now on may break
         self.crowd.away.set()
         killed = time.monotonic()
+        self.crowd.told_at = killed if how == signal.SIGTERM else None
         self.serving.signal(how)
         assert self.serving.process is not None
         try:
@@ -227,7 +229,7 @@ class Chaos:
         mode = "durable" if self.serving.durable else "default"
         self.history.append((killed, killed, f"{how.name} of a {mode} one"))
         await asyncio.to_thread(self.serving.start, self.durable)
-        self.crowd.gone_at[-1] = time.monotonic()
+        self.crowd.gone_at[-1], self.crowd.told_at = time.monotonic(), None
         self.crowd.away.clear()
 
     async def _locked(self) -> None:

@@ -185,12 +185,14 @@ def test_lost_pairs_are_counted_with_an_interval(looking: Looking) -> None:
 
 def test_an_escalation_is_who_took_over_and_why() -> None:
     asks = [{"model": "s"}, {"model": "l", "because": "trust 0.41 < 0.62"}]
-    assert escalation({"asks": {"by": "cascade", "model": "l", "asks": asks}}) == ("l", "trust … < …")
+    assert escalation({"asks": {"by": "cascade", "model": "l", "asks": asks}}, {"s", "l"}) == ("l", "trust … < …")
 
 
-@pytest.mark.parametrize("asks", [[], [{"model": "s"}], [{"model": "l", "because": "ease 0.1 < 0.2"}]])
+@pytest.mark.parametrize(
+    "asks", [[], [{"model": "s"}], [{"model": "encoder"}, {"model": "l", "because": "ease 0.1 < 0.2"}]]
+)
 def test_a_first_choice_is_no_escalation(asks: list[dict[str, str]]) -> None:
-    assert escalation({"asks": {"by": "route", "model": "l", "asks": asks}}) is None
+    assert escalation({"asks": {"by": "route", "model": "l", "asks": asks}}, {"s", "l"}) is None
 
 
 def test_what_waits_is_shown_blind(looking: Looking) -> None:

@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -33,8 +33,10 @@ class Failures:
         self._kept: dict[str, tuple[float, float, dict[str, Any]]] = {}
         self._reasons: dict[str, tuple[str, str] | None] = {}
 
-    def look(self, connection: Connection, window: str, since: float, reference: str, now: float) -> dict[str, Any]:
-        """As of at most about ten seconds ago."""
+    def look(
+        self, connection: Connection, window: str, since: float, reference: str, writers: Set[str], now: float
+    ) -> dict[str, Any]:
+        """As of at most about ten seconds ago; `writers` are the models that may write a reply."""
         at, took, found = self._kept.get(window, (0.0, 0.0, {}))
         if now - at < max(10.0, 20 * took):
             return found
@@ -42,18 +44,20 @@ class Failures:
         found = {
             **low(connection, since, reference),
             "pairs": pairs(connection, since),
-            **self._escalations(connection, since),
+            **self._escalations(connection, since, writers),
             "errors": errors(connection, since),
         }
         self._kept[window] = now, time.monotonic() - began, found
         return found
 
-    def _escalations(self, connection: Connection, since: float) -> dict[str, Any]:
+    def _escalations(self, connection: Connection, since: float, writers: Set[str]) -> dict[str, Any]:
         e = schema.exchanges.c
         asked = sa.select(e.id, e.card).where(e.at >= since, e.dialect != WATCHING).order_by(e.at.desc()).limit(CARDS)
         newest = connection.execute(asked).all()
         known = self._reasons
-        self._reasons = {i: known[i] if i in known else escalation(json.loads(card or "{}")) for i, card in newest}
+        self._reasons = {
+            i: known[i] if i in known else escalation(json.loads(card or "{}"), writers) for i, card in newest
+        }
         counts = Counter(r for r in self._reasons.values() if r is not None)
         rows = [{"to": to, "reason": reason, "requests": n} for (to, reason), n in counts.most_common(_SHOWN)]
         return {"escalations": rows, "escalated": sum(counts.values()), "decisions": len(newest)}
@@ -114,14 +118,14 @@ def errors(connection: Connection, since: float) -> list[dict[str, Any]]:
     ]
 
 
-def escalation(card: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Which model took over and why, from a decision's asks; None where the first one's reply was kept.
+def escalation(card: Mapping[str, Any], writers: Set[str]) -> tuple[str, str] | None:
+    """Which model took over and why, from a decision's asks; None where the first writer's reply was kept.
 
-    A route that sends a request to its last model at once is a choice, not an escalation: no other was asked before.
+    A route that sends a request to its last model at once is a choice, not an escalation: what it asked before was a
+    signal's encoder or judge, no writer of replies.
     """
-    node = cast("Mapping[str, Any]", card.get("asks") or {})
-    for one in _nodes(node):
-        asked = [a for a in _children(one) if not a.get("error") or a.get("because")]
+    for node in _nodes(cast("Mapping[str, Any]", card.get("asks") or {})):
+        asked = [a for a in _children(node) if a.get("model") in writers or a.get("asks")]
         if len(asked) > 1 and (last := next((a for a in reversed(asked) if not a.get("cancelled")), None)):
             reason = str(last.get("because") or "")
             if reason and last is not asked[0]:

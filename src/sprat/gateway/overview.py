@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from ..shape import name_of
+from ..shape import leaves, name_of
 from . import keys, schema
 from .card import completed
 from .failures import NEWEST, Failures
@@ -50,7 +50,7 @@ class Overview:
             done = window.refresh(connection, now, PATIENCE)
             slices = window.ordered()
             since = now - window.step * window.count
-            failures = self.failures.look(connection, name, since, reference, now)
+            failures = self.failures.look(connection, name, since, reference, writers_of(gateway), now)
             first = connection.execute(sa.select(sa.func.min(schema.exchanges.c.at))).scalar()
         return {
             "at": now,
@@ -166,6 +166,12 @@ def reference_of(model: Any) -> str:
     while not hasattr(model, "price") and (models := getattr(model, "models", ())):
         model = models[-1]
     return name_of(model)
+
+
+def writers_of(gateway: Gateway) -> frozenset[str]:
+    """The models that may write a reply: what is served, down to its leaves, less signals' encoders."""
+    served = gateway.served.models
+    return frozenset(served) | {name_of(m) for m in leaves(tuple(served.values())) if hasattr(m, "price")}
 
 
 def _promise(gateway: Gateway) -> dict[str, Any] | None:

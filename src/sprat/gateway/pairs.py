@@ -37,7 +37,8 @@ def one_writer(model: Any) -> bool:
 def is_own(model: Any, reply: Reply, reference: str) -> bool:
     """Whether the reference itself wrote the reply to the request, so that it needs no second call."""
     asked = [leaf for leaf in reply.leaves() if leaf.model == reference]
-    return reply.model == reference and len(asked) == 1 and one_writer(model)
+    whole = len(asked) == 1 and asked[0].text == reply.text  # not gone on with where another had begun
+    return reply.model == reference and whole and one_writer(model)
 
 
 def said(reply: Reply) -> str:

@@ -2,7 +2,7 @@
 import { date, el, money, number, table } from "./write.js";
 
 const HEIGHT = 220;
-const EDGE = { left: 58, right: 8, top: 10, bottom: 26 };
+const EDGE = { left: 58, right: 8, top: 10, bottom: 26 }; // left grows with the labels
 let at = null; // which bar is read, by its time
 
 const nice = (v) => {
@@ -28,11 +28,12 @@ const span = (step) => ({ 60: "a minute", 900: "a quarter of an hour", 3600: "an
 export function spendChart(found, width) {
   const series = found.series;
   if (!found.totals.requests && !found.totals.dollars && found.slices.read === found.slices.of) return [];
-  const wide = width - EDGE.left - EDGE.right;
   const tall = HEIGHT - EDGE.top - EDGE.bottom;
   const most = Math.max(0, ...series.map((s) => Math.max(s.dollars, s.dollars + s.saved)));
   const tick = most > 0 ? nice(most / 3) : 1;
   const top = most > 0 ? tick * Math.ceil(most / tick) : 1;
+  EDGE.left = 16 + 7.2 * Math.max(4, ...[tick, 2 * tick, top].map((v) => money(v).length));
+  const wide = width - EDGE.left - EDGE.right;
   const x = (i) => EDGE.left + (i * wide) / series.length;
   const y = (v) => EDGE.top + tall * (1 - v / top);
   const bar = Math.max(1, wide / series.length - (wide / series.length > 4 ? 1 : 0));

@@ -29,7 +29,7 @@ export function state(found) {
   if (p.trouble) return ["refused", "The watch over the promise has stopped"];
   if (p.state === "broken") return ["refused", "The promise is broken: the reference answers"];
   if (p.state === "suspended") return ["refused", "The promise is suspended"];
-  return ["shown", p.loss_watched === false ? "The requests are like those it was promised for" : "The promise holds"];
+  return p.loss_watched === false ? ["quiet", "The loss is not watched; no alarm from the requests"] : ["shown", "The promise holds"];
 }
 
 export function promise(found) {
@@ -43,11 +43,12 @@ export function promise(found) {
     const todo = claim.length ? ["What the certificate says was shown on the study's rows; whether it still holds for today's requests is not known."] : ["Run ", code("sprat study"), " on your own rows and serve the serve.toml that it writes; the promise in it is then watched."];
     return [el("p", { class: "quiet" }, why), el("p", {}, todo), certificate];
   }
-  const rows = [["since", `${date(p.since)} (${ago(p.since, found.at)})`], [p.state === "broken" ? "pairs since the alarm" : "pairs compared", number(p.pairs)]];
-  if (typeof p.watched === "string") rows.push(["what is watched", p.watched]);
+  const rows = [["since", `${date(p.since)} (${ago(p.since, found.at)})`]];
+  if (p.loss_watched !== false) rows.push([p.state === "broken" ? "pairs since the alarm" : "pairs compared", number(p.pairs)]);
+  if (typeof p.watched === "string" && p.loss_watched !== false) rows.push(["what is watched", p.watched]);
   if (p.requests) rows.push(["requests looked at for drift", number(p.requests)]);
   if (known(p.mean_loss)) rows.push(["mean loss of these pairs", `${signed(p.mean_loss)} (the promise: at most 0)`]);
-  if (p.share) rows.push(["share that is shadowed", percent(p.share)]);
+  if (p.share && p.loss_watched !== false) rows.push(["share that is shadowed", percent(p.share)]);
   if (p.watching) rows.push(["cost of watching", `${money(p.watching.spent)} this ${p.watching.per}${p.watching.budget ? ` of ${p.watching.budget}` : ""}`]);
   if (p.uncertified) rows.push(["answered uncertified", `${number(p.uncertified)} requests: a budget allowed it`]);
   if (p.lost) rows.push(["shadowed, but no pair", `${number(p.lost)} (the reference failed, or the client left)`]);
@@ -55,7 +56,7 @@ export function promise(found) {
   if (p.state === "broken") rows.push(["what restores it", restores(p)]);
   const holding = p.state === "holding";
   return [
-    el("p", { class: holding && !p.trouble ? "shown" : "refused" }, p.trouble ? `The watch has stopped: ${p.trouble}.` : p.sentence),
+    el("p", { class: state(found)[0] }, p.trouble ? `The watch has stopped: ${p.trouble}.` : p.sentence),
     p.superseded ? el("p", { class: "refused" }, "Another gateway on this store serves another promise; this one is not watched.") : null,
     holding && p.loss_watched !== false ? evidence("Evidence that the loss is above the promised one", p.loss_wealth, p.loss_alarm) : null,
     holding ? evidence("Evidence that the requests have changed", p.drift_wealth, p.drift_alarm) : null,
