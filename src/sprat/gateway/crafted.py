@@ -9,9 +9,9 @@ quantile, so that of requests like those rows at most 1 % are named. And a key w
 the certificate's: an e-process (a mixture of bets that the share is above it plus 15 points) that passes 1,000 names
 the request at which it does, and begins anew; where the share is not above, that happens with chance 1/1,000 a time.
 
-The first test is careful and so it is weak: on RouteLLM's MMLU prompts it named 0.2 % of the ordinary ones that go to the
-dear model, and at most a few in a hundred of those that nonsense suffixes had turned. It sees what moves trust further
-than prompts do by themselves; the rest shows in its key's share alone.
+The first test is careful and so it is weak: of RouteLLM's MMLU prompts it named 0.2 % of the ordinary ones that go to
+the dear model, and at most a few in a hundred of those that nonsense suffixes had turned. It sees what moves trust
+further than prompts do by themselves; the rest shows in its key's share alone.
 
 The first test reads a handful of texts, so it is made after the reply, on another thread, at most a few times a second.
 """
