@@ -13,6 +13,7 @@ from ..errors import SpratError
 # What the list of commands says of each; a command's own help is its docstring.
 COMMANDS = {
     "study": "What can a small model take over? The main job.",
+    "calibrate": "How far can a confidence be trusted? Mend it, and certify from where to answer.",
     "replay": "Measure a way of working on other recorded rows.",
     "certify": "Check a certificate that a study wrote.",
     "collect": "Ask models for the calls that a study needs; priced, resumable.",

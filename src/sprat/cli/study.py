@@ -109,8 +109,8 @@ def study(
             within,
             confidence,
             skip_bad,
-            bounds=_bounds(bounds),
-            columns=_columns(columns),
+            bounds=bounds_of(bounds),
+            columns=columns_of(columns),
             kept=labels,
             out=out,
             as_json=as_json,
@@ -130,8 +130,8 @@ def study(
             grade=grade,
             encoder=encoder,
             models=models,
-            bounds=_bounds(bounds),
-            columns=_columns(columns),
+            bounds=bounds_of(bounds),
+            columns=columns_of(columns),
             skip_bad=skip_bad,
             command=shlex.join(["sprat", *sys.argv[1:]]),
             tell=tell,
@@ -165,7 +165,8 @@ def _seconds(text: str | None) -> float | None:
     return float(match[1]) / (1000 if match[2] == "ms" else 1)
 
 
-def _bounds(text: str | None) -> tuple[float, float] | None:
+def bounds_of(text: str | None) -> tuple[float, float] | None:
+    """The two numbers of --bounds; raises BadInput for anything else."""
     if text is None:
         return None
     try:
@@ -175,7 +176,8 @@ def _bounds(text: str | None) -> tuple[float, float] | None:
     return low, high
 
 
-def _columns(text: str | None) -> dict[str, str] | None:
+def columns_of(text: str | None) -> dict[str, str] | None:
+    """The pairs of --columns, our name to the file's; raises BadInput for anything else."""
     if text is None:
         return None
     pairs = [part.partition("=") for part in text.split(",")]
