@@ -24,7 +24,7 @@ COMMANDS = {
     "keys": "Make, list and disable the gateway's keys.",
     "promise": "How the certified promise stands; mark pairs, renew.",
     "dashboard": "Set the password of the gateway's dashboard.",
-    "cache": "Show what the gateway's cache gave, and how often semantic hits are false.",
+    "cache": "Show what the gateway's cache gave, and its false hits.",
     "doctor": "Find out what an endpoint can do.",
     "methods": "List the techniques, signals, endpoints and encoders.",
 }
