@@ -4,6 +4,7 @@ from .agreement import Agreement, agreement
 from .agreement_cells import AgreementCells, agreement_cells
 from .answer_features import AnswerFeatures, answer_features
 from .automix import AutoMix, automix
+from .bertscore import BertScore, bertscore
 from .category import Category, category
 from .causal_lm import CausalLM, causal_lm
 from .classifier import Classifier, classifier
@@ -32,6 +33,7 @@ __all__ = [
     "AgreementCells",
     "AnswerFeatures",
     "AutoMix",
+    "BertScore",
     "Category",
     "CausalLM",
     "Classifier",
@@ -58,6 +60,7 @@ __all__ = [
     "agreement_cells",
     "answer_features",
     "automix",
+    "bertscore",
     "category",
     "causal_lm",
     "classifier",
