@@ -17,6 +17,13 @@ sys.path[:0] = [str(ROOT / "tests" / "gateway"), str(ROOT / "tests")]
 
 from dashboard_browser import BROKEN, HOLDING, Shown, browser  # noqa: E402
 
+LOOKS = (
+    ("light", "light", (1200, 900)),
+    ("dark", "dark", (1200, 900)),
+    ("phone", "light", (390, 844)),
+    ("phone-dark", "dark", (360, 740)),
+)
+
 
 def main() -> None:
     """Take all pictures."""
@@ -29,8 +36,7 @@ def main() -> None:
     with browser() as chromium:
         for name, n, promise in cases:
             with tempfile.TemporaryDirectory() as folder, Shown(Path(folder), n, promise) as shown:
-                for look, scheme, size in (("light", "light", (1200, 900)), ("dark", "dark", (1200, 900)),
-                                           ("phone", "light", (390, 844)), ("phone-dark", "dark", (360, 740))):  # fmt: skip
+                for look, scheme, size in LOOKS:
                     page = shown.page(chromium, scheme, size)
                     page.screenshot(path=asked.out / f"{name}-login-{look}.png")
                     shown.log_in(page)

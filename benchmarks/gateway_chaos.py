@@ -4,9 +4,9 @@
 
 Half the time with durable records, half without. What must hold: every request is answered within its deadline; every
 stream is whole or ends with an error in its dialect, as the official clients read it; no reply is another's; whatever
-was acknowledged is in the store afterwards (without `durable`, but for the last second before a kill); no id twice;
-what keys spent is the sum of the records; and, when the chaos is over, health is good, nothing is in progress, memory
-and open files are bounded, and the log holds no crash.
+was acknowledged is in the store afterwards (without `durable`, but for the last three seconds before a kill); no id
+twice; what keys spent is the sum of the records; and, when the chaos is over, health is good, nothing is in progress,
+memory and open files are bounded, and the log holds no crash.
 
 Filling the disk needs a mount of its own (root on Linux), jumps of the clock need libfaketime; without them these two
 are left out, and the record says so.
@@ -41,7 +41,7 @@ from gateway_latency import Process  # noqa: E402
 from measured import header, table, write  # noqa: E402
 from verdicts import warm  # noqa: E402
 
-CROWD, DISK_MB, LOST_SECONDS = 12, 64, 1.0
+CROWD, DISK_MB, LOST_SECONDS = 12, 64, 3.0
 _RUN = "import sys; from sprat.cli import main; sys.exit(main(sys.argv[1:]))"
 TOML = """
 [way]
@@ -75,6 +75,7 @@ read_timeout = 3.0
 retries = 1
 [gateway]
 drain = 20.0
+breaker_failures = 20
 durable = {durable}
 """
 
@@ -113,6 +114,8 @@ class Serving:
         if secret := re.search(r"key\s+(sk-sprat-\S+)", log.read_text()):
             self.key = secret[1]
         while self.get("/healthz")[0] != 200:
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise SystemExit(f"sprat serve did not start: {log.read_text()[-2000:]}")
             time.sleep(0.05)
 
     def get(self, path: str) -> tuple[int, str]:
@@ -208,9 +211,10 @@ class Chaos:
         # What was acknowledged before this moment must be there afterwards.
         before = time.monotonic() - (0.0 if self.serving.durable or how == signal.SIGTERM else LOST_SECONDS)
         known = {k: t for k, t in self.crowd.acknowledged.items() if t < before}
-        self.unsure |= self.crowd.acknowledged.keys() - known.keys() - self.sure.keys()
         self.crowd.gone_at.append(time.monotonic() + 3600)  # whatever begins from now on may break
         self.crowd.away.set()
+        killed = time.monotonic()
+        self.crowd.told_at = killed if how == signal.SIGTERM else None
         self.serving.signal(how)
         assert self.serving.process is not None
         try:
@@ -221,8 +225,11 @@ class Chaos:
             self.failures.append("SIGTERM did not end it within 60 s")
             self.serving.process.kill()
         self.sure |= known
+        self.unsure |= self.crowd.acknowledged.keys() - self.sure.keys()
+        mode = "durable" if self.serving.durable else "default"
+        self.history.append((killed, killed, f"{how.name} of a {mode} one"))
         await asyncio.to_thread(self.serving.start, self.durable)
-        self.crowd.gone_at[-1] = time.monotonic()
+        self.crowd.gone_at[-1], self.crowd.told_at = time.monotonic(), None
         self.crowd.away.clear()
 
     async def _locked(self) -> None:

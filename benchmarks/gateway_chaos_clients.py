@@ -36,6 +36,7 @@ class Crowd:
         self.acknowledged: dict[str, float] = {}
         self.away = asyncio.Event()
         self.gone_at = [0.0]  # when the gateway went, each time
+        self.told_at: float | None = None  # when the gateway was told to end what it does
         self.stopping = False
         self.slowest = 0.0
         self.numbers = count()
@@ -77,6 +78,9 @@ class Crowd:
 
     def _broken(self, began: float, why: str) -> str:
         """A connection that broke: as it must where the gateway was killed meanwhile, and nowhere else."""
+        # A busy gateway may not have taken the connection yet; what it had not taken it can't let end.
+        if self.told_at is not None and began < self.told_at - 2.0:
+            return self._failed(began, f"cut off by SIGTERM, which lets it end: {why}")
         if self.away.is_set() or began <= self.gone_at[-1]:
             return "cut off by a kill"
         return self._failed(began, why)
@@ -90,7 +94,8 @@ class Crowd:
 
     def _good(self, nonce: str, text: str | None, number: str) -> str:
         if not text or not text.startswith(f"{nonce} ") or not text.rstrip().endswith(END):
-            self.failures.append(f"{nonce}: a reply that is not whole, or another's: {text[:60] if text else text!r}")
+            shown = f"{text[:60]}...{text[-60:]}" if text else repr(text)
+            self.failures.append(f"{nonce}: a reply that is not whole, or another's: {shown}")
             return "FAILED"
         if number:
             self.acknowledged[number] = time.monotonic()

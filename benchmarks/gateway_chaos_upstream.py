@@ -146,7 +146,8 @@ class Upstream:
                 return False
             if late and kind in ("garbage_event", "no_object", "no_choices", "deep"):
                 odd = {"no_object": b"[1]", "no_choices": b'{"choices": 3}', "deep": b"[" * 50_000}
-                data = b"data: " + odd.get(kind, b'{"broken') + b"\n\n"
+                # Before what should come, not in its place: nobody could tell that a word was never said.
+                data = b"data: " + odd.get(kind, b'{"broken') + b"\n\n" + data
             if late and kind == "error_event":
                 told = json.dumps({"type": "error", "error": {"type": "overloaded_error", "message": "chaos"}})
                 data = f"event: error\ndata: {told}\n\n".encode()

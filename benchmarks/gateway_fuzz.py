@@ -164,7 +164,8 @@ def judged(case: Case, said: bytes | None, secrets: tuple[bytes, ...]) -> tuple[
         return [], f"what came back is no HTTP ({error})"
     if case.whole and not found:
         return [], "closed without an answer"
-    for answer in found:
+    # Who says that they send no more before they have read is taken to have left.
+    for answer in (a for a in found if case.whole or not a.cut):
         if why := wrong(case.path if case.whole else "", answer, secrets, theirs=True, unread=("text",)):
             return [a.status for a in found], why
     return [a.status for a in found], ""
@@ -231,8 +232,10 @@ def schemathesis(program: str, served: Served, examples: int, seed: int) -> dict
     command = [program, "run", f"http://127.0.0.1:{served.port}/openapi.json", "--no-color"]
     command += ["-H", f"Authorization: Bearer {served.key}", "--max-examples", str(examples), "--seed", str(seed)]
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+    # Its coverage phase runs into a fault of CPython 3.11 (AST constructor recursion depth).
+    command += ["--phases", "examples,fuzzing,stateful"]
     command += ["--checks", checks, "--request-timeout", "10", "--workers", "2", "--continue-on-failure"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=served.folder)
     return {"code": done.returncode, "said": done.stdout[-6000:] + done.stderr[-2000:]}
 
 

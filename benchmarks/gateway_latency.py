@@ -4,7 +4,7 @@
 
 The gateway, and LiteLLM's proxy beside it, is kept to one core by taskset; the load and the upstream, a process of its
 own that answers at once, have the others. The gateway is `sprat serve` with a key required, the ledger in SQLite and
-metrics on. `auto` is the route that a study writes: the mean of ridge, nearest neighbours and matrix factorisation where
+metrics on. `auto` is the route that a study writes: the mean of ridge, nearest neighbours and matrix factors, where
 a prompt is known, fitted on 960 prompts of eight kinds to scores drawn at random (that changes who is asked, not how
 long it takes). Every prompt is new, so nothing is cached. The ways take turns, and each number is the median of the
 rounds, so that a busy neighbour does not decide; CPU per request is read off the process.

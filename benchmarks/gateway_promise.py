@@ -239,12 +239,17 @@ def worse(served: Served, by: float, before: int) -> dict[str, Any]:
 def restored(served: Served) -> dict[str, Any]:
     """The policy is as good as before: pairs until it may be renewed against those said to be needed."""
     start = served.settle()
-    needed = start["pairs_needed"]
-    for _ in range(50):
-        served.ask(100)
-        found = served.settle()
+    for _ in range(100):  # those of before it was mended weigh until the new ones outnumber them
+        if start["pairs_needed"] is not None:
+            break
+        served.ask(50)
+        start = served.settle()
+    needed, found = start["pairs_needed"], start
+    for _ in range(100):
         if found["restorable"]:
             break
+        served.ask(50)
+        found = served.settle()
     else:
         return {"needed": needed, "took": None, "back": False}
     done = command(["promise", "renew", "--store", served.store]) == 0
@@ -315,7 +320,7 @@ def page(r: dict[str, Any]) -> list[str]:
 def fallen(by: float, runs: list[dict[str, Any]]) -> dict[str, str]:
     """A row on what happened when the mean loss rose to `by` above the limit."""
     seconds, back = [f["seconds"] for f in runs], [f for f in runs if f["took"] is not None]
-    told = [f for f in back if f["needed"]]
+    told = [f for f in back if f["needed"]]  # 0 is: at once
     row = {
         "above the limit": f"{by}",
         "runs": str(len(runs)),

@@ -17,6 +17,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import cached_property
 from typing import Any, ClassVar, cast
 
 from .errors import BadInput, CannotDo
@@ -61,7 +62,7 @@ class Request:
             raise BadInput("A request needs a prompt or a non-empty list of messages, each with a 'role'.")
         return cls(messages, options)
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The text of the last user message."""
         for message in reversed(self.messages):
@@ -69,7 +70,7 @@ class Request:
                 return content_text(message.get("content"))
         return content_text(self.messages[-1].get("content")) if self.messages else ""
 
-    @property
+    @cached_property
     def opening(self) -> Request:
         """The request up to its first user turn: what every turn of a thread has in common.
 
@@ -82,19 +83,18 @@ class Request:
                 return self if i == len(self.messages) - 1 else replace(self, messages=self.messages[: i + 1])
         return self
 
-    @property
+    @cached_property
     def affinity(self) -> str:
         """The thread's id: as given, else the hash of the messages up to the first user turn."""
         return self.thread or hashlib.sha256(_canonical(self.opening.messages)).hexdigest()
 
-    @property
+    @cached_property
     def continues(self) -> bool:
         """Whether this is a later turn of a conversation (a model has spoken after the first user turn)."""
-        if self.thread == "":
-            return False
-        return any(m.get("role") in ("assistant", "tool") for m in self.messages[len(self.opening.messages) :])
+        later = () if self.thread == "" else self.messages[len(self.opening.messages) :]
+        return any(m.get("role") in ("assistant", "tool") for m in later)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The canonical request's hash: messages, options that shape the answer, and the sample's number."""
         options = {k: v for k, v in self.options.items() if k not in _TRANSPORT}

@@ -3,7 +3,8 @@
 SpratError                 has `hint` (what to do), `retryable` (would the same call work later?), `spent` (dollars)
 ├── BadInput               a file, option or argument is not what was needed
 │   ├── BadRow             ... at a line of a file
-│   └── BadKey             ... a key for an endpoint can't be used
+│   ├── BadKey             ... a key for an endpoint can't be used
+│   └── StoreFailed        ... the gateway's store can't be read or written
 ├── MissingExtra           an optional dependency is not installed
 ├── CannotDo               a model lacks what a technique needs (text < logprobs < logits)
 ├── NotRecorded            a replay asked for a call that the recording does not hold
@@ -61,6 +62,10 @@ class BadRow(BadInput):
 
 class BadKey(BadInput):
     """The key of an endpoint can't be used: its file is open to others, or no header can carry it."""
+
+
+class StoreFailed(BadInput):
+    """The gateway's store can't be used: its database is away, held by another, or not its own."""
 
 
 class MissingExtra(SpratError):

@@ -94,6 +94,8 @@ def test_what_every_command_prints_as_json_is_json(
         "methods": ["methods"],
         "keys": ["keys", "create", "--name", "search"],
         "logs": ["logs"],
+        "dashboard": ["dashboard", "password"],
+        "cache": ["cache", "status"],
     }
     assert commands.keys() == COMMANDS.keys() - {"serve"}  # which serves until it is stopped
     for name, arguments in commands.items():

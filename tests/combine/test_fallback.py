@@ -135,3 +135,14 @@ def test_a_refusal_goes_to_the_next_model_too() -> None:
             yield
 
     assert asyncio.run(streamed(fallback(Refuses("a"), Breaks("b"))))[0] == "".join(WORDS)
+
+
+def test_a_reply_that_two_models_wrote_is_not_the_last_ones_own() -> None:
+    from sprat.gateway.pairs import is_own
+
+    model = fallback(Breaks("a", 2), Breaks("c", 99, "chat"))
+    _, both, _ = asyncio.run(streamed(model))
+    _, own, _ = asyncio.run(streamed(fallback(Breaks("c", 99, "chat"))))
+    assert both is not None
+    assert own is not None
+    assert (is_own(model, both, "c"), is_own(model, own, "c")) == (False, True)

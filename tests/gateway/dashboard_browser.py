@@ -23,7 +23,15 @@ from sprat.signals import logprob
 
 PASSWORD = "correct horse battery"
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_WATCH = {"watched": True, "share": 0.05, "delta": 0.05, "loss_alarm": 40.0, "drift_alarm": 40.0, "restorable": False}
+_WATCH = {
+    "watched": "the loss is watched as mackerel judges, corrected by a person's marks",
+    "loss_watched": True,
+    "share": 0.05,
+    "delta": 0.05,
+    "loss_alarm": 40.0,
+    "drift_alarm": 40.0,
+    "restorable": False,
+}
 HOLDING = _WATCH | {
     "state": "holding",
     "since": 0.0,
@@ -37,6 +45,7 @@ HOLDING = _WATCH | {
     "marks_needed": None,
     "sentence": "Holding: evidence against it 1.84 (alarm at 40), drift evidence 4.2, 187 pairs seen.",
 }
+_PAID = {"spent": 0.84, "per": "month", "budget": "$5/month"}
 _WHY = "the loss on shadowed requests is above the promised one (231 pairs)."
 BROKEN = HOLDING | {
     "state": "broken",
@@ -48,6 +57,13 @@ BROKEN = HOLDING | {
     "marks_needed": 124,
     "sentence": f"Broken: {_WHY} About 1240 more labelled pairs, 124 of them marked, are expected to restore it.",
 }
+_MONTH = {"scope": "all", "budget": 60.0, "per": "month", "spent": 24.82, "set_aside": 0.002, "elapsed": 0.8}
+BUDGETS = [
+    _MONTH | {"forecast": 31.4, "requests": 4000, "setting": "cascade at 0.62", "certified": True, "price": 0.0},
+    _MONTH
+    | {"scope": "search", "budget": 20.0, "spent": 19.1, "forecast": 21.9, "requests": 2672}
+    | {"setting": "small alone", "certified": False, "price": 3.25},
+]
 CERTIFICATE = {
     "verdict": "shown",
     "claim": "mean quality over all traffic like these rows is at least 98 % of the reference's",
@@ -62,10 +78,17 @@ class Keeper:
 
     def __init__(self, status: dict[str, Any]) -> None:
         self._status = status
-        self.state = status["state"]
+        self.state, self.identity = status["state"], "promised"
 
     def status(self) -> dict[str, Any]:
-        return self._status | {"since": time.time() - 4 * 86400}
+        return (
+            self._status
+            | {"watching": _PAID, "lost": 2, "marks_waiting": 3, "behind_marks": 41, "trouble": "", "superseded": False}
+            | {"since": time.time() - 4 * 86400}
+        )
+
+    async def close(self) -> None:
+        self.state = "closed"
 
 
 class Shown(Running):
@@ -81,6 +104,7 @@ class Shown(Running):
             set_password(store, PASSWORD)
         self.app.opening = self._opening
         if promise is not None:
+            self.app.policy.budgets = lambda: BUDGETS  # pyright: ignore[reportAttributeAccessIssue]
             self.app.keeper = Keeper(promise)  # pyright: ignore[reportAttributeAccessIssue]
 
     async def _opening(self) -> Any:

@@ -171,3 +171,15 @@ def test_a_web_page_does_not_ask_a_gateway_on_loopback(headers: dict[bytes, byte
 @pytest.mark.parametrize("path", ["/v1/models", "/metrics", "/sprat/decisions/x"])
 def test_a_name_that_was_made_to_point_here_reads_nothing(gateway: Running, path: str) -> None:
     assert gateway.get(path, host="evil.example")[0] == 401
+
+
+def test_without_httptools_the_same_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("running.protocol", lambda limit: bounds.protocol(limit, "h11"))
+    monkeypatch.setattr(bounds, "_PATIENCE", 0.2)
+    monkeypatch.setattr(bounds, "_LOOK", 0.05)
+    with Running(sprat.tiny("sprat")) as gateway:
+        assert told(gateway, post() * 2).count(b" 200 ") == 2
+        assert error_of(told(gateway, b"GET /v1/models HTTP/1.1\r\nx-long: " + b"x" * 70_000))[0] in (400, 431)
+        assert error_of(told(gateway, b"POST / HTTP/1.1\r\nhost: loc"))[0] == 408
+        assert error_of(told(gateway, post(b"{", "content-length: 100")))[0] == 408
+        assert error_of(told(gateway, b"\x16\x03\x01\x02\x00\r\n\r\n"))[1]["code"] == "invalid_http"

@@ -163,12 +163,28 @@ def test_another_promise_takes_the_place_and_its_rows_go(engine: Any) -> None:
     assert (new.promise.watch.seen, old.superseded, left(engine)) == (0, True, 0)
 
 
+def test_what_could_not_be_saved_is_counted_once_later(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = folder(engine)
+    add(engine, pairs(5))
+
+    def full(*_: Any) -> bool:
+        raise sa.exc.OperationalError("update", {}, OSError("the disk is full"))
+
+    monkeypatch.setattr(evidence, "save", full)
+    with pytest.raises(sa.exc.OperationalError):
+        watch.tick()
+    monkeypatch.undo()
+    watch.tick()
+    assert (watch.promise.watch.seen, watch.status["pairs"], left(engine)) == (5, 5, 0)
+
+
 def test_a_row_that_can_not_be_counted_is_refused_and_the_rest_goes_on(engine: Any) -> None:
     watch = folder(engine)
     bad = Evidence("bad", "w", "pair", time.time() + 1, reference=2.0, policy=0.0, propensity=1.0)
-    add(engine, [bad, *pairs(3)])
+    broken = Evidence("odd", "w", "request", time.time() + 1, body={"no": "features"})
+    add(engine, [bad, broken, *pairs(3)])
     watch.tick()
-    assert (watch.promise.watch.seen, watch.refused, left(engine)) == (3, 1, 0)
+    assert (watch.promise.watch.seen, watch.refused, left(engine)) == (3, 2, 0)
 
 
 def test_rows_of_requests_are_gone_once_folded_and_pairs_are_kept(engine: Any) -> None:
@@ -185,7 +201,7 @@ def test_rows_of_requests_are_gone_once_folded_and_pairs_are_kept(engine: Any) -
 def test_what_was_drawn_at_the_lower_rate_before_the_alarm_is_left_out(engine: Any) -> None:
     watch = folder(engine, asked=Promised("within", 0.05, 0.1, judge="agreement", share=0.1, restore_share=0.5))
     watch.promise._break(0.0, "for the test")
-    watch._save(())
+    watch._save((), watch.version)
     rows = [Evidence(f"{q}", "w", "pair", 1.0, reference=1.0, policy=1.0, propensity=q) for q in (0.1, 0.5)]
     add(engine, rows)
     watch.tick()

@@ -14,7 +14,8 @@ from stored import wait_for
 from watched import Upstream, Watched, written  # skips where a package of the gateway's is not there
 
 from sprat.cli import main
-from sprat.gateway.keeper import Keeper
+from sprat.gateway.policy import Policy
+from sprat.gateway.reload import exchange
 from sprat.gateway.served import load
 
 
@@ -81,7 +82,7 @@ def test_when_it_breaks_the_reference_answers_within_about_a_second(
         assert gateway.get("/readyz")[0] == 200
         assert 'sprat_promise_state{state="broken"} 1' in gateway.get("/metrics")[2]
         assert gateway.get("/sprat/promise")[2]["state"] == "broken"
-    assert "The promise is broken." in caplog.text
+    assert "The promise is broken: the loss on shadowed requests" in caplog.text
 
 
 def test_a_promise_that_holds_again_is_renewed_and_the_policy_answers(
@@ -247,7 +248,17 @@ def test_a_file_that_is_read_again_goes_on_with_the_same_watch_and_begins_anothe
         gateway.ask(5)
         counted(gateway, 5)
         for more, left in (("share = 1.0\nat_once = 3", 6), ("share = 0.999999", 1)):
-            gateway.app.served = load(written(tmp_path, upstream.url, more))
-            asyncio.run_coroutine_threadsafe(Keeper.again(gateway.app), gateway.loop).result(10)
+            served = load(written(tmp_path, upstream.url, more))
+            asyncio.run_coroutine_threadsafe(exchange(gateway.app, served), gateway.loop).result(10)
             gateway.ask()
             counted(gateway, left)
+
+
+def test_what_a_budget_has_answered_past_the_certified_settings_shows_as_suspended(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Watched(written(tmp_path, upstream.url, "share = 1.0"), tmp_path / "s.db") as gateway:
+        monkeypatch.setattr(Policy, "suspended", "the budget calls for more.")
+        found = gateway.get("/sprat/promise")[2]
+        assert (found["state"], gateway.keeper.state) == ("suspended", "holding")
+        assert found["sentence"] == "Suspended: the budget calls for more."

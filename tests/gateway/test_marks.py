@@ -18,6 +18,7 @@ from sprat.gateway import evidence, schema
 from sprat.gateway.evidence import Evidence
 from sprat.gateway.folding import Folder
 from sprat.gateway.promised import promised
+from sprat.gateway.writer import delete_older
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def folder(engine: Any, **more: Any) -> Folder:
     made = Folder(engine, asked, "w")
     made._begin()
     made.promise.since = 0.0  # the rows of these tests have small times
-    made.version = 0 if not made._save(()) else made.version
+    assert made._save((), made.version)
     return made
 
 
@@ -161,6 +162,15 @@ def test_pairs_that_are_skipped_never_break_a_promise_nor_restore_it(engine: Any
     watch.tick()
     assert watch.promise.restoring is not None
     assert watch.promise.restoring.wealth < 1
+
+
+def test_pairs_that_nobody_marks_lose_their_texts_with_the_records_and_count_as_skipped(engine: Any) -> None:
+    watch = folder(engine, marks=1.0)
+    add(engine, pair("old", 1.0, waits=True), pair("new", 1000.0, waits=True))
+    delete_older(engine, 500.0)
+    watch.tick()
+    assert [p.id for p in evidence.waiting(engine)[0]] == ["new"]
+    assert (watch.promise.watch.seen, watch.promise.watch.wealth < 1) == (1, True)
 
 
 def test_texts_of_a_pair_are_kept_only_until_it_is_marked(upstream: Upstream, tmp_path: Path) -> None:

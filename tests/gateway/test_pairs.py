@@ -31,16 +31,21 @@ def judged(*verdicts: str, reference: Reply, policy: Reply) -> tuple[Any, list[s
     return asyncio.run(scores("judge", ask, ASKED, reference, policy)), seen
 
 
-def agreement(reference: Reply, policy: Reply) -> Any:
+def agreement(reference: Reply, policy: Reply, measure: str = "agreement") -> Any:
     async def ask(name: str, request: Request) -> Reply:
         raise AssertionError("agreement asks nobody")
 
-    return asyncio.run(scores("agreement", ask, ASKED, reference, policy))
+    return asyncio.run(scores(measure, ask, ASKED, reference, policy))
 
 
 def test_agreement_is_that_of_final_answers() -> None:
     assert agreement(Reply("So the answer is: 4"), Reply("#### 4")) == (1.0, 1.0)
     assert agreement(Reply("4"), Reply("5")) == (1.0, 0.0)
+
+
+def test_agreement_of_prose_is_token_f1_as_in_the_study() -> None:
+    assert agreement(Reply("the cat sat"), Reply("the dog sat"), "agreement:f1") == (1.0, pytest.approx(0.5, abs=0.2))
+    assert agreement(Reply(""), Reply(""), "agreement:f1") == (1.0, 1.0)
 
 
 def test_a_policy_that_failed_does_not_agree() -> None:

@@ -9,9 +9,13 @@ import pytest
 
 pytest.importorskip("sqlalchemy")
 
+from sprat.core import Reply, Request
+from sprat.data import Call, Dataset, Example
 from sprat.errors import BadInput
 from sprat.gateway.limits import Budget
 from sprat.gateway.promised import Promised, promised
+from sprat.measure.grade import Agreement
+from sprat.study.job import _measure
 
 MODELS = {"small": 1, "large": 2}
 LEAST = {"kind": "within", "level": 0.05, "delta": 0.1}
@@ -40,6 +44,13 @@ def test_the_budgets_settings_may_be_beside_it() -> None:
     assert read(settings=[{"name": "safe"}]) == read()
 
 
+@pytest.mark.parametrize(("text", "measure"), [("4", "agreement"), ("a b c d e f g h", "agreement:f1")])
+def test_agreement_is_watched_as_the_study_measured_it(text: str, measure: str) -> None:
+    calls = tuple(Call(m, Reply(text, m)) for m in ("small", "large"))
+    data = Agreement("large").graded(Dataset((Example("1", Request.of("x"), calls=calls),)))
+    assert read(measure=_measure("agreement", data)).judge == measure
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -58,6 +69,7 @@ def test_the_budgets_settings_may_be_beside_it() -> None:
         ({"at_once": 0}, "at_once is 0"),
         ({"renew": 1}, "true or false"),
         ({"measure": "exact", "judge": "agreement"}, "can't be watched by agreement"),
+        ({"measure": "agreement:f1", "judge": "agreement"}, "can't be watched by agreement"),
         ({"level": 2.0}, "no promise to watch"),
     ],
 )

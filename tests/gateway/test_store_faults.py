@@ -294,3 +294,26 @@ def test_faults_at_random_lose_and_repeat_nothing(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(writer.Writer, "_commit", broken)
     monkeypatch.setattr(writer, "_RETRY", (0.001, 0.004))
     run(go)
+
+
+def test_postgresql_takes_what_it_can_not_hold_as_near_as_it_can():
+    odd = "a\0b\ud800\u202e"
+    with postgresql() as server:
+
+        async def go():
+            store = await Store.open(server.url, prompts=True)
+            told: Any = {"asked": odd, "thread": odd, "error": odd, "model": odd, "way": odd, "dialect": odd}
+            request = {"messages": [{"role": "user", "content": odd}], "options": {"x": float("nan"), "y": 10**400}}
+            told |= {"trusts": {odd: float("nan")}, "card": {odd: odd}, "request": request, "reply": {"text": odd}}
+            store.put(made(0, **told))
+            assert await store.flush()
+            health = store.health
+            found = await asyncio.to_thread(store.exchanges, prompts=True)
+            await store.close()
+            return health, found
+
+        health, found = asyncio.run(go())
+    assert (health.unwritable, health.written, len(found)) == (0, 1, 1)
+    assert found[0].asked.startswith("ab")
+    assert found[0].request is not None
+    assert found[0].request["messages"][0]["content"].startswith("a\0b")

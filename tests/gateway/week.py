@@ -8,7 +8,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from sprat.gateway import keys, schema
+from sprat.gateway import evidence, keys, schema
+from sprat.gateway.evidence import Evidence
 from sprat.gateway.exchange import Exchange
 from sprat.gateway.limits import Budget
 from sprat.gateway.records import COLUMNS, charges, row_of
@@ -131,4 +132,20 @@ def fill(store: Store, n: int = 4000, now: float | None = None, seed: int = 7) -
         store.label(e.id, "judge:mackerel", round(draw.betavariate(8, 2) if good else draw.betavariate(2, 6), 2))
     for e in draw.sample(small, min(len(small), 12)):
         store.label(e.id, "human", float(draw.random() < 0.8), "marked blind")
+    shadowed(store, draw.sample(small, min(len(small), 120)), draw)
     return made
+
+
+def shadowed(store: Store, compared: list[Exchange], draw: random.Random) -> None:
+    """Pairs that the watch over the promise made of these exchanges, and three that wait for a person."""
+    rows: list[Evidence] = []
+    for e in compared:
+        told: dict[str, Any] = {"reference": 0.9, "policy": draw.choice((0.9, 0.9, 0.9, 0.9, 1.0, 0.2))}
+        rows.append(Evidence(f"pair-{e.id}", "promised", "pair", e.at, e.id, **told))
+    question = "Which fish is larger, a sprat or a mackerel? Say only its name."
+    body = {"question": question, "policy": "The mackerel, by far.", "reference": "Mackerel."}
+    for i, e in enumerate(compared[:3]):
+        told = {"waits": True, "flipped": i % 2 == 1, "mark_chance": 0.1, "body": body | {"same": i == 2}}
+        rows.append(Evidence(f"wait-{i}", "promised", "pair", e.at, e.id, **told))
+    with schema.writing(store.engine) as connection:
+        evidence.insert(connection, rows)

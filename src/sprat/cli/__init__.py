@@ -21,6 +21,7 @@ COMMANDS = {
     "ask": "Ask one prompt and show what it took.",
     "decode": "Write with several models at once, token by token.",
     "logs": "Show the gateway's requests and costs; export them for a study.",
+    "budget": "Show how the gateway's budgets stand.",
     "keys": "Make, list and disable the gateway's keys.",
     "promise": "How the certified promise stands; mark pairs, renew.",
     "dashboard": "Set the password of the gateway's dashboard.",
@@ -43,7 +44,7 @@ app = make_app()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command: 0 is success, 1 an incomplete job, 2 a mistake (said in a sentence), 130 an interruption."""
+    """Run a command: 0 is success, 1 an incomplete job, 2 a mistake, 4 what can't be told, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     # A study forks a worker per core; on top of that, threads for small matrices only stand in each other's way.
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -15,6 +15,7 @@ from ..errors import BadInput
 from .keys import console, open_store, plain, seconds
 
 if TYPE_CHECKING:
+    from ..gateway.evaluating import Evaluated
     from ..gateway.exchange import Exchange
     from ..gateway.store import Totals
 
@@ -33,6 +34,7 @@ def show(
     since: str | None = None,
     key: str | None = None,
     limit: int = 50,
+    crafted: Annotated[bool, Parameter(negative="")] = False,
     as_json: _Json = False,
 ) -> None:
     """Show the newest requests, and totals with what was saved against the reference.
@@ -49,6 +51,8 @@ def show(
         The requests of this key alone, by its name or id.
     limit
         How many requests to list; the totals count all.
+    crafted
+        Only the requests that look crafted to force the dear model, and how that showed.
     as_json
         Print them as JSON.
     """
@@ -62,7 +66,7 @@ def show(
         only = next((i for i, name in names.items() if key in (i, name)), key)
         if only is not None and only not in (*names, WATCHING):
             raise BadInput(f"There is no key '{key}'.", hint="See: sprat keys list")
-        found = opened.exchanges(start, None, only, limit)
+        found = opened.exchanges(start, None, only, limit, crafted=crafted)
         totals = opened.totals(start, None, only)
         watching = opened.spend(WATCHING, start)
     if as_json:
@@ -70,6 +74,9 @@ def show(
         print(json.dumps({"exchanges": rows, "totals": asdict(totals), "watching": watching._asdict()}, default=str))
         return
     _table(found, names)
+    if crafted:
+        for e in reversed(found):
+            print(f"{e.id}  {plain(e.crafted)}")
     for line in sentences(totals):
         print(line)
     if watching.calls and only is None:
@@ -120,6 +127,74 @@ def export(
         print(note)
     if len(data.models) > 1 and scored:
         print(f"Next: sprat study {out} --small MODEL --large MODEL")
+
+
+@logs.command
+def evaluate(
+    policy: str,
+    *,
+    outcome: Literal["cost", "score"] = "cost",
+    file: Path | None = None,
+    store: str | None = None,
+    since: str | None = None,
+    as_json: _Json = False,
+) -> int:
+    """Estimate what another setting would have cost or scored, from logged requests and their propensities.
+
+    Example: sprat logs evaluate at_least=0.6 --outcome score --store study/sprat.db
+
+    Exits with 4 where the log can't tell, and says what exploration would be needed.
+
+    Parameters
+    ----------
+    policy
+        A setting of the served file by its name or number, at_least=NUMBER, or another serve.toml with the same signal.
+    outcome
+        cost in dollars per request, or score: labels by people, else by a judge.
+    file
+        The file that was served; serve.toml beside the store unless given.
+    store
+        The store: a file or postgresql://...; sprat.db in the current folder unless given.
+    since
+        How far back, such as 7d; all unless given.
+    as_json
+        Print the estimates as JSON.
+    """
+    start = time.time() - seconds(since, "--since") if since else None
+    with open_store(store) as opened:
+        from ..gateway.evaluating import evaluated
+        from ..gateway.served import load
+
+        beside = Path(store or "sprat.db").parent / "serve.toml" if "://" not in (store or "") else Path("serve.toml")
+        if not (file or beside).exists():
+            raise BadInput(f"{file or beside} is not there.", hint="Give the served file with --file.")
+        found = evaluated(load(file or beside), policy, opened.exchanges(start), opened.labels(start), outcome)
+    if as_json:
+        print(json.dumps(asdict(found)))
+    else:
+        for line in told(found):
+            print(line)
+    return 4 if found.found.refused else 0
+
+
+def told(evaluated: Evaluated) -> list[str]:
+    """An evaluation in words."""
+    e, found = evaluated, evaluated.found
+    unit = "$" if e.outcome == "cost" else ""
+    lines = [f"{e.policy}: {e.outcome} per request, from {found.rows:,} logged requests."]
+    if found.refused:
+        lines += [found.refused, e.needed]
+    for one in found.estimates:
+        interval = f"[{unit}{one.low:.4g}, {unit}{one.high:.4g}]"
+        lines.append(f"  {one.name:<14} {unit}{one.value:.4g}   95 % {interval}")
+    lines.append(f"  {'as logged':<14} {unit}{e.logged:.4g}   (what was really done)")
+    lines.append(f"Worth {found.ess:.4g} independent requests for this policy.")
+    lines += [found.left_out] if found.left_out else []
+    if e.left_out:
+        lines.append("Left out: " + "; ".join(f"{n:,} {why}" for why, n in e.left_out.items()) + ".")
+    if e.outcome == "cost" and found.estimates:
+        lines.append("The interval of ips takes the dearest logged request for the dearest possible one.")
+    return [line for line in lines if line]
 
 
 def sentences(totals: Totals) -> list[str]:

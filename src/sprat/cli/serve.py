@@ -25,8 +25,12 @@ def serve(
     store: str = "",
     key_required: Annotated[bool, Parameter(negative="")] = False,
     workers: int = 1,
+    check: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Serve a way of working behind OpenAI's and Anthropic's protocols; "auto" is the file's [way].
+
+    SIGTERM lets running requests end, for as long as the file's `drain` says; a second one ends at once. A changed file
+    is taken over while it runs (at SIGHUP too), but for one that is not sound: then the one before is still served.
 
     Example: sprat serve study/serve.toml
 
@@ -44,6 +48,8 @@ def serve(
         Ask for a key on loopback too.
     workers
         How many processes answer; about one for each core. Rates, spend and metrics are those of all together.
+    check
+        Only say whether the file can be served: 0 where it can, 2 and a sentence where not.
     """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # a request's products are small: more threads only wait for each other
@@ -54,10 +60,15 @@ def serve(
     except ImportError as error:
         raise MissingExtra("gateway", "sprat serve") from error
     from ..endpoints.routes import is_loopback
+    from ..gateway.reload import checked
     from ..gateway.served import load
     from ..gateway.store import beside
 
     del aiohttp, prometheus_client, uvicorn
+    if check:
+        served = checked(file)
+        print(f"{file} can be served: auto, {', '.join(n for n in served.models if n != 'auto')}.")
+        return 0
     if workers < 1:
         raise BadInput(f"There can't be {workers} workers.", hint="Give --workers 1 or more.")
     served, url, closed = load(file), store or beside(file), key_required or not is_loopback(host)
@@ -140,7 +151,9 @@ def _answer(
     )
     server = _server(config, gateway)
     server.run(sockets=[listening])
-    return 0 if server.started else NOT_STARTED if folder else 1
+    if not server.started:
+        return NOT_STARTED if folder else 1
+    return 1 if server.force_exit else 0
 
 
 def _server(config: Any, gateway: Gateway) -> Any:
@@ -150,8 +163,9 @@ def _server(config: Any, gateway: Gateway) -> Any:
         """Says at /readyz that it drains as soon as it is told to stop; a second signal ends it at once."""
 
         def handle_exit(self, sig: int, frame: Any) -> None:
-            gateway.draining = True
-            super().handle_exit(sig, frame)
+            # Not uvicorn's own: that would raise the signal again after the draining, and end with its status.
+            self.force_exit = self.should_exit
+            gateway.draining = self.should_exit = True
 
     return Server(config)
 

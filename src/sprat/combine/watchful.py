@@ -11,24 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..core import Ask, Draft, Look, Model, Reply, Request, Technique, ask, watch
+from ..core import Ask, Draft, Look, Model, Reply, Request, ask, watch
 from ..errors import CannotDo, EndpointError
 from ..shape import name_of, need
 from ..signals import logprob
 from ..signals.running import Runs
+from .cascade import Cascade
 from .levels import known_model, levels
 
 
 @dataclass(frozen=True, repr=False)
-class Watchful(Technique):
-    """Models from cheap to dear; `trust[i]` and `at_least[i]` judge the draft of `models[i]`, which is held so long."""
+class Watchful(Cascade):
+    """A cascade whose drafts are judged while they are written, and held so long: what it decides is the cascade's."""
 
-    models: tuple[Any, ...]
-    trust: tuple[Any, ...] = ()
-    at_least: tuple[float, ...] = ()
     use = "watchful"
 
-    async def answer(self, request: Request) -> Reply | Ask | Look:
+    async def answer(self, request: Request) -> Reply | Ask | Look:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The first draft that is trusted, else the last model's reply; what was stopped stays in the tree."""
         start, reason = 0, ""
         if request.continues and any(t > 0 for t in self.at_least):

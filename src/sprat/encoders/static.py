@@ -37,7 +37,7 @@ class _Weights:
     digest: str
     tokens: WordPieces
     pairs: NDArray[np.int64]
-    table: Rows
+    table: NDArray[np.int8]
     scale: Rows
     linear: Rows
     inner: Rows
@@ -62,7 +62,7 @@ def _read(path: Path) -> _Weights:
             digest=hashlib.sha256(raw).hexdigest()[:12],
             tokens=WordPieces(pieces, int(about["buckets"])),
             pairs=np.cumsum(arrays["pairs"]),
-            table=arrays["table"].astype(np.float32),
+            table=arrays["table"],
             scale=arrays["table_scale"],
             linear=whole("linear"),
             inner=whole("inner"),
@@ -123,14 +123,14 @@ def _pool(w: _Weights, texts: list[str]) -> Rows:
     stops = np.array(ends, np.int64)
     starts = np.concatenate([np.zeros(1, np.int64), stops[:-1]])
     counts = stops - starts
-    sums = np.add.reduceat(w.table[ids], starts, axis=0)
+    sums = np.add.reduceat(w.table[ids].astype(np.float32), starts, axis=0)
     if len(w.pairs) and len(ids) > 1:
         keys = ids[:-1] * size + ids[1:]
         keys[stops[:-1] - 1] = -1  # the last piece of one text and the first of the next are no neighbours
         at = np.minimum(np.searchsorted(w.pairs, keys), len(w.pairs) - 1)
         hits = np.flatnonzero(w.pairs[at] == keys)
         owners = np.searchsorted(stops, hits, side="right")
-        np.add.at(sums, owners, w.table[size + at[hits]])
+        np.add.at(sums, owners, w.table[size + at[hits]].astype(np.float32))
         counts += np.bincount(owners, minlength=len(counts))
     pooled = sums * w.scale
     norms = np.maximum(np.sqrt(np.einsum("ij,ij->i", pooled, pooled)), 1e-6)

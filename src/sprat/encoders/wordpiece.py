@@ -14,7 +14,7 @@ _CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
 # A word, or one mark; CJK characters stand alone, as does the underscore.
 _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+|[^\w\s]|_")
 _LONGEST_WORD = 100
-_REMEMBERED = 200_000
+_REMEMBERED = 30_000
 
 
 def _plain(text: str) -> str:
@@ -67,8 +67,8 @@ class WordPieces:
         for word in _WORD.findall(_plain(text)):
             known = seen.get(word)
             if known is None:
-                known = self._split(word)
-                if len(seen) < _REMEMBERED:
-                    seen[word] = known
+                if len(seen) >= _REMEMBERED:  # by now mostly words that came once
+                    seen.clear()
+                known = seen[word] = self._split(word)
             out += known
         return out

@@ -28,6 +28,7 @@ from .limits import Hold, Refusal
 from .metrics import Metrics
 from .plan import gauges
 from .policy import policy_of
+from .reload import Reloading
 from .served import AUTO, Served
 from .tracing import Trace, Tracing
 from .wire.problem import Problem, anthropic_error, dumped, openai_error, problem_of
@@ -43,6 +44,7 @@ _REFUSED = {
     "budget": "insufficient_quota",
     "unpriced": "price_unknown",
 }
+_CUT = 2.0  # seconds
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
@@ -101,6 +103,7 @@ class Call:
         self.key: Any = None
         self.text = ""  # what a card's neighbours are found by; in memory alone
         self.hold: Hold | None = None  # what the key was admitted with; None: it was not
+        self.reserved: float | None = None  # dollars that budgets set aside for it; None: it was not admitted
 
     @property
     def anthropic(self) -> bool:
@@ -133,6 +136,7 @@ class Gateway:
         self.cached = Cached()
         self.breakers = Breakers(served.settings.rule)
         self.tracing: Tracing | None = None
+        self.reloading: Reloading | None = None  # of the file, where what is served came from one
         self.labelled = Labelled()
         self._priced: dict[str, tuple[Any, ...]] = {}
         self.gauging: asyncio.Task[None] | None = None
@@ -203,15 +207,19 @@ class Gateway:
 
     def allow(self, call: Call, model: str, hold: Callable[[], Hold]) -> None:
         """Let the key ask this model within its budget and rates; Problem 403 or 429 where it may not."""
-        key = call.key
-        if self.keys is None or key is None:
-            return
-        capped = key.budget is not None or key.priced_only or key.tokens is not None
-        held = hold() if capped else Hold()
-        refused = self.keys.refusal(key, call.at, model, held)
-        if refused is not None:
-            raise Problem(refused.status, refused.said, code=_REFUSED[refused.kind], after=refused.retry_after)
-        call.hold = held
+        key = call.key if self.keys is not None else None
+        capped = key is not None and (key.budget is not None or key.priced_only or key.tokens is not None)
+        spending = self.policy.spending
+        held = hold() if capped or (spending is not None and spending.of(key)) else Hold()
+        reserved = spending.reserve(key, held.dollars) if spending is not None else 0.0
+        if self.keys is not None and key is not None:
+            refused = self.keys.refusal(key, call.at, model, held)
+            if refused is not None:
+                if spending is not None:
+                    spending.release(key, reserved)
+                raise Problem(refused.status, refused.said, code=_REFUSED[refused.kind], after=refused.retry_after)
+            call.hold = held
+        call.reserved = reserved
 
     def finished(self, call: Call, exchange: Exchange, stored: bool = False) -> None:
         """Count and charge a finished request, and store it where that was not done."""
@@ -219,6 +227,8 @@ class Gateway:
         if self.keys is not None and call.key is not None and call.hold is not None:
             tokens = (exchange.input_tokens or 0) + (exchange.output_tokens or 0)
             self.keys.charge(call.key.id, exchange.cost, exchange.at, tokens, call.hold)
+        if self.policy.spending is not None and call.reserved is not None:
+            self.policy.spending.settle(call.key, call.reserved, exchange.cost, exchange.at)
         if self.store is not None and not stored:
             self.store.put(exchange)
         if exchange.card:
@@ -233,6 +243,10 @@ class Gateway:
             found = self._priced[name] = tuple(m for m in leaves(model) if hasattr(m, "price"))
         return found
 
+    def forget(self) -> None:
+        """Something else is served: what was worked out of the models before no longer holds."""
+        self._priced.clear()
+
     async def complain(self, call: Call, problem: Problem, headers: Headers | None = None) -> None:
         """Answer with an error in the call's dialect."""
         body = (anthropic_error if call.anthropic else openai_error)(problem)
@@ -246,12 +260,16 @@ class Gateway:
                 try:
                     if self.opening is not None:
                         self.keys, self.store = await self.opening()
+                        await asyncio.to_thread(self.policy.attach, self.store)
                     if self.served.otel is not None:
                         self.tracing = Tracing(self.served.otel, self.served.settings.store_prompts)
                     if self.served.promised is not None:
                         from .keeper import Keeper
 
                         self.keeper = await Keeper.open(self)
+                    if self.served.path is not None:
+                        self.reloading = Reloading(self, self.served.path)
+                        self.reloading.start()
                     self.gauging = asyncio.get_running_loop().create_task(self._gauge())
                 except SpratError as error:
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -275,12 +293,19 @@ class Gateway:
         self.metrics.cache(self.cached.status())
 
     async def close(self) -> None:
-        """Close the store once it has written what it holds."""
+        """Close the store once it has written what it holds; requests that were cut have a moment to say so."""
         self.draining = True
+        if self.reloading is not None:
+            await self.reloading.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CUT):
+                while self.working:
+                    await asyncio.sleep(0.01)
         if self.gauging is not None:
             self.gauging.cancel()
         if self.keeper is not None:
             await self.keeper.close()
+        await asyncio.to_thread(self.policy.close)
         if self.store is not None:
             await self.store.close()
         if self.tracing is not None:
@@ -303,7 +328,8 @@ async def readyz(gateway: Gateway, call: Call) -> None:
     """Ready to answer; 503 while draining, or while the store can't be written."""
     health = getattr(gateway.store, "health", None)
     said = "draining" if gateway.draining else "ready" if health is None or health.ok else health.said
-    await respond(call.send, 200 if said == "ready" else 503, f"{said}\n".encode(), [_TEXT])
+    more = f"{gateway.reloading.said()}\n" if gateway.reloading is not None else ""
+    await respond(call.send, 200 if said == "ready" else 503, f"{said}\n{more}".encode(), [_TEXT])
 
 
 async def metrics(gateway: Gateway, call: Call) -> None:
@@ -313,7 +339,8 @@ async def metrics(gateway: Gateway, call: Call) -> None:
     gateway.gauge()
     page, kind = gateway.metrics.page()
     watched = b"" if gateway.keeper is None else gauges(gateway.keeper.status())
-    page += watched + upstreams(gateway.breakers.status())
+    loaded = b"" if gateway.reloading is None else gateway.reloading.gauges()
+    page += watched + upstreams(gateway.breakers.status()) + loaded
     await respond(call.send, 200, page, [(b"content-type", kind.encode())])
 
 

@@ -162,9 +162,28 @@ class Budget:
         if not (isfinite(cost) and cost >= 0):
             raise BadInput(f"A cost must be a number from 0 on, not {cost}.")
         self._turn(calendar, monotonic)
+        self.release(reserved)
+        self._book(cost, 1)
+
+    def release(self, reserved: float) -> None:
+        """Lets go of what was set aside for a request that did not go ahead."""
         self.pending = max(self.pending - reserved, 0.0)
+
+    def learn(self, spent: float, requests: int, calendar: float, monotonic: float) -> None:
+        """Takes over what all processes together have booked in this window; what is new moves the price as here.
+
+        What came before anything was known here (a start without a state) moves nothing.
+        """
+        self._turn(calendar, monotonic)
+        cost, others = max(spent - self.spent, 0.0), requests - self.requests
+        if not self.requests or others <= 0:
+            self.spent, self.requests = self.spent + cost, max(requests, self.requests)
+        else:
+            self._book(cost, others)
+
+    def _book(self, cost: float, n: int) -> None:
         self.spent += cost
-        self.requests += 1
+        self.requests += n
         self.recent = self.recent * exp(-max(self.share - self.booked, 0.0) / RECENT) + cost
         self.booked = self.share
         total = (self.requests + self.expected * EARLY) / (self.share + EARLY)
@@ -172,13 +191,19 @@ class Budget:
         if self.prices:
             largest = 1.2 * self.prices[-1]
             step = largest * min(max(2 / sqrt(total), 0.002), 0.1) / max(self.settings[0].cost, 1e-300)
-            moved = min(max(cost - pace, -self.settings[0].cost), 3 * self.settings[0].cost)  # one cannot swing it
-            self.price = min(max(self.price + step * moved, 0.0), largest)
+            dear = self.settings[0].cost
+            moved = min(max(cost / n - pace, -dear), 3 * dear)  # one cannot swing it
+            self.price = min(max(self.price + n * step * moved, 0.0), largest)
 
     def choose(self, calendar: float, monotonic: float) -> Choice:
         """The setting for the next request: certified, unless uncertified ones were allowed and are needed."""
         self._turn(calendar, monotonic)
-        return Choice(self.settings[bisect_right(self.prices, self.price)], self.price, self.forecast)
+        return Choice(self.setting, self.price, self.forecast)
+
+    @property
+    def setting(self) -> Setting:
+        """The setting that the present price of a dollar calls for."""
+        return self.settings[bisect_right(self.prices, self.price)]
 
     @property
     def forecast(self) -> float:

@@ -19,17 +19,24 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
 from ..endpoints.routes import is_loopback
-from .app import Call, Gateway
+from ..errors import BadInput, StoreFailed
+from .app import Call, Gateway, log
 from .asgi import Headers, read_body, respond
 from .login import Operator, Session
+from .marks import Marks
 from .overview import Overview
+from .schema import cause
 from .store import Store
 from .tally import WINDOWS
 from .wire.problem import Problem, dumped
 
 HOME = "/sprat/"
 _LOGIN, _POSTED = HOME + "login", 4096
+_PAGES = {"": "overview.html", "marks": "marks.html"}
 _KINDS = {".html": b"text/html", ".css": b"text/css", ".js": b"text/javascript", ".svg": b"image/svg+xml"}
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -52,7 +59,7 @@ class Dashboard:
     """One worker's dashboard: its login, and what was last read of the store."""
 
     def __init__(self, store: Store, hours: float) -> None:
-        self.operator, self.overview = Operator(store, hours), Overview(store)
+        self.operator, self.overview, self.marks = Operator(store, hours), Overview(store), Marks(store)
         self._lock = asyncio.Lock()
         self._last: dict[str, tuple[float, bytes]] = {}
 
@@ -75,8 +82,11 @@ async def dashboard(gateway: Gateway, call: Call) -> None:
     """Answer anything under /sprat/ that is not the API's."""
     try:
         await _site(gateway, call)
-    except (Problem, ValueError) as error:
+    except (Problem, ValueError, StoreFailed, DBAPIError, PoolTimeout) as error:
         problem = error if isinstance(error, Problem) else Problem(400, "The question can't be read.")
+        if isinstance(error, (StoreFailed, DBAPIError, PoolTimeout)):
+            log.error("The dashboard can't read the store: %s.", cause(error))
+            problem = Problem(503, "The store can't be read now; the log says why.", code="store_failed", after=5.0)
         body = {"error": {"message": problem.message, "code": problem.code or None}}
         await _respond(call, problem.status, dumped(body), "json", problem.headers)
 
@@ -97,8 +107,8 @@ async def _site(gateway: Gateway, call: Call) -> None:
         await _posted(call, here, session, cookies, name)
     elif path == "login":
         await (_redirect(call, HOME) if session else _form(call, here))
-    elif path == "":
-        await (_page(call, session) if session else _redirect(call, _LOGIN))
+    elif path in _PAGES:
+        await (_page(call, session, _PAGES[path]) if session else _redirect(call, _LOGIN))
     elif path.startswith("api/"):
         if session is None:
             raise Problem(401, "Log in first.", code="login")
@@ -159,7 +169,7 @@ async def _posted(call: Call, here: Dashboard, session: Session | None, cookies:
     if not place or place.encode() != call.headers.get(b"host", b"").lower():
         raise Problem(403, "This did not come from the dashboard's own page.", code="origin")
     body = await read_body(call.headers, call.receive, _POSTED)
-    form = dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=20))
+    form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20))
     path = call.path.removeprefix(HOME)
     if path == "login":
         if scheme != "https" and not is_loopback(name):
@@ -171,10 +181,17 @@ async def _posted(call: Call, here: Dashboard, session: Session | None, cookies:
         raise Problem(401, "Log in first.", code="login")
     if not secrets.compare_digest(form.get("token", "").encode(), session.token.encode()):
         raise Problem(403, "This form has no valid token; load the page again.", code="token")
-    if path != "logout":
+    if path == "logout":
+        await here.operator.end(session, call.at)
+        await _redirect(call, _LOGIN, [_set_cookie(call, name, "session", "", 0)])
+    elif path == "api/marks":
+        try:
+            await here.read(here.marks.mark, form.get("pair", ""), form.get("scores", ""), call.at)
+        except BadInput as error:
+            raise Problem(409, str(error), code="mark") from None
+        await _respond(call, 200, dumped(await here.read(here.marks.waiting)), "json", [_FRESH])
+    else:
         raise Problem(404, "There is nothing here.", code="not_found")
-    await here.operator.end(session, call.at)
-    await _redirect(call, _LOGIN, [_set_cookie(call, name, "session", "", 0)])
 
 
 async def _login(call: Call, here: Dashboard, form: Mapping[str, str], cookies: Mapping[str, str], name: str) -> None:
@@ -209,8 +226,8 @@ async def _form(call: Call, here: Dashboard, status: int = 200, said: str = "", 
     await _respond(call, status, shown.encode(), ".html", [*(headers or ()), cookie, _FRESH])
 
 
-async def _page(call: Call, session: Session) -> None:
-    shown = _files_text("overview.html").replace("{{token}}", escape(session.token))
+async def _page(call: Call, session: Session, file: str) -> None:
+    shown = _files_text(file).replace("{{token}}", escape(session.token))
     await _respond(call, 200, shown.encode(), ".html", [_FRESH])
 
 
@@ -221,6 +238,8 @@ async def _api(gateway: Gateway, call: Call, here: Dashboard, path: str) -> None
         if window not in WINDOWS:
             raise Problem(400, f"The window is one of {', '.join(WINDOWS)}.", param="window")
         body = await here.shown(gateway, window)
+    elif path == "marks":
+        body = dumped(await here.read(here.marks.waiting))
     elif path == "decisions":
         body = dumped(await here.read(here.overview.decisions, asked))
     elif path.startswith("decision/"):

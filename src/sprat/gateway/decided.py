@@ -9,7 +9,7 @@ from .card import card, completed
 from .escalation import told
 from .foreseen import Foreseen, foreseen, uncovered
 from .neighbours import compared
-from .policy import AUTO
+from .ways import AUTO
 
 if TYPE_CHECKING:
     from .talk import Talk

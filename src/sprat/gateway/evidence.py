@@ -29,6 +29,7 @@ COMMANDS: tuple[Kind, ...] = ("suspend", "resume", "renew")
 NAME = "promise"  # of the one watch of a store
 FOLDED_AT_ONCE = 500
 
+_SKIPPED = '{"skipped":true}'
 _ROWS, _WATCHES = schema.evidence, schema.watches
 
 
@@ -181,7 +182,7 @@ def mark(engine: Engine, pair: str, scores: Sequence[float] | None, at: float) -
         row = connection.execute(sa.select(_ROWS).where(_ROWS.c.id == pair)).mappings().first()
         if row is None or not row["waits"] or row["folded"]:
             raise BadInput(f"No pair '{pair[:80]}' waits for marks.", hint="See: sprat promise mark --list")
-        given: dict[str, Any] = {"waits": 0, "body": json.dumps({"skipped": True})}
+        given: dict[str, Any] = {"waits": 0, "body": _SKIPPED}
         if scores is not None:
             texts = 1 if json.loads(row["body"] or "{}").get("same") else 2
             if len(scores) != texts:
@@ -192,6 +193,12 @@ def mark(engine: Engine, pair: str, scores: Sequence[float] | None, at: float) -
                 if exchange:
                     _label(connection, exchange, score, at)
         connection.execute(sa.update(_ROWS).where(_ROWS.c.id == pair).values(**given))
+
+
+def forget(connection: Connection, cut: float) -> None:
+    """Take the texts away from pairs from before `cut` that nobody marked; they count as if they were skipped."""
+    late = sa.and_(_ROWS.c.waits == 1, _ROWS.c.folded == 0, _ROWS.c.at < cut)
+    connection.execute(sa.update(_ROWS).where(late).values(waits=0, body=_SKIPPED))
 
 
 def waits(connection: Connection, identity: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Where the small models failed: low labels, escalations by their reason, and errors by model.
+"""Where the small models failed: low labels, pairs lost to the reference, escalations by reason, errors by model.
 
 Each look is bounded: labels within the window, the decisions of the newest requests, the newest requests that failed.
 A label below a half is a failure. Model names, reasons and errors come from outside: they are data, never markup.
@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -33,26 +33,31 @@ class Failures:
         self._kept: dict[str, tuple[float, float, dict[str, Any]]] = {}
         self._reasons: dict[str, tuple[str, str] | None] = {}
 
-    def look(self, connection: Connection, window: str, since: float, reference: str, now: float) -> dict[str, Any]:
-        """As of at most about ten seconds ago."""
+    def look(
+        self, connection: Connection, window: str, since: float, reference: str, writers: Set[str], now: float
+    ) -> dict[str, Any]:
+        """As of at most about ten seconds ago; `writers` are the models that may write a reply."""
         at, took, found = self._kept.get(window, (0.0, 0.0, {}))
         if now - at < max(10.0, 20 * took):
             return found
         began = time.monotonic()
         found = {
             **low(connection, since, reference),
-            **self._escalations(connection, since),
+            "pairs": pairs(connection, since),
+            **self._escalations(connection, since, writers),
             "errors": errors(connection, since),
         }
         self._kept[window] = now, time.monotonic() - began, found
         return found
 
-    def _escalations(self, connection: Connection, since: float) -> dict[str, Any]:
+    def _escalations(self, connection: Connection, since: float, writers: Set[str]) -> dict[str, Any]:
         e = schema.exchanges.c
         asked = sa.select(e.id, e.card).where(e.at >= since, e.dialect != WATCHING).order_by(e.at.desc()).limit(CARDS)
         newest = connection.execute(asked).all()
         known = self._reasons
-        self._reasons = {i: known[i] if i in known else escalation(json.loads(card or "{}")) for i, card in newest}
+        self._reasons = {
+            i: known[i] if i in known else escalation(json.loads(card or "{}"), writers) for i, card in newest
+        }
         counts = Counter(r for r in self._reasons.values() if r is not None)
         rows = [{"to": to, "reason": reason, "requests": n} for (to, reason), n in counts.most_common(_SHOWN)]
         return {"escalations": rows, "escalated": sum(counts.values()), "decisions": len(newest)}
@@ -74,6 +79,30 @@ def low(connection: Connection, since: float, reference: str) -> dict[str, Any]:
     return {"labels": rows, "low": [dict(row) for row in connection.execute(newest).mappings()]}
 
 
+def pairs(connection: Connection, since: float) -> dict[str, Any]:
+    """Shadowed pairs: how many, in how many either side's reply had the higher score; the newest that were lost.
+
+    A person's mark counts before the judge's score.
+    """
+    e = schema.evidence.c
+    reference, policy = (
+        sa.func.coalesce(e.marked_reference, e.reference),
+        sa.func.coalesce(e.marked_policy, e.policy),
+    )
+    known = sa.and_(e.kind == "pair", e.at >= since, reference.is_not(None), policy.is_not(None))
+    counts = sa.select(
+        sa.func.count(),
+        sa.func.coalesce(sa.func.sum(sa.case((policy < reference, 1), else_=0)), 0),
+        sa.func.coalesce(sa.func.sum(sa.case((policy > reference, 1), else_=0)), 0),
+    ).where(known)
+    n, lost, won = (int(v) for v in connection.execute(counts).one())
+    newest = sa.select(e.exchange.label("id"), e.at, reference.label("reference"), policy.label("policy"))
+    newest = newest.where(known, policy < reference).order_by(e.at.desc(), e.id).limit(_SHOWN)
+    rate = [lost / n, *wilson(lost / n, n)] if n else None
+    rows = [dict(row) for row in connection.execute(newest).mappings()]
+    return {"pairs": n, "lost": lost, "won": won, "rate": rate, "newest": rows}
+
+
 def errors(connection: Connection, since: float) -> list[dict[str, Any]]:
     """The commonest errors of the newest requests, by model and status; numbers in them are left out."""
     e = schema.exchanges.c
@@ -89,14 +118,14 @@ def errors(connection: Connection, since: float) -> list[dict[str, Any]]:
     ]
 
 
-def escalation(card: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Which model took over and why, from a decision's asks; None where the first one's reply was kept.
+def escalation(card: Mapping[str, Any], writers: Set[str]) -> tuple[str, str] | None:
+    """Which model took over and why, from a decision's asks; None where the first writer's reply was kept.
 
-    A route that sends a request to its last model at once is a choice, not an escalation: no other was asked before.
+    A route that sends a request to its last model at once is a choice, not an escalation: what it asked before was a
+    signal's encoder or judge, no writer of replies.
     """
-    node = cast("Mapping[str, Any]", card.get("asks") or {})
-    for one in _nodes(node):
-        asked = [a for a in _children(one) if not a.get("error") or a.get("because")]
+    for node in _nodes(cast("Mapping[str, Any]", card.get("asks") or {})):
+        asked = [a for a in _children(node) if a.get("model") in writers or a.get("asks")]
         if len(asked) > 1 and (last := next((a for a in reversed(asked) if not a.get("cancelled")), None)):
             reason = str(last.get("because") or "")
             if reason and last is not asked[0]:

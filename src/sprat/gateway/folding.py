@@ -57,7 +57,11 @@ class Folder:
 
     def start(self) -> None:
         """Go on with the saved watch, or begin one where it is of another promise; then look twice a second."""
-        self._begin()
+        try:
+            self._begin()
+        except SQLAlchemyError as error:
+            hint = "Is the store there, and is nothing else holding it?"
+            raise BadInput(f"The promise can't be watched: {schema.cause(error)}.", hint=hint) from None
         self._thread.start()
 
     def stop(self) -> None:
@@ -68,7 +72,7 @@ class Folder:
         with contextlib.suppress(SQLAlchemyError):
             self.tick()
             if self._mine():
-                self._save((), until=0.0)
+                self._save((), self.version, until=0.0)
 
     def tick(self) -> None:
         """Look at the saved watch; fold what is new where this worker holds the lease, or nobody does."""
@@ -95,7 +99,7 @@ class Folder:
             if len(rows) < evidence.FOLDED_AT_ONCE:
                 break
         if saved.holder != self.name or saved.until - now < LEASE / 2:
-            self._save(())
+            self._save((), self.version)
 
     def _run(self) -> None:
         while not self._stop.wait(TICK):
@@ -107,8 +111,9 @@ class Folder:
                     log.warning("The promise is not watched while the store is away: %s.", schema.cause(error))
                 self.trouble = schema.cause(error)
             except Exception as error:  # whatever it is, requests go on and the watch tries again
+                if self.trouble != type(error).__name__:
+                    log.error("The watch over the promise failed: %s", type(error).__name__, exc_info=error)
                 self.trouble = type(error).__name__
-                log.error("The watch over the promise failed: %s", self.trouble, exc_info=error)
 
     def _begin(self) -> None:
         now = time.time()
@@ -139,21 +144,21 @@ class Folder:
 
     def _fold(self, rows: Sequence[Evidence]) -> bool:
         """Count rows and save; False where another worker was quicker, so that nothing of it stays."""
-        before = self.promise.state
+        before, version, self.version = self.promise.state, self.version, 0  # until saved, what is counted is not known
         for row in rows:
             try:
                 self._count(row)
-            except BadInput as error:
+            except (BadInput, KeyError, TypeError, ValueError) as error:
                 self.refused += 1
                 log.warning("Evidence on the promise was refused: %s", error)
         if self.promised.renew and self.promise.restoring is not None and self.promise.restoring.alarm:
             self._renew(time.time())
-        if not self._save(rows):
-            self.version = 0
+        if not self._save(rows, version):
             return False
         if self.promise.state != before:
             level = logging.WARNING if self.promise.state == "broken" else logging.INFO
-            log.log(level, "The promise is %s. %s", self.promise.state, self.promise.status().sentence)
+            said = self.promise.status().sentence
+            log.log(level, "The promise is %s", said[0].lower() + said[1:])
         return True
 
     def _count(self, row: Evidence) -> None:
@@ -199,11 +204,11 @@ class Folder:
         self.promise.renew(at, {n: [f[n] for f in known] for n in names} if enough else None)
         self.recent = []
 
-    def _save(self, rows: Sequence[Evidence], until: float | None = None) -> bool:
+    def _save(self, rows: Sequence[Evidence], version: int, until: float | None = None) -> bool:
         now = time.time()
         held = now + LEASE if until is None else until
         told = self._told(now)
-        new = Watch(self.identity, self.name, held, self.version + 1, self._state(), told)
+        new = Watch(self.identity, self.name, held, version + 1, self._state(), told)
         if not evidence.save(self.engine, new, rows):
             return False
         self.version, self.status = new.version, told

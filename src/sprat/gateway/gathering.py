@@ -1,7 +1,7 @@
 """What is quick and gains from batching is done on the event loop itself, once for all the requests that wait for it.
 
 A worker thread would cost such work more than it takes: each hand-over waits for Python's lock, twice. Judging a
-request by a study's route takes 0.15 ms alone and 0.09 ms among 16; through threads it took 1.2 ms.
+request by a study's route takes 0.3 ms alone and 0.07 ms among 16; with threads a whole request took 0.7 ms more.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class Judge:
                     continue
                 rows = read.setdefault(effect.model, {})
                 new = [text for text in dict.fromkeys(effect.request.texts) if text not in rows]
-                rows.update(zip(new, effect.model.encode(new), strict=True))
+                if new:
+                    rows.update(zip(new, effect.model.encode(new), strict=True))
                 answer = np.stack([rows[text] for text in effect.request.texts])
         except StopIteration as end:
             return end.value

@@ -57,8 +57,7 @@ _PATIENCE = 5.0  # seconds that pairs under way have at the end
 class Keeper:
     """The watch over a gateway's promise, as one worker takes part in it."""
 
-    def __init__(self, gateway: Gateway, promised: Promised, store: Store) -> None:
-        served = gateway.served
+    def __init__(self, gateway: Gateway, served: Served, promised: Promised, store: Store) -> None:
         self.gateway, self.store = gateway, store
         self.reference = reference_of(served, promised)
         self.promised = replace(promised, reference=self.reference.name)
@@ -68,18 +67,22 @@ class Keeper:
         self.identity = promised.identity(served.certificate)
         self.folder = Folder(store.engine, self.promised, self.identity)
         self.asking = Asking(gateway, store, promised.budget)
-        self.busy = self.lost = self.unscored = self.uncertified = 0
+        self.busy = self.lost = self.unscored = 0
         self._random = random.Random()
         self._tasks: set[asyncio.Task[None]] = set()
         self._came, self._before, self._second = 0, 0.0, 0.0  # requests of this second, and a second before
 
     @classmethod
-    async def open(cls, gateway: Gateway) -> Keeper | None:
-        """The keeper of a gateway whose file has a [promise] and whose store can hold evidence; raises BadInput."""
-        promised, store = gateway.served.promised, gateway.store
+    async def open(cls, gateway: Gateway, served: Served | None = None) -> Keeper | None:
+        """The keeper of a file with a [promise] where the store can hold evidence; raises BadInput.
+
+        `served` is what the gateway is about to serve, where that is not what it serves now.
+        """
+        served = served or gateway.served
+        promised, store = served.promised, gateway.store
         if promised is None or not isinstance(store, Store):
             return None
-        made = cls(gateway, promised, store)
+        made = cls(gateway, served, promised, store)
         store.attach(made.asking)
         await asyncio.to_thread(made.folder.start)
         log.info("The promise is watched: %s.", promised.how)
@@ -93,7 +96,6 @@ class Keeper:
     def plan(self, asked: Asked, request: Request, choice: Choice, at: float) -> Plan:
         """Draw what happens with a request to `auto`; the plan's model is to answer it."""
         model = choice.model
-        self.uncertified += not choice.certified
         broken = self.state == "broken"
         drawn = None
         watched = self.promised.loss_watched and self.state != "suspended" and not self.folder.superseded
@@ -244,21 +246,19 @@ class Keeper:
 
     def status(self) -> dict[str, Any]:
         """The state, the evidence and what watching costs, ready for JSON."""
-        own: dict[str, Any] = {n: getattr(self, n) for n in ("lost", "unscored", "uncertified", "busy")}
+        own: dict[str, Any] = {n: getattr(self, n) for n in ("lost", "unscored", "busy")}
         own["marks_waiting"], own["behind_marks"] = self.folder.waiting
         own |= {"superseded": self.folder.superseded, "trouble": self.folder.trouble}
-        return {**self.folder.status, **own, "watching": self.asking.status()}
+        found = {**self.folder.status, **own, "watching": self.asking.status()}
+        past = self.gateway.policy.suspended if self.state == "holding" else ""
+        if past:  # what the certified settings answer is watched all the same
+            why = past.removeprefix("suspended: ")
+            found |= {"state": "suspended", "why": why, "sentence": f"Suspended: {why}"}
+        return found
 
-    @classmethod
-    async def again(cls, gateway: Gateway) -> None:
-        """Watch what the gateway serves now, after its file was read again; raises BadInput, and then nothing changed.
-
-        The same promise is watched on from where it was; another one is a new watch.
-        """
-        before = gateway.keeper
-        gateway.keeper = await cls.open(gateway)
-        if before is not None:
-            await before.close()
+    def refer(self, served: Served) -> None:
+        """Go on with the same promise over models that were loaded anew."""
+        self.reference = reference_of(served, self.promised)
 
     async def close(self) -> None:
         """Let pairs under way end, for a few seconds; called before the store is closed."""

@@ -44,6 +44,8 @@ class Metrics:
         said = {"written": "written", "dropped": "dropped: the queue was full"}
         self._store = {n: Counter(f"sprat_store_{n}", f"Records {words}.", **kinds) for n, words in said.items()}
         self._counted = dict.fromkeys(said, 0)
+        looks = "Requests that look crafted to force the dear model, by how that showed."
+        self.crafted = Counter("sprat_crafted_requests", looks, ("how",), **kinds)
         self._cache = Counter("sprat_cache_requests", "Cacheable requests, by outcome.", ("result",), **kinds)
         self._spared = Counter("sprat_cache_saved_dollars", "Dollars that kept replies saved, where known.", **kinds)
         told = {"verified": "Semantic hits that were verified.", "false": "Verified semantic hits that were false.",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from ..shape import name_of
+from ..shape import leaves, name_of
 from . import keys, schema
 from .card import completed
 from .failures import NEWEST, Failures
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 0.6  # seconds of reading history in one go
 PAGE = 25
+_LISTED = ("id", "at", "asked", "model", "thread", "status", "error", "cost", "reference_cost", "seconds", "first_byte")
 _QUANTILES = (0.5, 0.95, 0.99)
 
 
@@ -49,17 +50,17 @@ class Overview:
             done = window.refresh(connection, now, PATIENCE)
             slices = window.ordered()
             since = now - window.step * window.count
-            failures = self.failures.look(connection, name, since, reference, now)
-            labelled = connection.execute(sa.select(sa.func.min(schema.exchanges.c.at))).scalar()
+            failures = self.failures.look(connection, name, since, reference, writers_of(gateway), now)
+            first = connection.execute(sa.select(sa.func.min(schema.exchanges.c.at))).scalar()
         return {
             "at": now,
             "window": name,
             "step": window.step,
             "slices": {"read": done, "of": window.count},
-            "first": labelled,
+            "first": first,
             "alive": _alive(gateway),
             "reference": reference,
-            "promise": promise_of(gateway),
+            "promise": _promise(gateway),
             "certificate": dict(gateway.served.certificate),
             **_sums(slices, reference, gateway),
             "spent": self._spent(now),
@@ -93,41 +94,33 @@ class Overview:
         return sorted(rows, key=lambda r: -r["dollars"])
 
     def decisions(self, asked: Mapping[str, str]) -> dict[str, Any]:
-        """A page of decisions, newest first: `before` (AT-ID), `model`, `kind` (failed, unknown) and `find`.
+        """A page of decisions, newest first: `before` AT-ID, of a `model`, of a `kind`, or with what is in `find`.
 
-        `find` is the beginning of an id, thread or key. At most so many requests are looked through in one go; where
-        there may be more, `next` says before which to go on.
+        `kind` is failed, unknown (cost), crafted or watch (what the watch over the promise asked), `find` the
+        beginning of an id, thread or key. At most so many requests are looked through in one go; where there may be
+        more, `next` says before which to go on.
         """
         e, table = schema.exchanges.c, schema.exchanges
-        pool: Any = sa.select(table)
+        asked = {name: value.replace("\0", "") for name, value in asked.items()}
+        pool: Any = sa.select(e.id, e.at, e.model, e.dialect, e.status, e.cost, e.crafted, e.thread, e.key)
         at, _, number = asked.get("before", "").partition("-")
         with suppress(ValueError):
             when = float(at)
             pool = pool.where(sa.or_(e.at < when, sa.and_(e.at == when, e.id < number)))
         pool = pool.order_by(e.at.desc(), e.id.desc()).limit(NEWEST).subquery()
-        chosen = sa.select(pool)
-        asked = {name: value.replace("\0", "") for name, value in asked.items()}
-        if model := asked.get("model"):
-            chosen = chosen.where(pool.c.model == model)
-        # What the watch over the promise asked is shown only where it is asked for.
-        chosen = chosen.where((pool.c.dialect == WATCHING) == (asked.get("kind") == "watch"))
-        if asked.get("kind") == "failed":
-            chosen = chosen.where(pool.c.status >= 400)
-        if asked.get("kind") == "unknown":
-            chosen = chosen.where(pool.c.cost.is_(None))
-        if found := asked.get("find"):
-            columns = (pool.c.id, pool.c.thread, pool.c.key)
-            chosen = chosen.where(sa.or_(*(c.startswith(found, autoescape=True) for c in columns)))
-        chosen = chosen.order_by(pool.c.at.desc(), pool.c.id.desc()).limit(PAGE + 1)
+        chosen = sa.select(table).join(pool, pool.c.id == e.id).where(*_filters(pool.c, asked))
+        chosen = chosen.order_by(e.at.desc(), e.id.desc()).limit(PAGE + 1)
+        oldest = sa.select(pool.c.at, pool.c.id).order_by(pool.c.at, pool.c.id).limit(1)
         with self.store.engine.connect() as connection:
             rows = [exchange_of(dict(row)) for row in connection.execute(chosen).mappings()]
+            full = len(rows) <= PAGE and connection.execute(sa.select(sa.func.count()).select_from(pool)).scalar()
+            last = connection.execute(oldest).first() if full == NEWEST else None
             names = {k.id: k.name for k in keys.listed(self.store.engine)}
-        shown, kept = rows[:PAGE], ("id", "at", "asked", "model", "way", "thread", "status", "error")
-        kept += ("cost", "reference_cost", "seconds", "first_byte", "streamed", "dialect", "input_tokens")
-        kept += ("output_tokens",)
-        listed = [{k: getattr(r, k) for k in kept} | {"key": names.get(r.key, r.key)} for r in shown]
-        more = len(rows) > PAGE
-        return {"decisions": listed, "next": f"{shown[-1].at!r}-{shown[-1].id}" if more else None, "looked": NEWEST}
+        shown = rows[:PAGE]
+        if len(rows) > PAGE:
+            last = shown[-1].at, shown[-1].id
+        listed = [{k: getattr(r, k) for k in _LISTED} | {"key": names.get(r.key, r.key)} for r in shown]
+        return {"decisions": listed, "next": f"{last[0]!r}-{last[1]}" if last else None, "looked": NEWEST}
 
     def decision(self, gateway: Gateway, number: str) -> dict[str, Any] | None:
         """A decision with its card's drawing, its labels, and its prompt where prompts are stored; None: none."""
@@ -147,10 +140,25 @@ class Overview:
         if not gateway.served.settings.store_prompts:
             told["request"] = told["reply"] = None
         told["certificate"] = dict(gateway.served.certificate)
-        text = stored(found.request if gateway.served.settings.store_prompts else None)
+        held = gateway.cards.get(number)
+        text = held[2] if held else stored(found.request if gateway.served.settings.store_prompts else None)
         card = completed(found.card, gateway.served, text) if found.card.get("asks") else {}
         told |= {"card": card, "drawing": card.get("drawing", "")}
         return told
+
+
+def _filters(c: Any, asked: Mapping[str, str]) -> list[Any]:
+    kind, found = asked.get("kind", ""), asked.get("find", "")
+    # What the watch over the promise asked is shown only where it is asked for.
+    wanted = [c.dialect == WATCHING if kind == "watch" else c.dialect != WATCHING]
+    by_kind = {"failed": c.status >= 400, "crafted": c.crafted != "", "unknown": c.cost.is_(None)}
+    if kind in by_kind:
+        wanted.append(by_kind[kind])
+    if model := asked.get("model"):
+        wanted.append(c.model == model)
+    if found:
+        wanted.append(sa.or_(*(x.startswith(found, autoescape=True) for x in (c.id, c.thread, c.key))))
+    return wanted
 
 
 def reference_of(model: Any) -> str:
@@ -160,8 +168,14 @@ def reference_of(model: Any) -> str:
     return name_of(model)
 
 
-def promise_of(gateway: Gateway) -> dict[str, Any] | None:
-    """What keeps the promise says of it; None where nothing watches."""
+def writers_of(gateway: Gateway) -> frozenset[str]:
+    """The models that may write a reply: what is served, down to its leaves, less signals' encoders."""
+    served = gateway.served.models
+    return frozenset(served) | {name_of(m) for m in leaves(tuple(served.values())) if hasattr(m, "price")}
+
+
+def _promise(gateway: Gateway) -> dict[str, Any] | None:
+    """What the keeper says of the promise; None where nothing watches."""
     keeper: Any = getattr(gateway, "keeper", None)
     return None if keeper is None else dict(keeper.status())
 
@@ -196,24 +210,24 @@ def _sums(slices: list[Slice], reference: str, gateway: Gateway) -> dict[str, An
             "is_reference": m == reference,
             "share": _rate(threads.part(m, whole, by_model[m])),
             "failures": _rate(threads.failures(by_model[m], m)),
-            "seconds": quantiles(slices, 1, _QUANTILES, m),
-            "first_byte": quantiles(slices, 2, _QUANTILES, m),
+            "seconds": quantiles(slices, 0, _QUANTILES, m),
+            "first_byte": quantiles(slices, 1, _QUANTILES, m),
             **_told(by_model[m]),
         }
         for m in order
     ]
-    sampled = sum(len(s.latencies) for s in slices)
+    sampled = sum(s.sampled for s in slices)
     return {
         "totals": {
             **_told(whole),
             "saving": _rate(threads.saving(whole)),
             "failures": _rate(threads.failures(whole)),
-            "threads": round(len(threads.units) / threads.share),
-            "sampled_threads": None if threads.share >= 1 else len(threads.units),
+            "threads": round(threads.count / threads.share),
+            "sampled_threads": None if threads.share >= 1 else threads.count,
         },
         "latency": {
-            "seconds": quantiles(slices, 1, _QUANTILES),
-            "first_byte": quantiles(slices, 2, _QUANTILES),
+            "seconds": quantiles(slices, 0, _QUANTILES),
+            "first_byte": quantiles(slices, 1, _QUANTILES),
             "sampled": sampled,
             "of": sum(s.answered for s in slices),
         },

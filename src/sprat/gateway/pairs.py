@@ -1,8 +1,8 @@
 """A shadowed pair: whether the reference wrote the policy's reply itself, and the scores of both replies.
 
-Scores are agreement with the reference (`answers.final_answer`: tool calls, a marked answer, a number, else the text),
-or a model's grades of each reply by itself, so that neither place nor length of the other can sway it
-(`measure/judge.py`, after arXiv 2306.05685).
+Scores are agreement with the reference as the study measures it (`measure.grade.Agreement`: the same final answer, or
+the token F1 of prose), or a model's grades of each reply by itself, so that neither place nor length of the other can
+sway it (`measure/judge.py`, after arXiv 2306.05685).
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from ..answers import final_answer
 from ..combine import Assign, Cascade, Fallback, Route, Watchful
 from ..core import Reply, Request, content_text
 from ..data import Example
+from ..measure.exact import token_f1
 from ..measure.judge import question, verdict
 from .policy import Read
-from .promised import AGREEMENT
+from .promised import AGREEMENT, AGREEMENTS
 
 LONGEST = 20_000  # characters of a text that is kept to be marked
 _ONE_WRITER = (Assign, Cascade, Fallback, Route, Watchful)  # ways whose reply is one model's own, to the very request
@@ -36,7 +37,8 @@ def one_writer(model: Any) -> bool:
 def is_own(model: Any, reply: Reply, reference: str) -> bool:
     """Whether the reference itself wrote the reply to the request, so that it needs no second call."""
     asked = [leaf for leaf in reply.leaves() if leaf.model == reference]
-    return reply.model == reference and len(asked) == 1 and one_writer(model)
+    whole = len(asked) == 1 and asked[0].text == reply.text  # not gone on with where another had begun
+    return reply.model == reference and whole and one_writer(model)
 
 
 def said(reply: Reply) -> str:
@@ -58,12 +60,20 @@ async def scores(
 
     A failed policy scores 0. `ask` asks the judge, and counts what it costs; its SpratError is raised.
     """
-    if judge == AGREEMENT:
-        return 1.0, float(policy.ok and final_answer(reference) == final_answer(policy))
+    if judge in AGREEMENTS:
+        return 1.0, _agreement(judge, reference, policy) if policy.ok else 0.0
     first = await _graded(judge, ask, request, reference)
     if policy.ok and said(policy) == said(reference):
         return first, first
     return first, await _graded(judge, ask, request, policy) if policy.ok else 0.0
+
+
+def _agreement(measure: str, reference: Reply, policy: Reply) -> float:
+    """As the study measured it (`measure.grade.Agreement`)."""
+    if measure == AGREEMENT or reference.tool_calls or policy.tool_calls:
+        return float(final_answer(reference) == final_answer(policy))
+    texts = policy.text or "", reference.text or ""
+    return 1.0 if texts[0] == texts[1] else token_f1(*texts)
 
 
 async def _graded(judge: str, ask: Ask, request: Request, reply: Reply) -> float | None:

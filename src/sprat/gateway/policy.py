@@ -16,39 +16,28 @@ row tells of every setting of the kind; elsewhere it is the probability of the s
 from __future__ import annotations
 
 import hashlib
-import math
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
+
+import sqlalchemy as sa
 
 from ..combine import Route
-from ..config import Saved
 from ..core import Ask, Request, Technique, ask
 from ..errors import BadInput
 from ..shape import leaves, name_of
-from .witness import Witness, witnessed
+from . import schema
+from .crafted import Crafted
+from .spending import Rules, Spending
+from .ways import AUTO, Way, asked
+from .witness import Witness
 
-AUTO, REFERENCE = "auto", "reference alone"
+SUSPENDED = "suspended: the budget called for a setting that is not certified"
 _THREADS = 4096
-Mixture = tuple[tuple["Way", float], ...]
-
-
-@dataclass(frozen=True)
-class Way:
-    """A setting that may answer: its model, mean dollars and harm per request, and its share of dear answers.
-
-    The last three are those of the calibration rows; None is unknown. `harm` is the reference's mean score less its
-    own, on the scale from 0 to 1.
-    """
-
-    name: str
-    model: Any
-    cost: float | None = None
-    harm: float | None = None
-    large: float | None = None
-    certified: bool = True
+_SALT = "policy:salt"
+Mixture = tuple[tuple[Way, float], ...]
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,9 +83,10 @@ class Choice:
         """What decided, in words, for the card."""
         if not self.setting:
             return {}
+        told = {} if self.certified else {"promise": SUSPENDED}
         p = sum(p for way, p in self.mixture if way is self.way)
         said = self.setting + (f", drawn with probability {p:.4g}" if p < 1 else "")
-        return {"setting": f"{said}; {self.why}" if self.why else said}
+        return {"setting": f"{said}; {self.why}" if self.why else said, **told}
 
     def propensity(self, trusts: Sequence[tuple[str, float]]) -> tuple[float, str]:
         """The probability of what was done, and of what that is: "action" (which model was asked) or "setting"."""
@@ -107,16 +97,6 @@ class Choice:
         return min(sum(p for way, p in self.mixture if asked(way.model, trust) is done), 1.0), "action"
 
 
-def asked(model: Any, trust: float) -> Any:
-    """The endpoint that a route by one signal (or a model alone) asks at this trust."""
-    if not isinstance(model, Route):
-        return model
-    for part, at_least in zip(model.models, model.at_least, strict=False):
-        if at_least <= 0 or (at_least <= 1 and trust >= at_least):
-            return part
-    return model.models[-1]
-
-
 @dataclass
 class Policy:
     """Chooses for each request to `auto`. `ways` go from the safest (the reference alone) to the cheapest, uncertified
@@ -125,6 +105,8 @@ class Policy:
     own: Way
     ways: tuple[Way, ...] = ()
     explore: float = 0.0
+    spending: Spending | None = None
+    crafted: Crafted = field(default_factory=Crafted)
     salt: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
 
     def __post_init__(self) -> None:
@@ -140,6 +122,11 @@ class Policy:
             )
 
     @property
+    def signal(self) -> str:
+        """The word of the one signal by which all settings decide; "" where they don't share one."""
+        return name_of(self._signal.signal) if self._signal is not None else ""
+
+    @property
     def plain(self) -> Choice:
         """The [way], whatever else is called for."""
         return self._run(self.own, ((self.own, 1.0),))
@@ -152,14 +139,50 @@ class Policy:
         safe, why = self.ways[0], "the promise is broken: the reference alone answers"
         return Choice(safe, safe.model, ((safe, 1.0),), why=why, policy=choice.model)
 
+    @property
+    def suspended(self) -> str:
+        """Why the promise does not cover what some budget calls for now; "" where it does."""
+        rows = self.budgets()
+        return SUSPENDED if any(row["setting"] and not row["certified"] for row in rows) else ""
+
+    def budgets(self) -> list[dict[str, Any]]:
+        """How the budgets stand: scope, budget (dollars), per, spent, forecast, setting, certified, price, and more."""
+        return [] if self.spending is None else self.spending.rows(everyone=True)
+
+    def attach(self, store: Any) -> None:
+        """Draw by the store's secret, as its other processes do, and go on with its budgets; blocks."""
+        table = schema.settings
+        with schema.writing(store.engine) as connection:
+            if (kept := connection.execute(sa.select(table.c.value).where(table.c.name == _SALT)).scalar()) is None:
+                new = sa.text("insert into sprat_settings (name, value) values (:n, :v) on conflict (name) do nothing")
+                connection.execute(new, {"n": _SALT, "v": self.salt.hex()})
+                kept = connection.execute(sa.select(table.c.value).where(table.c.name == _SALT)).scalar_one()
+        self.salt = bytes.fromhex(str(kept))
+        if self.spending is not None:
+            self.spending.attach(store)
+
+    def follow(self, before: Policy) -> None:
+        """Take the place of the policy that was served before, by the same secret and with its budgets' states."""
+        self.salt, self.crafted.shares = before.salt, before.crafted.shares
+        if self.spending is not None and before.spending is not None:
+            self.spending.follow(before.spending)
+
+    def close(self) -> None:
+        """Keep what the budgets have learnt; blocks."""
+        if self.spending is not None and self.spending.store is not None:
+            self.spending.keep()
+
     def _chosen(self, key: Any, request: Request, now: float) -> Choice:
-        thread = request.affinity if request.continues or self.explore else ""
+        called = self.spending.way(key) if self.spending is not None else None
+        thread = request.affinity if self.explore or called else ""
         kept = self.threads.get(thread) if request.continues else None
         if kept is not None:
             return self._run(*kept)
-        mixture = self._mixture(self.own)
+        way, whose = called or (self.own, "")
+        mixture = self._mixture(way)
         drawn = mixture[0][0] if len(mixture) == 1 else self._drawn(mixture, thread)
-        return self._run(drawn, mixture, thread)
+        why = f"called for by {whose}" if drawn is way and whose else ""
+        return self._run(drawn, mixture, thread, why)
 
     def _mixture(self, chosen: Way) -> Mixture:
         """The chosen way, and with probability `explore` any certified one."""
@@ -180,14 +203,14 @@ class Policy:
         return mixture[-1][0]
 
     def _run(self, way: Way, mixture: Mixture, thread: str = "", why: str = "") -> Choice:
-        if thread and len(mixture) > 1:
+        if thread:
             self.threads[thread] = (way, mixture)
             if len(self.threads) > _THREADS:
                 self.threads.popitem(last=False)
         model, signal = way.model, self._signal
         if signal is not None and len(mixture) > 1 and not _reads(model):
             model = Read(model, signal)
-        return Choice(way, model, mixture, name_of(signal.signal) if signal is not None else "", why)
+        return Choice(way, model, mixture, self.signal, why)
 
 
 def _reads(model: Any) -> bool:
@@ -206,41 +229,26 @@ def _shared(ways: Sequence[Way]) -> Witness | None:
     return signal if len(found) == 1 and all(hasattr(m, "encode") for m in leaves(signal)) else None
 
 
-def ways_of(promise: Mapping[str, Any], saved: Saved, made: dict[int, Witness], where: str) -> tuple[Way, ...]:
-    """The settings of a [promise] table, safest first; the reference alone is the safest of all. Raises BadInput."""
-    if not promise.get("reference"):
-        return ()
-    reference, at = saved.models[promise["reference"]], f"{where}, [[promise.settings]]"
-    found: list[Way] = []
-    for table in cast("Sequence[Mapping[str, Any]]", promise.get("settings", ())):
-        called, way = table.get("name"), table.get("way")
-        own = called == promise.get("setting")
-        if not isinstance(called, str) or not (way or own) or called in (w.name for w in found):
-            raise BadInput(f"{at}: each needs a name of its own, and a way unless it is the [way] itself.")
-        model = saved.model if own else saved.made(way, f"promise.settings, {called}")
-        cost, harm, large = (number(table, column, at) for column in ("cost", "harm", "large"))
-        found.append(Way(called, witnessed(model, made), cost, harm, large, bool(table.get("certified", True))))
-    if not found or found[0].model is not reference:
-        found.insert(0, Way(REFERENCE, reference, None, 0.0, 1.0))
-    certified = [w.certified for w in found]
-    if not certified[0] or certified != sorted(certified, reverse=True):
-        raise BadInput(f"{at}: the reference alone comes first and is certified, those that are not come last.")
-    return tuple(found)
-
-
-def number(table: Mapping[str, Any], name: str, where: str) -> float | None:
-    """A number in a table, None where it is not there; raises BadInput where it is something else."""
-    value = table.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise BadInput(f"{where}: {name} is {value!r}.", hint="It needs a number.")
-    return float(value)
-
-
 def policy_of(served: Any) -> Policy:
     """The policy over what is served; raises BadInput where its tables don't fit."""
     ways, setting = served.ways, served.promised and served.promised.setting
     own = next((w for w in ways if setting and w.name == setting), None)
     own = Way("", served.models[AUTO]) if own is None else replace(own, model=served.models[AUTO])
-    return Policy(own, tuple(own if w.name == own.name else w for w in ways), served.explore)
+    ways = tuple(own if w.name == own.name else w for w in ways)
+    rules = Rules.of(served.budget, str(served.path or "serve.toml"))
+    if rules.all is not None:
+        _need_prices(served, ways)
+    return Policy(own, ways, served.explore, Spending(rules, ways), Crafted(served.drop))
+
+
+def _need_prices(served: Any, ways: Sequence[Way]) -> None:
+    unpriced = [name_of(m) for m in leaves((*served.models.values(),)) if hasattr(m, "price") and m.price is None]
+    if unpriced:
+        hint = f"Give [models.{unpriced[0]}] a price = {{input = 1.0, output = 4.0}}, in dollars per million tokens."
+        raise BadInput(f"A budget needs the price of every model; that of '{unpriced[0]}' is not known.", hint=hint)
+    costless = next((w.name for w in ways if w.cost is None), None)
+    if costless is not None and len(ways) > 1:
+        hint = "Run sprat study with --prices, or give the setting its cost, in dollars per request."
+        raise BadInput(
+            f"A budget moves along settings by what they cost; that of '{costless}' is not known.", hint=hint
+        )

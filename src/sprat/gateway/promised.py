@@ -15,12 +15,14 @@ from typing import Any, cast
 import numpy as np
 
 from ..errors import BadInput, nearest
-from .e_process import Kind, Law
+from .drift import FIRST, SECOND
+from .e_process import BETS, BLOCK, Kind, Law
 from .limits import Budget
 from .promise import Promise
 
 AGREEMENT = "agreement"
-_BESIDE = ("settings", "explore")  # the certified settings and how they are drawn: the policy reads these
+AGREEMENTS = (AGREEMENT, "agreement:f1")  # the same final answer; the token F1 of prose
+_BESIDE = ("settings", "explore", "drop")  # the certified settings and how they are drawn: the policy reads these
 _SHARES = ("delta", "share", "restore_share", "marks", "loss_part")
 _NUMBERS = ("level", *_SHARES, "tolerance", "drift_rate")
 _WATCH_ALONE = ("budget", "at_once", "renew")  # of these a change does not begin a new watch
@@ -30,7 +32,7 @@ _WATCH_ALONE = ("budget", "at_once", "renew")  # of these a change does not begi
 class Promised:
     """A certified promise. Shares and chances lie in (0, 1]; `drift_rate` is in requests a second.
 
-    `measure` is what the study scored with; `judge` ("agreement", a model's name, or "" for none) and `marks` (the
+    `measure` is what the study scored with; `judge` (an agreement, a model's name, or "" for none) and `marks` (the
     smallest chance that a person marks a pair) say how shadowed pairs are scored. `losses` is the certified setting's
     law of losses, `features` the calibration rows' values by name. `budget` is the most that watching may cost a day
     or month. `renew` begins a new watch by itself once a broken promise is shown to hold again.
@@ -70,13 +72,15 @@ class Promised:
         """What is watched, in words; and what to do where the loss is not."""
         drift = f"requests are watched for drift by {', '.join(self.features)}" if self.features else ""
         if not self.loss_watched:
-            scores = f"the study's scores ({self.measure}) came from targets" if self.measure else "no judge is named"
+            scores = f"no reply tells the study's scores ({self.measure})" if self.measure else "no judge is named"
             todo = 'set judge = "MODEL" or marks = 0.1 under [promise]'
             return f"the loss is not watched, since {scores}: {todo}; {drift or 'nor are the requests: no features'}"
-        how = {"": "", AGREEMENT: "by agreement with the reference"}.get(self.judge, f"as {self.judge} judges")
+        how = f"as {self.judge} judges" if self.judge else ""
+        if self.judge in AGREEMENTS:
+            how = "by agreement with the reference" + ("" if self.judge == AGREEMENT else ", as token F1")
         if self.marks is not None:
             how = f"{how}, corrected by a person's marks" if how else "by a person's marks"
-        elif self.judge != AGREEMENT and not self.measure.endswith(self.judge):
+        elif self.judge not in AGREEMENTS and not self.measure.endswith(self.judge):
             how += " (an opinion: no marks correct it)"
         return f"the loss is watched {how}; {drift or 'requests are not watched for drift: there are no features'}"
 
@@ -99,7 +103,8 @@ class Promised:
         """A hash of all that a watch depends on: another certificate, or another way of watching, is a new watch."""
         told = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _WATCH_ALONE}
         told["losses"] = self.losses and [self.losses.values, self.losses.counts]
-        text = json.dumps([told, dict(certificate)], sort_keys=True, default=str)
+        tests = BETS, BLOCK, FIRST, SECOND  # a state of other bets can't be gone on with
+        text = json.dumps([told, dict(certificate), tests], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def begun(self, at: float) -> Promise:
@@ -135,15 +140,15 @@ def promised(table: Any, where: str, models: Mapping[str, Any]) -> Promised | No
     lacking = next((k for k in ("kind", "level", "delta") if k not in told), None)
     if lacking:
         raise BadInput(f"{at} says no '{lacking}'.", hint='Such as kind = "within", level = 0.05, delta = 0.1.')
-    if told.get("measure") == AGREEMENT:
-        told.setdefault("judge", AGREEMENT)
+    if told.get("measure") in AGREEMENTS:
+        told.setdefault("judge", told["measure"])
     made = Promised(**told)
     for what in ("reference", "judge"):
         name = getattr(made, what)
-        if name and name not in models and (what, name) != ("judge", AGREEMENT):
+        if name and name not in models and not (what == "judge" and name in AGREEMENTS):
             raise BadInput(f"{at}: the {what} '{name}' is no model of [models].", hint=nearest(name, models))
-    if made.judge == AGREEMENT and made.measure not in ("", AGREEMENT) and made.marks is None:
-        said = f"{at}: scores by {made.measure} can't be watched by agreement, whose loss is another one."
+    if made.judge in AGREEMENTS and made.measure not in ("", made.judge) and made.marks is None:
+        said = f"{at}: scores by {made.measure} can't be watched by {made.judge}, whose loss is another one."
         raise BadInput(said, hint="Set marks = 0.1, so that a person's marks correct it, or let a model judge.")
     made.begun(0.0)  # whatever else is out of range is said now
     return made

@@ -20,6 +20,7 @@ _SECRETS = re.compile(
 )
 _MARKS = ("sk-", "earer ", "://")
 _BIGGEST = 2**63 - 1
+_REFUSED = (401, 403, 429)
 
 
 def struck(text: str, secrets: Sequence[str] = ()) -> str:
@@ -82,9 +83,11 @@ def exchange_of(row: Mapping[str, Any]) -> Exchange:
 
 
 def charges(exchanges: Sequence[Exchange]) -> Charges:
-    """What exchanges add to each key's day and month."""
+    """What exchanges add to each key's day and month; a request that was refused at the door was no call."""
     found: Charges = {}
     for e in exchanges:
+        if e.cost == 0.0 and e.status in _REFUSED:
+            continue
         one = charge(e.cost)
         for place in ((_text(e.key), span("day", e.at)), (_text(e.key), span("month", e.at))):
             found[place] = found[place].plus(one) if place in found else one

@@ -8,6 +8,7 @@ from .app import Call, Gateway, Handler, decision, healthz, metrics, models, pro
 from .asgi import respond
 from .dashboard import dashboard
 from .embeddings import embeddings
+from .spending import budgets
 from .talk import Talk
 from .wire.asked import Dialect
 from .wire.chat import Chat
@@ -43,6 +44,7 @@ ROUTES: Mapping[str, Mapping[str, Handler]] = {
     "/sprat/decisions/": {"GET": decision},
     "/sprat": {"GET": dashboard},
     "/sprat/": {"GET": dashboard, "POST": dashboard},
+    "/sprat/budgets": {"GET": budgets},
     "/healthz": {"GET": healthz},
     "/readyz": {"GET": readyz},
     "/metrics": {"GET": metrics},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeGuard, cast
@@ -20,10 +22,10 @@ from . import tracing
 from .breaker import Rule
 from .cache import CacheSettings, settings_of
 from .limits import Hold
-from .policy import AUTO, Way, number, ways_of
 from .predicted import Evidence, evidence_of
 from .promised import Promised, promised
 from .tracing import OtelSettings
+from .ways import AUTO, Way, number, ways_of
 from .wire.asked import Asked, written_by
 from .wire.problem import Problem, dumped
 from .witness import Witness, witnessed
@@ -54,6 +56,7 @@ class Settings:
     neighbour_texts: bool = False
     session_hours: float = 12.0
     dashboard_hosts: tuple[str, ...] = ()
+    reload: bool = True
     breaker: bool = True
     breaker_failures: int = 5
     breaker_window: float = 30.0
@@ -70,6 +73,7 @@ class Served:
     """Models by name (`auto` too), encoders by name, the certificate's rows, settings, and the promise to watch.
 
     `ways` are the promise's settings, safest first; `explore` is the share of requests that draws among them;
+    `drop` is the rise of trust without a part of a prompt from which on it looks crafted;
     `evidence` is how good replies were in the study; `altered` says that the way is not the one that was certified.
     """
 
@@ -81,11 +85,13 @@ class Served:
     promised: Promised | None = None
     ways: tuple[Way, ...] = ()
     explore: float = 0.0
+    drop: float | None = None
     budget: Mapping[str, Any] = field(default_factory=dict[str, Any])
     cache: CacheSettings | None = None
     otel: OtelSettings | None = None
     evidence: Evidence | None = None
     altered: bool = False
+    digest: str = ""
 
     @property
     def reference(self) -> Any:
@@ -161,8 +167,21 @@ def _has_media(request: Request) -> bool:
     return any(not isinstance(p, dict) or p.get("type") not in known for p in parts)  # pyright: ignore[reportUnknownMemberType]
 
 
+def digest(path: Path) -> str:
+    """A hash of the file and of its arrays beside it; "" where it can't be read."""
+    found = hashlib.sha256()
+    try:
+        found.update(path.read_bytes())
+    except OSError:
+        return ""
+    with suppress(OSError):
+        found.update(path.with_name(f"{path.stem}.npz").read_bytes())
+    return found.hexdigest()
+
+
 def load(path: Path | str) -> Served:
     """What a serve.toml holds; BadInput says what is wrong and where."""
+    before = digest(Path(path))
     found = read(path)
     if AUTO in found.models:
         raise BadInput(f"{path}: a model can't be called '{AUTO}'; that is the [way].", hint="Give it another name.")
@@ -184,11 +203,13 @@ def load(path: Path | str) -> Served:
         promise,
         ways,
         number(table or {}, "explore", f"{path}, [promise]") or 0.0,
+        number(table or {}, "drop", f"{path}, [promise]"),
         extra.get("budget", {}),
         cache=settings_of(extra.get("cache"), str(path), extra.get("encoders", {}), models),
         otel=tracing.settings_of(extra.get("otel"), str(path)),
         evidence=evidence_of(extra.get("card"), str(path)),
         altered=_altered(Path(path)),
+        digest=before,
     )
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from ..errors import BadInput
+from ..errors import StoreFailed
 from . import schema
 from .evidence import Evidence
 from .exchange import Exchange
@@ -159,9 +159,9 @@ class Store:
         except (DBAPIError, PoolTimeout) as error:
             raise self._unreadable(error) from None
 
-    def _unreadable(self, error: Exception) -> BadInput:
+    def _unreadable(self, error: Exception) -> StoreFailed:
         said = f"The store {self.name} can't be used: {schema.cause(error)}."
-        return BadInput(said, hint="Is it there, and is nothing else holding it?")
+        return StoreFailed(said, hint="Is it there, and is nothing else holding it?")
 
     @property
     def health(self) -> Health:
@@ -176,6 +176,10 @@ class Store:
         """Tell this one nothing any more."""
         self._writer.watchers = [w for w in self._writer.watchers if w is not watcher]
 
+    def strike(self, secrets: Sequence[str]) -> None:
+        """Strike these out too of all that is written from now on."""
+        self._writer.secrets = tuple(dict.fromkeys((*self._writer.secrets, *(s for s in secrets if s))))
+
     @property
     def _writer(self) -> Writer:
         assert self.writer is not None, "a store opened with read() has no writer"
@@ -188,13 +192,18 @@ class Store:
         key: str | None = None,
         limit: int | None = None,
         prompts: bool = False,
+        crafted: bool = False,
     ) -> list[Exchange]:
-        """Exchanges with since <= at < until, newest first; `prompts` with request and reply where stored."""
+        """Exchanges with since <= at < until, newest first; `prompts` with request and reply where stored.
+
+        `crafted` gives those alone that look made to force the dear model.
+        """
         table = schema.exchanges
         asked: Any = sa.select(table)
         if prompts:
             asked = sa.select(table, schema.prompts.c.request, schema.prompts.c.reply)
             asked = asked.outerjoin(schema.prompts, schema.prompts.c.id == table.c.id)
+        asked = asked.where(table.c.crafted != "") if crafted else asked
         asked = _within(asked, since, until, key).order_by(table.c.at.desc(), table.c.id.desc())
         with self._reading() as connection:
             return [exchange_of(dict(row)) for row in connection.execute(asked.limit(limit)).mappings()]

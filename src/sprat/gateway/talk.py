@@ -42,7 +42,9 @@ class Talk:
         self.model: Any = None
         self.name = self.way = ""
         self.tap = Tap()
-        self.served = gateway.served
+        # What is served may be exchanged while this is answered: it ends with what it began with.
+        self.served, self.keeper, self.policy = gateway.served, gateway.keeper, gateway.policy
+        self.watch = Watch(call.receive)
         self.foreseen: Foreseen | None = None
         self.source: Source | None = None
         self.replies: list[Reply] = []
@@ -63,7 +65,6 @@ class Talk:
         gateway.admit(call)
         self.trace = gateway.traced(call)
         gateway.working += 1
-        watch = Watch(call.receive)
         try:
             limit = gateway.served.settings.body_limit
             given = await read_body(call.headers, call.receive, limit)
@@ -83,14 +84,13 @@ class Talk:
             gateway.allow(call, asked.overrides.model or asked.model, lambda: hold_of(self.model, request, asked.n))
             source = self.source = source_of(self, request, asked.n)
             self.sent = True
-            with watch:
+            with self.watch:
                 await (self._stream if asked.stream else self._whole)(asked, source)
         except asyncio.CancelledError:
-            self.problem = Problem(_LEFT, "The client left.")
-            task = asyncio.current_task()
-            if not watch.gone or task is None:
+            if not self._cut():
                 raise
-            task.uncancel()
+            if self.problem is not None and self.problem.status != _LEFT and not self.begun:
+                await gateway.complain(call, self.problem)
         except Gone:  # before the request was whole
             self.problem = Problem(_LEFT, "The client left.")
         except Exception as error:
@@ -101,10 +101,8 @@ class Talk:
                 await gateway.complain(call, self.problem, self._headers())
         finally:
             gateway.working -= 1
-            if gateway.keeper is not None and self.plan is not None:
-                gateway.keeper.settle(
-                    self.plan, self.number, [] if self.cached else self.replies, self.tap, self.problem
-                )
+            if self.keeper is not None and self.plan is not None:
+                self.keeper.settle(self.plan, self.number, [] if self.cached else self.replies, self.tap, self.problem)
             if self.trace is not None:
                 self._traced(self.trace)
             if self.asked is not None and not self.logged:
@@ -112,6 +110,9 @@ class Talk:
                     gateway.finished(call, self._exchange(self.asked))
                 except Exception as error:  # the reply is out: it must not end in another
                     log.error("Request %s was not logged: %s", self.number, type(error).__name__, exc_info=error)
+            if self.asked is not None and self.choice is not None and self.replies and not self.cached:
+                key = getattr(call.key, "id", "")
+                gateway.policy.crafted.note(gateway, self.number, key, self.asked.request, self.choice, self.tap.trusts)
 
     def _traced(self, trace: Trace) -> None:
         problem, asked = self.problem, self.asked
@@ -127,11 +128,14 @@ class Talk:
 
     def _choose(self, asked: Asked, request: Any, free: bool) -> None:
         """Which setting answers; a request with a maximum cost, for which the [way] was found good, gets that."""
-        keeper, policy = self.gateway.keeper, self.gateway.policy
+        keeper, policy = self.keeper, self.policy
         if free:
             choice = self.choice = policy.choose(self.call.key, request, self.call.at)
             self.model = choice.model
-            if keeper is not None:
+            if not choice.certified:  # what it does is no evidence of what was promised
+                choice = self.choice = policy.choose(self.call.key, request, self.call.at, keeper)
+                self.model = choice.model
+            elif keeper is not None:
                 plan = self.plan = keeper.plan(asked, request, choice, self.call.at)
                 if plan.broken:
                     self.choice = policy.choose(self.call.key, request, self.call.at, keeper)
@@ -202,15 +206,28 @@ class Talk:
             shown = card_of(self, full=True) if asked.overrides.card else None
             writer.model = self.tap.model
             end = b"" if passed else writer.end(self.replies, shown)
-        except Exception as error:
-            if not self.begun:
+        except (Exception, asyncio.CancelledError) as error:
+            if not self.begun or (isinstance(error, asyncio.CancelledError) and (self.watch.gone or not self._cut())):
                 raise
-            self.problem = problem_of(error)
+            if isinstance(error, Exception):
+                self.problem = problem_of(error)
+            assert self.problem is not None
             end = writer.error(self.problem)
         if not self.begun:
             await self._begin()
         await self._acknowledge(asked)
         await send({"type": "http.response.body", "body": end})
+
+    def _cut(self) -> bool:
+        """Whether a cancellation is the client's leaving or the end of draining; if so it is taken back."""
+        task = asyncio.current_task()
+        if task is None or not (self.watch.gone or self.gateway.draining):
+            return False
+        task.uncancel()
+        left = Problem(_LEFT, "The client left.")
+        ended = Problem(503, "The gateway was shut down before the reply was whole.", code="shutting_down", after=5.0)
+        self.problem = left if self.watch.gone else ended
+        return True
 
     async def _begin(self) -> None:
         self.begun = True
@@ -233,6 +250,8 @@ class Talk:
             found.append((b"x-sprat-promise", b"broken"))
         if self.source is not None and self.source.said:
             found.append((b"x-sprat-cache", self.source.said.encode()))
+        if self.choice is not None and not self.choice.certified:
+            found.append((b"x-sprat-promise", b"suspended"))
         dollars = self._cost() if self.replies else None
         if dollars is not None:
             found.append((b"x-sprat-cost", f"{dollars:.9g}".encode()))

@@ -21,7 +21,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from statistics import NormalDist
 
+import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
 from . import schema
@@ -60,6 +62,7 @@ class Sums:
             setattr(self, f.name, getattr(self, f.name) + getattr(other, f.name))
 
 
+Floats = NDArray[np.float64]
 Unit = dict[str, tuple[int, int, float, float]]  # of a thread, by model: requests, failed, saved, reference
 
 
@@ -74,10 +77,13 @@ class Slice:
     models: dict[str, Sums] = field(default_factory=dict[str, Sums])
     units: dict[int, Unit] = field(default_factory=dict[int, Unit])
     below: int = 1 << 32
-    latencies: list[tuple[str, float | None, float | None]] = field(
-        default_factory=list[tuple[str, float | None, float | None]]
-    )
+    latencies: dict[str, Floats] = field(default_factory=dict[str, Floats])  # by model: seconds, to the first byte
     answered: int = 0
+
+    @property
+    def sampled(self) -> int:
+        """How many of the answered ones' latencies were read."""
+        return sum(map(len, self.latencies.values()))
 
     def due(self, now: float) -> bool:
         """Whether it is to be read (again)."""
@@ -174,7 +180,10 @@ def read(connection: Connection, begin: float, end: float, threads: int, latenci
         sampled = sa.select(e.model, e.seconds, e.first_byte).where(within, e.status < 400, asked_for)
         if n > latencies:  # ids are random hexadecimal digits
             sampled = sampled.where(e.id < f"{int((1 << 32) * latencies / n):08x}")
-        found.latencies = [(m, s, b) for m, s, b in connection.execute(sampled.limit(2 * latencies))]
+        by_model: dict[str, list[tuple[float, float]]] = {}
+        for model, *seconds in connection.execute(sampled.limit(2 * latencies)):
+            by_model.setdefault(model, []).append(tuple(math.nan if v is None else float(v) for v in seconds))  # pyright: ignore[reportArgumentType]
+        found.latencies = {m: np.asarray(rows) for m, rows in by_model.items()}
     return found
 
 
@@ -190,47 +199,53 @@ class Threads:
         used = list(slices)
         below = min((s.below for s in used), default=1 << 32)
         self.share = below / (1 << 32)
-        merged: dict[int, Unit] = {}
+        places: dict[int, int] = {}
+        names: dict[str, int] = {}
+        rows: list[tuple[int, int, int, int, float, float]] = []
         for s in used:
             for number, unit in s.units.items():
                 if number < below:
-                    into = merged.setdefault(number, {})
-                    for model, more in unit.items():
-                        old = into.get(model)
-                        into[model] = more if old is None else (
-                            old[0] + more[0], old[1] + more[1], old[2] + more[2], old[3] + more[3]
-                        )  # fmt: skip
-        self.units = list(merged.values())
+                    at = places.setdefault(number, len(places))
+                    rows += [(at, names.setdefault(m, len(names)), *sums) for m, sums in unit.items()]
+        self.count, self._names = len(places), names
+        # By thread, model, and requests, failed, saved, reference.
+        self._sums = np.zeros((len(places), len(names), 4))
+        if rows:
+            table = np.asarray(rows, float)
+            np.add.at(self._sums, (table[:, 0].astype(int), table[:, 1].astype(int)), table[:, 2:])
 
     def saving(self, whole: Sums) -> Rate | None:
         """What part of the reference's cost was saved; None where nothing was compared."""
-        pairs = [(sum(v[2] for v in u.values()), sum(v[3] for v in u.values())) for u in self.units]
-        return ratio(pairs, whole.saved, whole.reference, self.share)
+        return ratio(self._sums[:, :, 2:].sum(axis=1), whole.saved, whole.reference, self.share)
 
     def part(self, model: str, whole: Sums, of: Sums) -> Rate | None:
         """What part of the requests a model answered."""
-        pairs = [(float(u[model][0]) if model in u else 0.0, float(sum(v[0] for v in u.values()))) for u in self.units]
-        return proportion(pairs, of.requests, whole.requests, self.share)
+        all_requests = self._sums[:, :, 0].sum(axis=1)
+        return proportion(
+            np.stack([self._of(model)[:, 0], all_requests], axis=1), of.requests, whole.requests, self.share
+        )
 
     def failures(self, whole: Sums, model: str | None = None) -> Rate | None:
         """What part of the requests (of a model's) failed."""
-        chosen = [[u[model]] if model in u else [] for u in self.units] if model is not None else [
-            list(u.values()) for u in self.units
-        ]  # fmt: skip
-        pairs = [(float(sum(v[1] for v in u)), float(sum(v[0] for v in u))) for u in chosen if u]
-        return proportion(pairs, whole.failed, whole.requests, self.share)
+        sums = self._sums.sum(axis=1) if model is None else self._of(model)
+        pairs = sums[:, 1::-1]
+        return proportion(pairs[pairs[:, 1] > 0], whole.failed, whole.requests, self.share)
+
+    def _of(self, model: str) -> Floats:
+        at = self._names.get(model)
+        return np.zeros((self.count, 4)) if at is None else self._sums[:, at]
 
 
-def _variance(pairs: Sequence[tuple[float, float]], value: float, below: float, share: float) -> float | None:
+def _variance(pairs: Floats, value: float, below: float, share: float) -> float | None:
     """The delta method's variance of a ratio, from a share of its units; None where they are too few."""
     m = len(pairs)
     if m < _FEW or below <= 0:
         return None
-    return sum((a - value * b) ** 2 for a, b in pairs) / share * m / (m - 1) / below**2
+    return float(np.square(pairs[:, 0] - value * pairs[:, 1]).sum()) / share * m / (m - 1) / below**2
 
 
-def ratio(pairs: Sequence[tuple[float, float]], top: float, below: float, share: float = 1.0) -> Rate | None:
-    """top / below, the sums over all units, with its interval from the `pairs` of a share of the units."""
+def ratio(pairs: Floats, top: float, below: float, share: float = 1.0) -> Rate | None:
+    """top / below, the sums over all units, with its interval from the `pairs`, (m, 2), of a share of the units."""
     if below <= 0:
         return None
     value = top / below
@@ -241,7 +256,7 @@ def ratio(pairs: Sequence[tuple[float, float]], top: float, below: float, share:
     return Rate(value, value - spread, value + spread)
 
 
-def proportion(pairs: Sequence[tuple[float, float]], top: float, below: float, share: float = 1.0) -> Rate | None:
+def proportion(pairs: Floats, top: float, below: float, share: float = 1.0) -> Rate | None:
     """The same for a part in [0, 1]: Wilson's interval at the number of units that the variance is worth."""
     if below <= 0:
         return None
@@ -261,20 +276,18 @@ def wilson(value: float, n: float) -> tuple[float, float]:
 
 
 def quantiles(slices: Iterable[Slice], which: int, at: Sequence[float], model: str | None = None) -> list[float] | None:
-    """Weighted quantiles of seconds (`which` 1) or time to first byte (2); None where none is known."""
-    found: list[tuple[float, float]] = []
+    """Weighted quantiles of seconds (`which` 0) or time to first byte (1); None where none is known."""
+    values, weights = [np.zeros(0)], [np.zeros(0)]
     for s in slices:
-        if s.latencies:
-            weight = s.answered / len(s.latencies)
-            rows = (row for row in s.latencies if model is None or row[0] == model)
-            found += [(float(v), weight) for row in rows if (v := row[which]) is not None]
-    if not found:
+        for name, rows in s.latencies.items():
+            if model is None or name == model:
+                known = rows[~np.isnan(rows[:, which]), which]
+                values.append(known)
+                weights.append(np.full(len(known), s.answered / s.sampled))
+    found, weight = np.concatenate(values), np.concatenate(weights)
+    if not len(found):
         return None
-    found.sort()
-    total, passed, answer, wanted = sum(w for _, w in found), 0.0, list[float](), list(at)
-    for value, weight in found:
-        passed += weight
-        while wanted and passed >= wanted[0] * total - 1e-9:
-            answer.append(value)
-            wanted.pop(0)
-    return answer + [found[-1][0]] * len(wanted)
+    order = np.argsort(found)
+    passed = np.cumsum(weight[order])
+    places = np.searchsorted(passed, np.asarray(at) * passed[-1] - 1e-9)
+    return found[order][np.minimum(places, len(found) - 1)].tolist()

@@ -374,6 +374,7 @@ def delete_older(engine: Engine, cut: float, limit: int = _STEP) -> int:
         ids = list(connection.execute(asked).scalars())
         for column in (schema.prompts.c.id, schema.labels.c.exchange, table.c.id) if ids else ():
             connection.execute(sa.delete(column.table).where(column.in_(ids)))
+        evidence.forget(connection, cut)
         if ids:  # what the watch has counted is in its state; what it has not, it still needs
             old = schema.evidence.c
             connection.execute(sa.delete(old.id.table).where(old.exchange.in_(ids), old.folded == 1))

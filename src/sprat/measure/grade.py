@@ -222,7 +222,8 @@ GRADERS: dict[str, Callable[[str], Grader]] = {
 def grader(by: str) -> Grader:
     """A grader by name: "exact", "number:0.01", "regex:PATTERN", "agreement:LARGE", or "module:function".
 
-    "bertscore" may name encoder and layer: "bertscore:ENCODER@LAYER". A judge is made from a model: see judge.py. Raises BadInput that names the nearest.
+    "bertscore" may name encoder and layer: "bertscore:ENCODER@LAYER". A judge is made from a model: see judge.py.
+    Raises BadInput that names the nearest.
     """
     name, _, rest = by.partition(":")
     if name in GRADERS:

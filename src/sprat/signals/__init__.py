@@ -5,6 +5,7 @@ from .agreement_cells import AgreementCells, agreement_cells
 from .answer_features import AnswerFeatures, answer_features
 from .automix import AutoMix, automix
 from .bertscore import BertScore, bertscore
+from .calibrated import Calibrated, calibrated
 from .category import Category, category
 from .causal_lm import CausalLM, causal_lm
 from .classifier import Classifier, classifier
@@ -34,6 +35,7 @@ __all__ = [
     "AnswerFeatures",
     "AutoMix",
     "BertScore",
+    "Calibrated",
     "Category",
     "CausalLM",
     "Classifier",
@@ -61,6 +63,7 @@ __all__ = [
     "answer_features",
     "automix",
     "bertscore",
+    "calibrated",
     "category",
     "causal_lm",
     "classifier",

@@ -13,7 +13,11 @@ from typing import Any, Literal
 from ..core import Model
 from ..data import Dataset
 
-Kind = Literal["alone", "route", "cascade", "assign", "fixed"]
+Kind = Literal["alone", "route", "cascade", "watchful", "assign", "fixed"]
+JUDGED = ("route", "cascade", "watchful")  # a signal and a threshold decide
+
+
+FIRST = 20  # tokens of a draft that are held
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Candidate:
 
     def model(self, parts: dict[str, Any], signals: Sequence[Any], thresholds: Sequence[float], prices: Any) -> Model:
         """The technique with these fitted signals and thresholds, over the models in `parts`."""
-        from ..combine import Assign, Cascade, Route
+        from ..combine import Assign, Cascade, Route, Watchful
 
         models = tuple(parts[m] for m in self.models)
         if self.kind == "alone":
@@ -44,6 +48,8 @@ class Candidate:
             return Route(models, tuple(signals), tuple(thresholds))
         if self.kind == "cascade":
             return Cascade(models, tuple(signals), tuple(thresholds))
+        if self.kind == "watchful":
+            return Watchful(models, tuple(signals), tuple(thresholds))
         if self.kind == "assign":
             return Assign(models, signals[0], tuple(prices), thresholds[0])
         assert self.build is not None
@@ -97,6 +103,8 @@ def propose(data: Dataset, small: str, large: str, peers: Sequence[str], encoder
     if has_logprobs(data, small):
         for how in ("mean", "min"):
             found.append(Candidate(f"cascade on {how} log-probability", "cascade", pair, (s.logprob(how=how),)))
+        watched = (s.logprob(how="min", first=FIRST),)
+        found.append(Candidate(f"watch the first {FIRST} tokens' lowest log-probability", "watchful", pair, watched))
     if has_text(data, small):
         found.append(Candidate("cascade on the answer's features", "cascade", pair, (s.answer_features(label="gain"),)))
         found.append(Candidate("cascade on a learned scorer", "cascade", pair, (s.frugal(encoder=encoder),)))

@@ -128,7 +128,9 @@ def _measure(grade: str | None, rows: Dataset) -> str:
     """What gave the scores, in the word of --grade; of agreement and of other graders that name a model, the word."""
     said = next((n.removeprefix("graded by ") for n in rows.notes if n.startswith("graded by ")), "")
     by = grade or said.partition(": ")[0] or "recorded"
-    return "agreement" if by.startswith("agreement") else by
+    if by.startswith("agreement"):  # the watch over the promise is to compare as the study did
+        return "agreement:f1" if any("(token F1" in note for note in rows.notes) else "agreement"
+    return by
 
 
 def named_encoder(name: str, rows: Dataset) -> Any:

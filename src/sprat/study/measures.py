@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..data import Floats
+from .candidates import JUDGED
 from .certify import clopper_pearson, mean_interval
 from .evidence import Evidence
 from .interval import draws, known, of_each
@@ -30,7 +31,7 @@ def metrics(found: Evidence) -> list[Metrics]:
     candidates = found.tried.candidates
     length = next(i for i, c in enumerate(candidates) if c.name == "route by prompt length")
     base = found.held.shown[length].values[:, 0]
-    two = [i for i, c in enumerate(candidates) if c.kind in ("route", "cascade") and len(c.models) == 2]
+    two = [i for i, c in enumerate(candidates) if c.kind in JUDGED and len(c.models) == 2]
     rows: list[Metrics] = each(len(two), lambda i: _measured(found, two[i], base, resamples), lambda _: None)
     return sorted(rows, key=lambda m: -m.apgr.value)
 
@@ -50,7 +51,7 @@ def _measured(found: Evidence, i: int, base: Floats, resamples: list[Ints]) -> M
         paid = average = lift = saved = np.nan
         if dollars:
             paid = dollar_cpt(k, s, b, 0.5, small_cost=facts.costs[rows, 0], large_cost=facts.costs[rows, -1],
-                              always=trust.cost[rows, 0], cascade=candidate.kind == "cascade")  # fmt: skip
+                              always=trust.cost[rows, 0], cascade=candidate.kind != "route")  # fmt: skip
             average = _aiq(outcome, facts.costs, facts.scores, rows)
             lift, saved = _lift(at, facts, rows), _saved(outcome, facts, rows)
         crossings = [cpt(k, s, b, level) for level in (0.5, 0.8, 0.95)]
@@ -119,7 +120,7 @@ def traces(found: Evidence) -> list[Trace]:
 def reliability(found: Evidence) -> list[Bin]:
     """Ten bins of the leading way's trust, each with the small model's mean score and its interval."""
     setting = found.leading
-    if setting is None or found.tried.candidates[setting.candidate].kind not in ("route", "cascade"):
+    if setting is None or found.tried.candidates[setting.candidate].kind not in JUDGED:
         return []
     trust, score = found.held.shown[setting.candidate].values[:, 0], found.shown.scores[:, 0]
     edges = np.unique(np.quantile(trust, np.linspace(0, 1, 11)))

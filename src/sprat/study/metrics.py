@@ -11,15 +11,30 @@ the tie; so no number depends on the order of the rows, and a constant score is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from sprat.errors import BadInput
+from sprat.measure.resampling import Estimate, bootstrap
 from sprat.study.arrange import front
 from sprat.study.certify import Floats
+
+__all__ = [
+    "Curve",
+    "Estimate",
+    "aiq",
+    "apgr",
+    "bootstrap",
+    "cost_save",
+    "cpt",
+    "curve",
+    "dollar_cpt",
+    "frontier",
+    "ibc_lift",
+    "pgr",
+]
 
 
 class Curve(NamedTuple):
@@ -27,15 +42,6 @@ class Curve(NamedTuple):
 
     share: Floats
     quality: Floats
-
-
-class Estimate(NamedTuple):
-    """A number with its bootstrap interval over `units`; the interval is approximate, unlike a certificate's."""
-
-    value: float
-    low: float
-    high: float
-    units: int
 
 
 def curve(keep: ArrayLike, small: ArrayLike, large: ArrayLike) -> Curve:
@@ -146,45 +152,6 @@ def cost_save(quality: ArrayLike, cost: ArrayLike, best: tuple[float, float]) ->
 def frontier(quality: ArrayLike, cost: ArrayLike) -> list[int]:
     """Places of the settings that no other beats in both quality and cost, cheapest first: quality rises with cost."""
     return front(quality, cost)[::-1]
-
-
-def bootstrap(
-    statistic: Callable[..., float],
-    *arrays: ArrayLike,
-    units: Sequence[object] | None = None,
-    confidence: float = 0.95,
-    times: int = 1000,
-    seed: int = 0,
-) -> Estimate:
-    """The statistic of arrays (n, ...) with a percentile interval, resampling units with all their rows.
-
-    The same rows are drawn from every array, so a difference of two routers is paired: pass both scores, and a
-    statistic that subtracts. Resamples without a value (no gap between the models) are left out; raises BadInput
-    where they are more than one in twenty.
-    """
-    data = [np.asarray(a) for a in arrays]
-    n = len(data[0]) if data else 0
-    if not n or any(len(a) != n for a in data) or (units is not None and len(units) != n):
-        raise BadInput("A bootstrap needs arrays, and unit ids, of one length.")
-    groups: dict[object, list[int]] = {}
-    for row, unit in enumerate(units if units is not None else range(n)):
-        groups.setdefault(unit, []).append(row)
-    rows: list[NDArray[np.int64]] = [np.array(g, dtype=np.int64) for g in groups.values()]
-    single = all(len(r) == 1 for r in rows)
-    rng = np.random.default_rng(seed)
-    found: list[float] = []
-    for _ in range(times):
-        drawn = rng.integers(0, len(rows), len(rows))
-        picked: NDArray[np.int64] = drawn if single else np.concatenate([rows[int(i)] for i in drawn])
-        try:
-            found.append(float(statistic(*(a[picked] for a in data))))
-        except BadInput:
-            continue
-    if len(found) < 0.95 * times:
-        hint = "Collect more rows, or rows on which the two models differ."
-        raise BadInput(f"The statistic has no value on {times - len(found)} of {times} resamples.", hint=hint)
-    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Estimate(float(statistic(*data)), float(low), float(high), len(rows))
 
 
 def _same(*arrays: ArrayLike) -> list[Floats]:

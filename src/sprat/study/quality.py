@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from ..data import Dataset, Floats
 from ..encoders.static import StaticEncoder
 from ..shape import name_of
+from .candidates import JUDGED
 from .certify import clopper_pearson, mean_interval
 from .evidence import Evidence
 from .interval import per_unit
@@ -130,7 +131,7 @@ def _ways(found: Evidence) -> list[dict[str, Any]]:
         candidate, settings = found.tried.candidates[place], [s for s in passed if s.candidate == place]
         scores = found.on_shown(settings).score
         rates = [interval(column, facts.units) for column in scores.T]
-        levels = _levels(found, place, settings[-1]) if candidate.kind in ("route", "cascade") else []
+        levels = _levels(found, place, settings[-1]) if candidate.kind in JUDGED else []
         made.append(
             {
                 "name": candidate.name,

@@ -18,6 +18,7 @@ from ..drivers import batch, drive_costed
 from ..replay import Recorded, Recording
 from ..splits import folds
 from .candidates import Candidate
+from .watching import Held, held
 
 Ints = NDArray[np.int64]
 
@@ -26,17 +27,20 @@ Ints = NDArray[np.int64]
 class Trusted:
     """A candidate's signals on some rows: `values`, `cost` (dollars) and `seconds`, each (n, levels).
 
-    For `assign`, `values` are the predicted scores (n, models). A fixed candidate has the scores, dollars and seconds
-    of its replies in the first column instead.
+    `held` says of drafts that are watched what they cost until they are stopped. For `assign`, `values` are the
+    predicted scores (n, models). A fixed candidate has the scores, dollars and seconds of its replies in the first
+    column instead.
     """
 
     values: Floats
     cost: Floats
     seconds: Floats
+    held: Held | None = None
 
     def take(self, rows: Ints | slice) -> Trusted:
         """The trust of these rows."""
-        return Trusted(self.values[rows], self.cost[rows], self.seconds[rows])
+        held = None if self.held is None else self.held.take(rows)
+        return Trusted(self.values[rows], self.cost[rows], self.seconds[rows], held)
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,12 @@ def trusted(candidate: Candidate, signals: Sequence[Any], whole: Recording, rows
         else:
             asked = zip(requests, replies, strict=True)
             levels.append(_stacked(drive_costed([signal.trust(q, r) for q, r in asked], swap)))
-    return _columns(levels)
+    found = _columns(levels)
+    if candidate.kind != "watchful":
+        return found
+    return replace(
+        found, held=held(signals[0], candidate.models[0], requests, whole, data.replies(candidate.models[0]))
+    )
 
 
 def _stacked(found: Sequence[tuple[Any, Reply]]) -> Trusted:
@@ -167,7 +176,10 @@ def _shared(values: Floats, node: Reply) -> Trusted:
 
 
 def _columns(levels: Sequence[Trusted]) -> Trusted:
-    return Trusted(*(np.concatenate([getattr(t, f) for t in levels], axis=1) for f in ("values", "cost", "seconds")))
+    values, cost, seconds = (
+        np.concatenate([getattr(t, f) for t in levels], axis=1) for f in ("values", "cost", "seconds")
+    )
+    return Trusted(values, cost, seconds)
 
 
 def out_of_fold(candidate: Candidate, whole: Recording, rows: Ints, parts: Sequence[Ints]) -> Trusted:
@@ -186,7 +198,8 @@ def out_of_fold(candidate: Candidate, whole: Recording, rows: Ints, parts: Seque
 
 def _joined(pieces: Sequence[tuple[Ints, Trusted]], n: int) -> Trusted:
     first = pieces[0][1]
-    joined = Trusted(*(np.empty((n, a.shape[1])) for a in (first.values, first.cost, first.seconds)))
+    values, cost, seconds = (np.empty((n, a.shape[1])) for a in (first.values, first.cost, first.seconds))
+    joined = Trusted(values, cost, seconds)
     for at, piece in pieces:
         joined.values[at], joined.cost[at], joined.seconds[at] = piece.values, piece.cost, piece.seconds
     return joined
@@ -243,13 +256,14 @@ def outcome(candidate: Candidate, trust: Trusted, settings: Sequence[tuple[float
         picks.append(picked)
         asked = np.arange(m)[None, :] == picked[:, None]
         judged = np.ones_like(trust.cost, dtype=bool)
-        if candidate.kind == "cascade":
+        if candidate.kind in ("cascade", "watchful"):
             asked = np.arange(m)[None, :] <= picked[:, None]
             judged = asked[:, :-1]
         if candidate.kind != "assign":
             # A threshold of 0 is passed without asking the signal.
             judged = judged & (np.asarray(setting) > 0)
-        paid = np.where(asked, costs, 0).sum(axis=1) + np.where(judged, trust.cost, 0).sum(axis=1)
+        billed = costs if trust.held is None else trust.held.billed(costs, picked, setting)
+        paid = np.where(asked, billed, 0).sum(axis=1) + np.where(judged, trust.cost, 0).sum(axis=1)
         took = np.where(asked, seconds, 0).sum(axis=1) + np.where(judged, trust.seconds, 0).sum(axis=1)
         sums.append([paid, took, np.where(asked, joules, 0).sum(axis=1)])
     picked = np.stack(picks, axis=1)

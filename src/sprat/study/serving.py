@@ -15,8 +15,11 @@ import numpy as np
 
 from ..core import Model
 from ..data import Floats
+from ..drivers import drive
 from ..shape import exchanged, name_of
+from ..signals.surface import without_parts
 from . import ways
+from .candidates import JUDGED
 from .evidence import Evidence
 from .score import Outcome
 from .tried import Setting
@@ -64,6 +67,7 @@ def serving(
         "reference": asked.large,
         "setting": certificate.certified,
         "losses": _law(found),
+        "drop": _drop(found),
         "features": _features(found),
         "settings": settings,
     }
@@ -99,6 +103,30 @@ def _law(found: Evidence) -> dict[str, Any]:
     return {k: v.tolist() if len(v) <= _SHORT else v for k, v in parts.items()}
 
 
+def _drop(found: Evidence) -> float | None:
+    """The rise of trust without a part of the prompt that all but 1 % of the rows sent to the reference stay below.
+
+    A conformal quantile (arXiv 2107.07511) over the calibration rows, by which the gateway names requests that look
+    crafted; None where the certified setting is no route by one embedded signal, or fewer than 99 such rows tell.
+    """
+    chosen = found.chosen
+    if chosen is None or found.tried.candidates[chosen.candidate].kind != "route":
+        return None
+    signal = found.held.signals[chosen.candidate][0]
+    trust = found.held.calibration[chosen.candidate].values[:, 0]
+    places = np.flatnonzero(trust < chosen.thresholds[0])
+    requests = [found.data.examples[int(found.cut.calibration[i])].request for i in places]
+    parts = [(j, request.asking(text)) for j, request in enumerate(requests) for text in without_parts(request.text)]
+    if not parts or not hasattr(signal, "trusts"):
+        return None
+    highest = np.full(len(places), -np.inf)
+    values = drive(signal.trusts([request for _, request in parts], [None] * len(parts)))
+    np.maximum.at(highest, [j for j, _ in parts], values)
+    rises = np.sort((highest - trust[places])[np.isfinite(highest)])
+    rank = int(np.ceil(0.99 * (len(rises) + 1)))
+    return float(rises[rank - 1]) if rank <= len(rises) else None
+
+
 def _features(found: Evidence) -> dict[str, Floats]:
     """What the gateway compares its requests with, of one calibration row per unit: rows of a unit are not independent.
 
@@ -108,7 +136,7 @@ def _features(found: Evidence) -> dict[str, Floats]:
     _, first = np.unique(found.facts.units[rows], return_index=True)
     texts = [found.data.examples[int(i)].request.text for i in rows[first]]
     features = {"characters": np.array([len(text) for text in texts], dtype=np.float64)}
-    if found.chosen is not None and found.tried.candidates[found.chosen.candidate].kind in ("route", "cascade"):
+    if found.chosen is not None and found.tried.candidates[found.chosen.candidate].kind in JUDGED:
         place = found.chosen.candidate
         features[name_of(found.held.signals[place][0])] = found.held.calibration[place].values[first, 0]
     return features

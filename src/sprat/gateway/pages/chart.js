@@ -2,7 +2,7 @@
 import { date, el, money, number, table } from "./write.js";
 
 const HEIGHT = 220;
-const EDGE = { left: 58, right: 8, top: 10, bottom: 26 };
+const EDGE = { left: 58, right: 8, top: 10, bottom: 26 }; // left grows with the labels
 let at = null; // which bar is read, by its time
 
 const nice = (v) => {
@@ -27,11 +27,13 @@ const span = (step) => ({ 60: "a minute", 900: "a quarter of an hour", 3600: "an
 
 export function spendChart(found, width) {
   const series = found.series;
-  const wide = width - EDGE.left - EDGE.right;
+  if (!found.totals.requests && !found.totals.dollars && found.slices.read === found.slices.of) return [];
   const tall = HEIGHT - EDGE.top - EDGE.bottom;
   const most = Math.max(0, ...series.map((s) => Math.max(s.dollars, s.dollars + s.saved)));
   const tick = most > 0 ? nice(most / 3) : 1;
   const top = most > 0 ? tick * Math.ceil(most / tick) : 1;
+  EDGE.left = 16 + 7.2 * Math.max(4, ...[tick, 2 * tick, top].map((v) => money(v).length));
+  const wide = width - EDGE.left - EDGE.right;
   const x = (i) => EDGE.left + (i * wide) / series.length;
   const y = (v) => EDGE.top + tall * (1 - v / top);
   const bar = Math.max(1, wide / series.length - (wide / series.length > 4 ? 1 : 0));
@@ -99,7 +101,7 @@ export function spendChart(found, width) {
   const mark = (kind) => el("svg", { width: 10, height: 10, "aria-hidden": "true" }, el("rect", { class: kind, width: 10, height: 10 }));
   return [
     svg,
-    el("p", { class: "reading", "aria-hidden": "true" }, on ? words(found, series[read]) : ""),
+    el("p", { class: on ? "reading" : "reading note", "aria-hidden": "true" }, on ? words(found, series[read]) : most > 0 ? "Point at a bar, or focus the chart and use the arrow keys." : ""),
     el("ul", { class: "legend" }, legend.map(([kind, what]) => el("li", {}, mark(kind), what))),
   ];
 }

@@ -71,7 +71,7 @@ export class Decisions {
       class: d.status >= 400 ? "failed" : null,
       onclick: (event) => event.target.closest("button") || this.open(d.id, event.currentTarget.querySelector("button")),
       cells: [
-        el("button", { class: "open", type: "button", "aria-haspopup": "dialog", onclick: (event) => this.open(d.id, event.currentTarget) }, date(d.at).replace(/:\d\d$/, "") + clock(d.at).slice(2)),
+        [el("button", { class: "open", type: "button", "aria-haspopup": "dialog", onclick: (event) => this.open(d.id, event.currentTarget) }, clock(d.at)), el("small", {}, date(d.at).slice(0, -7))],
         [d.asked, d.key ? el("small", {}, d.key) : null],
         [d.model || "(none)", d.error ? el("small", { class: "bad said" }, d.error.slice(0, 140)) : null],
         money(d.cost),
@@ -119,28 +119,24 @@ export class Decisions {
   }
 
   card(d) {
-    const card = d.card ?? {};
     const rows = [
       ["when", date(d.at)],
       ["asked for", d.asked],
-      ["decided by", d.way],
+      ["decided by", [d.way, d.setting ? `, at the setting "${d.setting}"` : ""]],
       ["written by", d.model || "(none)"],
       ["cost", [money(d.cost), d.reference_cost === null ? "; the reference's is unknown" : `; the reference alone ${money(d.reference_cost)}`]],
       ["time", `${duration(d.seconds)}, first byte ${duration(d.first_byte)}`],
       ["tokens", d.input_tokens === null && d.output_tokens === null ? "unknown" : `${number(d.input_tokens)} read, ${number(d.output_tokens)} written`],
       ["status", d.error ? el("span", { class: "bad" }, `${d.status}: ${d.error}`) : `${d.status}${d.streamed ? ", streamed" : ""}, ${d.dialect}`],
+      d.crafted ? ["looks crafted", el("span", { class: "bad" }, d.crafted)] : null,
       ["key", d.key || "(none)"],
       ["thread", el("code", {}, d.thread.length > 40 ? `${d.thread.slice(0, 40)}…` : d.thread)],
       d.propensity === null ? null : ["drawn with probability", Number(d.propensity.toPrecision(4))],
-      ...Object.entries(card.facts ?? {}),
     ].filter(Boolean);
     const list = el("dl", { class: "card" }, rows.map(([k, v]) => [el("dt", {}, k), el("dd", {}, v)]));
-    const trusts = card.trusts?.length ? table("How far it was trusted", [["signal"], ["trust", "n"]], card.trusts.map((t) => [t.signal, Number(t.trust.toPrecision(3))])) : null;
-    const options = card.options ? table("By one model alone, for as many tokens", [["model"], ["cost", "n"]], Object.entries(card.options).map(([m, c]) => [m, money(c)])) : null;
     const labels = d.labels?.length ? table("Labels", [["by"], ["score", "n"], ["note", "said"]], d.labels.map((l) => [l.source, Number(l.score.toPrecision(3)), l.note])) : null;
-    const drawing = d.drawing ? [el("h3", {}, "What was asked of whom"), el("pre", { tabindex: "0", "aria-label": "The tree of asks" }, d.drawing)] : [el("p", {}, "No card was kept: no model gave a reply.")];
-    const certificate = Object.keys(d.certificate ?? {}).length ? el("details", {}, el("summary", {}, "Which certificate covers it"), el("dl", { class: "card" }, Object.entries(d.certificate).map(([k, v]) => [el("dt", {}, k), el("dd", {}, String(v))]))) : null;
-    return [this.top(`Decision ${d.id}`), list, ...drawing, el("div", { class: "two" }, trusts, options, labels), ...this.said(d), certificate].filter(Boolean);
+    const drawing = d.drawing ? el("pre", { tabindex: "0", "aria-label": "The decision card" }, d.drawing) : el("p", {}, "No card was kept: no model gave a reply.");
+    return [this.top(`Decision ${d.id}`), list, drawing, labels, ...this.said(d)].filter(Boolean);
   }
 
   said(d) {

@@ -1,7 +1,7 @@
 // Asks the gateway every few seconds and puts what has changed onto the page.
-import { ago, clock, el, fill, interval, money, number, percent } from "./write.js";
+import { ago, clock, duration, el, fill, interval, money, number, percent } from "./write.js";
 import { onRead, spendChart, spendTable } from "./chart.js";
-import { budgets, failures, latency, models, promise } from "./sections.js";
+import { budgets, failures, latency, models, promise, state } from "./sections.js";
 import { Decisions } from "./decisions.js";
 
 const EVERY = 3000;
@@ -82,14 +82,6 @@ function show(found) {
   fill($("foot"), [`${kept} Read again every ${EVERY / 1000} seconds while this page is in view.`]);
 }
 
-function state(found) {
-  const p = found.promise;
-  if (!p || p.watched === false) return ["quiet", "The promise is not watched"];
-  if (p.state === "broken") return ["refused", "The promise is broken: the reference answers"];
-  if (p.state === "suspended") return ["refused", "The promise is suspended"];
-  return ["shown", "The promise holds"];
-}
-
 function verdict(found) {
   const [kind, words] = state(found);
   const saving = found.totals.saving;
@@ -108,26 +100,26 @@ function verdict(found) {
 
 function facts(found) {
   const { totals, spent, latency: l } = found;
-  const day = spent.day.unknown ? `and ${number(spent.day.unknown)} calls of unknown cost` : null;
-  const month = `${money(spent.month.dollars)} this month (UTC)${spent.month.unknown ? `, and ${number(spent.month.unknown)} calls of unknown cost` : ""}`;
+  const unknown = (n, words) => (n ? `${number(n)} ${words}` : null);
+  const month = `${money(spent.month.dollars)} this month${spent.month.unknown ? ` and ${number(spent.month.unknown)} unknown` : ""}`;
+  const failed = totals.requests ? `${number(totals.failed)} failed: ${percent(totals.failures[0])}${totals.failures[1] === null ? "" : ` [${percent(totals.failures[1], false)}, ${percent(totals.failures[2], false)}]`}` : null;
   const rows = [
-    [totals.compared ? percent(totals.saving[0]) : "unknown", totals.compared ? interval(totals.saving) : "no reply had both costs known", `of the cost saved against ${found.reference} alone`],
-    [money(spent.day.dollars), [day, month].filter(Boolean).join("; "), "spent today (UTC)"],
-    [number(totals.requests), totals.requests ? `${number(totals.failed)} failed: ${percent(totals.failures[0])}${totals.failures[1] === null ? "" : ` [${percent(totals.failures[1], false)}, ${percent(totals.failures[2], false)}]`}` : null, "requests"],
-    [l.seconds ? `${seconds(l.seconds[1])}` : "unknown", l.first_byte ? `first byte ${seconds(l.first_byte[1])}` : null, "of 95 % of replies, at most"],
+    [totals.compared ? percent(totals.saving[0]) : "unknown", totals.compared ? interval(totals.saving) : "no reply with both costs known", `of the cost saved against ${found.reference} alone`],
+    [money(spent.day.dollars), [unknown(spent.day.unknown, "calls of unknown cost"), month].filter(Boolean).join("; "), "spent today (UTC)"],
+    [number(totals.requests), failed, "requests"],
+    [duration(l.seconds?.[1]), l.first_byte ? `${duration(l.first_byte[1])} to the first byte` : null, "p95 to the reply's end"],
   ];
   fill($("facts"), rows.map(([figure, small, what]) => el("div", {}, el("dt", {}, what), el("dd", {}, figure, small ? el("small", {}, small) : null))));
 }
-
-const seconds = (v) => (v >= 1 ? `${v.toFixed(2)} s` : `${Math.round(v * 1000)} ms`);
 
 function caption(found) {
   const t = found.totals;
   if (!t.requests) return ["Bars appear with the first request. Point an application at the base URL that ", el("code", {}, "sprat serve"), " printed."];
   const method = t.sampled_threads ? `from a sample of ${number(t.sampled_threads)} of about ${number(t.threads)} threads` : `over ${number(t.threads)} threads`;
   const parts = [`Spent ${money(t.dollars)}`];
-  if (t.compared) parts.push(` and saved ${money(t.saved)} of ${money(t.reference)}, what ${found.reference} alone would have cost for as many tokens`);
+  if (t.compared) parts.push(` and saved ${money(t.saved)} of ${money(t.reference)}, which is what ${found.reference} alone would have cost for as many tokens`);
   parts.push(". ");
+  if (t.watching) parts.push(`In both is the cost of watching the promise, ${money(t.watching)}. `);
   if (t.unknown) parts.push(el("strong", {}, `${number(t.unknown)} of ${number(t.requests)} requests have an unknown cost and are in no sum. `));
   if (t.compared < t.requests - t.unknown) parts.push(`The saving is over the ${number(t.compared)} requests with both costs known. `);
   if (t.compared && t.saving[1] !== null) parts.push(`Its interval is the delta method's for a ratio of sums, ${method}.`);

@@ -1,5 +1,5 @@
 // The sections between the chart and the decisions: promise, models, latency, budgets, where small failed.
-import { ago, date, duration, el, interval, money, number, percent, table } from "./write.js";
+import { ago, date, duration, el, money, number, percent, table } from "./write.js";
 
 const range = (rate) => (rate[1] === null ? null : `${percent(rate[1], false)} to ${percent(rate[2])}`);
 const rated = (rate) => (rate ? [percent(rate[0]), el("small", {}, range(rate) ?? "too few threads")] : "unknown");
@@ -9,7 +9,7 @@ const code = (words) => el("code", {}, words);
 function level(part, low, high, words) {
   const at = (v) => 100 * Math.max(0, Math.min(1, v));
   const shapes = [el("rect", { class: "track", width: 100, height: 8 }), el("rect", { class: words === "alarm" ? "level high" : "level", width: at(part), height: 8 })];
-  if (low !== null && low !== undefined) shapes.push(el("line", { class: "whisker", x1: at(low), x2: at(high), y1: 4, y2: 4 }));
+  if (low !== null && low !== undefined) shapes.push(el("line", { class: "whisker", x1: at(low), x2: at(high), y1: 4, y2: 4, "vector-effect": "non-scaling-stroke" }));
   return el("svg", { viewBox: "0 0 100 8", width: "100%", height: 8, preserveAspectRatio: "none", "aria-hidden": "true" }, shapes);
 }
 
@@ -21,33 +21,54 @@ function evidence(what, wealth, alarm) {
   return el("div", { class: "evidence" }, words, level(part, null, null, part >= 1 ? "alarm" : ""));
 }
 
+const watched = (p) => Boolean(p) && (p.loss_watched !== false || Boolean(p.drift_alarm));
+
+export function state(found) {
+  const p = found.promise;
+  if (!watched(p) || p.superseded) return ["quiet", "The promise is not watched"];
+  if (p.trouble) return ["refused", "The watch over the promise has stopped"];
+  if (p.state === "broken") return ["refused", "The promise is broken: the reference answers"];
+  if (p.state === "suspended") return ["refused", "The promise is suspended"];
+  return p.loss_watched === false ? ["quiet", "The loss is not watched; no alarm from the requests"] : ["shown", "The promise holds"];
+}
+
 export function promise(found) {
   const p = found.promise;
   const claim = Object.entries(found.certificate ?? {});
   const certificate = claim.length
     ? el("details", {}, el("summary", {}, "The certificate"), el("dl", { class: "card" }, claim.map(([k, v]) => [el("dt", {}, k), el("dd", {}, String(v))])))
     : el("p", {}, "No certificate covers what is served: this file was not written by ", code("sprat study"), ".");
-  if (!p || p.watched === false) {
-    const why = p?.sentence ?? "Not watched: nothing compares the replies with the reference's while they are served.";
+  if (!watched(p)) {
+    const why = typeof p?.watched === "string" ? sentence(p.watched) : "Not watched: nothing compares the replies with the reference's while they are served.";
     const todo = claim.length ? ["What the certificate says was shown on the study's rows; whether it still holds for today's requests is not known."] : ["Run ", code("sprat study"), " on your own rows and serve the serve.toml that it writes; the promise in it is then watched."];
     return [el("p", { class: "quiet" }, why), el("p", {}, todo), certificate];
   }
-  const rows = [["since", `${date(p.since)} (${ago(p.since, found.at)})`], ["pairs compared", number(p.pairs)]];
+  const rows = [["since", `${date(p.since)} (${ago(p.since, found.at)})`]];
+  if (p.loss_watched !== false) rows.push([p.state === "broken" ? "pairs since the alarm" : "pairs compared", number(p.pairs)]);
+  if (typeof p.watched === "string" && p.loss_watched !== false) rows.push(["what is watched", p.watched]);
   if (p.requests) rows.push(["requests looked at for drift", number(p.requests)]);
-  if (p.mean_loss !== null && p.mean_loss !== undefined) rows.push(["mean loss of these pairs", Number(p.mean_loss.toPrecision(3))]);
-  if (p.share) rows.push(["share that is shadowed", percent(p.share)]);
-  if (p.delta) rows.push(["confidence", percent(1 - p.delta)]);
-  if (p.marks_waiting) rows.push(["pairs that wait for a person", el("a", { href: "/sprat/marks" }, `mark ${number(p.marks_waiting)}`)]);
+  if (known(p.mean_loss)) rows.push(["mean loss of these pairs", `${signed(p.mean_loss)} (the promise: at most 0)`]);
+  if (p.share && p.loss_watched !== false) rows.push(["share that is shadowed", percent(p.share)]);
+  if (p.watching) rows.push(["cost of watching", `${money(p.watching.spent)} this ${p.watching.per}${p.watching.budget ? ` of ${p.watching.budget}` : ""}`]);
+  if (p.uncertified) rows.push(["answered uncertified", `${number(p.uncertified)} requests: a budget allowed it`]);
+  if (p.lost) rows.push(["shadowed, but no pair", `${number(p.lost)} (the reference failed, or the client left)`]);
+  if (p.marks_waiting) rows.push(["pairs that wait for you", [el("a", { href: "/sprat/marks" }, `mark ${number(p.marks_waiting)}`), p.behind_marks ? `; ${number(p.behind_marks)} more wait behind them` : ""]]);
   if (p.state === "broken") rows.push(["what restores it", restores(p)]);
+  const holding = p.state === "holding";
   return [
-    el("p", { class: p.state === "holding" ? "shown" : "refused" }, p.sentence),
-    p.state === "holding" ? evidence("Evidence that the loss is above the promised one", p.loss_wealth, p.loss_alarm) : null,
-    p.state === "holding" ? evidence("Evidence that the requests have changed", p.drift_wealth, p.drift_alarm) : null,
+    el("p", { class: state(found)[0] }, p.trouble ? `The watch has stopped: ${p.trouble}.` : p.sentence),
+    p.superseded ? el("p", { class: "refused" }, "Another gateway on this store serves another promise; this one is not watched.") : null,
+    holding && p.loss_watched !== false ? evidence("Evidence that the loss is above the promised one", p.loss_wealth, p.loss_alarm) : null,
+    holding ? evidence("Evidence that the requests have changed", p.drift_wealth, p.drift_alarm) : null,
     el("dl", { class: "card" }, rows.map(([k, v]) => [el("dt", {}, k), el("dd", {}, v)])),
-    el("p", { class: "note" }, "Evidence is a bet's wealth: while the promise holds it ever passes its alarm with no more than the stated probability. The bars are on a logarithmic scale."),
+    el("p", { class: "note" }, `Evidence is a bet's wealth. While the promise holds, ${p.delta ? `with probability ${percent(1 - p.delta)} ` : ""}it never reaches its alarm, however long one looks. The bars are logarithmic.`),
     certificate,
   ];
 }
+
+const known = (v) => v !== null && v !== undefined;
+const signed = (v) => Number(v.toPrecision(3)).toString().replace("-", "−");
+const sentence = (words) => words[0].toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".");
 
 function restores(p) {
   if (p.restorable) return "the new pairs show that it holds again";
@@ -58,7 +79,7 @@ function restores(p) {
 
 export function models(found) {
   if (!found.models.length) return [el("p", {}, `Nobody has asked yet. Served are: ${found.served.join(", ")}.`)];
-  const head = [["model"], ["share of requests", "share"], ["requests", "n extra"], ["spent", "n"], ["failed", "n"], ["p50", "n extra"], ["p95", "n"], ["first byte p50", "n extra"]];
+  const head = [["model"], ["share of requests", "share"], ["requests", "n extra"], ["spent", "n"], ["failed", "n"], ["p50", "n extra"], ["p95", "n extra"], ["first byte p50", "n extra"]];
   const rows = found.models.map((m) => ({
     "data-key": `m${m.model}`,
     cells: [
@@ -89,8 +110,8 @@ export function budgets(found) {
   const of = (spent, budget) => [`${money(spent)} of ${money(budget)}`, level(spent / budget, null, null, spent >= budget ? "alarm" : "")];
   const made = [];
   if (found.budgets.length) {
-    const head = [["for"], ["spent", "spend"], ["forecast", "n"], ["runs at"], ["price of a dollar", "n extra"]];
-    const rows = found.budgets.map((b) => [`${b.scope} per ${b.per}`, of(b.spent, b.budget), money(b.forecast), [b.setting, b.certified === false ? el("small", { class: "bad" }, "not certified") : null], b.price === null || b.price === undefined ? "unknown" : Number(Number(b.price).toPrecision(3))]);
+    const head = [["for"], ["spent", "spend"], ["forecast", "n"], ["runs at"], ["harm worth a dollar", "n extra"]];
+    const rows = found.budgets.map((b) => [[b.scope === "all" ? "all keys" : b.scope, el("small", {}, `per ${b.per}`)], of(b.spent, b.budget), [money(b.forecast), b.forecast > b.budget ? el("small", { class: "bad" }, "above it") : null], [b.setting ?? "no setting: a cap alone", b.setting && b.certified === false ? el("small", { class: "bad" }, "not certified") : null], b.price === null || b.price === undefined ? "unknown" : Number(Number(b.price).toPrecision(3))]);
     made.push(table("Budgets that choose the setting", head, rows, { class: "wide" }));
   }
   const head = [["key"], ["spent", "spend"], ["requests", "n"], ["of unknown cost", "n extra"], ["state", "extra"]];
@@ -108,7 +129,14 @@ export function failures(found, open) {
         table(null, [["model"], ["labelled", "n"], ["low", "n"], ["rate", "n"]], f.labels.map((r) => [r.model, number(r.labelled), number(r.low), rated(r.rate)])),
         f.low.length ? table("The newest low ones", [["when"], ["model"], ["score", "n"], ["by", "extra"], ["card"]], f.low.map((r) => ({ "data-key": r.id + r.source, cells: [date(r.at), r.model, Number(r.score.toPrecision(3)), [r.source, r.note ? el("small", {}, r.note) : null], link(r.id)] }))) : null,
       ]
-    : [el("p", {}, `No reply of a smaller model than ${found.reference} was labelled in this time. Labels come from the watch over the promise, or by hand: `, code("sprat logs label ID 0"), ".")];
+    : [el("p", {}, `No reply of a smaller model than ${found.reference} was labelled in this time. Labels come from the watch over the promise: from its judge, and from the marks of a person.`)];
+  const better = f.pairs;
+  const lost = better.pairs
+    ? [
+        el("p", {}, `Of ${number(better.pairs)} shadowed pairs the reference's reply was better in ${number(better.lost)} (${percent(better.rate[0])}, ${range(better.rate)}), the policy's in ${number(better.won)}.`),
+        better.newest.length ? table("The newest lost", [["when"], ["reference", "n"], ["policy", "n"], ["card"]], better.newest.map((r) => ({ "data-key": `p${r.id}`, cells: [date(r.at), Number(r.reference.toPrecision(3)), Number(r.policy.toPrecision(3)), link(r.id)] }))) : null,
+      ]
+    : [el("p", {}, "No request was shadowed in this time.")];
   const escalations = f.escalations.length
     ? [
         el("p", { class: "note" }, `${number(f.escalated)} of the newest ${number(f.decisions)} requests; numbers are left out of the reasons.`),
@@ -119,8 +147,7 @@ export function failures(found, open) {
     ? [table(null, [["model"], ["status", "n"], ["error", "said"], ["requests", "n"]], f.errors.map((e) => [e.model || "(none)", e.status, e.error || "no words", number(e.requests)]))]
     : [el("p", {}, "No request failed.")];
   return [
-    el("h3", {}, "Replies that were labelled low"),
-    ...low,
+    el("div", { class: "two" }, el("div", {}, el("h3", {}, "Replies that were labelled low"), ...low), el("div", {}, el("h3", {}, "Shadowed pairs that were lost"), ...lost)),
     el("div", { class: "two" }, el("div", {}, el("h3", {}, "Escalations by reason"), ...escalations), el("div", {}, el("h3", {}, "Errors"), ...errors)),
   ];
 }

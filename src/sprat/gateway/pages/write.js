@@ -18,7 +18,7 @@ export function percent(v, unit = true) {
   if (v === null || v === undefined) return "unknown";
   const p = 100 * v;
   const shown = p === 0 || Math.abs(p) >= 9.95 ? p.toFixed(0) : p.toFixed(Math.abs(p) < 0.1 ? 2 : 1);
-  return `${shown.replace("-", "−")}${unit ? " %" : ""}`;
+  return `${shown.replace("-", "−")}${unit ? "\u00a0%" : ""}`;
 }
 
 export const interval = (rate) => (rate[1] === null ? "no interval: too few threads" : `95 % interval ${percent(rate[1], false)} to ${percent(rate[2])}`);

@@ -44,6 +44,8 @@ class Chat:
             "model": replies[0].model or asked.model,
             "choices": [choice(i, r, logprobs) for i, r in enumerate(replies)],
         }
+        if len(replies) == 1 and _theirs(replies[0]) is not None:
+            made = {**{k: v for k, v in (replies[0].raw or {}).items() if k != "usage"}, **made}
         found = usage(replies)
         return {**made, "usage": found} if found else made
 

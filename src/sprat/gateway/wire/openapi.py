@@ -15,7 +15,7 @@ from .chat import MOST_SAMPLES
 Schema = dict[str, Any]
 
 _TEXT: Schema = {"type": "string"}
-_NAME: Schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME}
+_NAME: Schema = {"anyOf": [{"const": "auto"}, {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME}]}
 _FLAG: Schema = {"type": ["boolean", "null"]}
 _TABLE: Schema = {"type": "object"}
 _WHOLE: Schema = {"type": "integer", "minimum": 1, "maximum": 1 << 31}
@@ -166,9 +166,9 @@ def _operation(path: str, method: str) -> dict[str, Any]:
         kinds["text/event-stream"] = {"schema": _TEXT}
     elif path not in _REPLIES:
         kinds |= {"text/plain": {}, "text/html": {}, "text/css": {}, "text/javascript": {}, "image/svg+xml": {}}
-    error = {"application/json": {"schema": {"anyOf": [_OPENAI_ERROR, _ANTHROPIC_ERROR]}}}
-    if path not in _REPLIES:
-        error["text/plain"] = {"schema": {}}
+    error: dict[str, Any] = {"application/json": {"schema": {"anyOf": [_OPENAI_ERROR, _ANTHROPIC_ERROR]}}}
+    if path not in _REPLIES:  # a page, or a word for a probe
+        error = {"application/json": {"schema": _TABLE}, "text/plain": {}, "text/html": {}}
     failures = {status: {"description": "There is no answer.", "content": error} for status in _FAILURES}
     made: dict[str, Any] = {
         "operationId": f"{method.lower()}{path.replace('/', '_')}",

@@ -17,6 +17,7 @@ from ...errors import (
     RateLimited,
     Refused,
     SpratError,
+    StoreFailed,
     TimedOut,
 )
 
@@ -34,7 +35,7 @@ _KINDS = {
 }
 # The client's own fault, by the upstream's word; what else an upstream refuses is between it and the gateway.
 _PASSED_ON = (400, 413, 415, 422)
-UNTOLD = ("internal_error", "upstream_key")  # the codes of what only the log says
+UNTOLD = ("internal_error", "upstream_key", "store_failed")  # the codes of what only the log says
 _ADDRESS = re.compile(r" at https?://\S+")
 
 
@@ -76,6 +77,8 @@ def problem_of(error: Exception) -> Problem:
         return Problem(503 if full else 502, said, code="upstream_failed", after=error.after)
     if isinstance(error, OverBudget):
         return Problem(429, said, code="insufficient_quota")
+    if isinstance(error, StoreFailed):
+        return Problem(503, "The store can't be read now; the log says why.", code="store_failed", after=5.0)
     if isinstance(error, BadKey):
         return Problem(502, "The gateway's key for an upstream can't be used; its log says why.", code="upstream_key")
     if isinstance(error, (BadInput, CannotDo)):

@@ -135,7 +135,10 @@ def _content(content: Any, role: str) -> Any:
 def _part(part: dict[str, Any]) -> dict[str, Any]:
     kind = part["type"]
     if kind in _PARTS:
-        return {"type": "text", "text": part.get("text") or part.get("refusal") or ""}
+        text = part.get("text") or part.get("refusal") or ""
+        if not isinstance(text, str):
+            raise TypeError(kind)
+        return {"type": "text", "text": text}
     if kind == "input_image":
         return {"type": "image_url", "image_url": {"url": part["image_url"], "detail": part.get("detail") or "auto"}}
     if kind == "input_file":
@@ -148,9 +151,11 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
 def _tools(body: Mapping[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     given: Any = body.get("tools")
+    if given is not None and not isinstance(given, list):
+        raise Problem(400, "'tools' takes a list of functions.", param="tools")
     if given:
         tools: list[dict[str, Any]] = []
-        for i, tool in enumerate(given if isinstance(given, list) else [given]):  # pyright: ignore[reportUnknownArgumentType]
+        for i, tool in enumerate(cast("list[Any]", given)):
             table = cast("dict[str, Any]", tool if isinstance(tool, dict) else {})
             if table.get("type") != "function" or not isinstance(table.get("name"), str):
                 said = f"Tool {i} is not a function; only functions can be offered here."
@@ -171,6 +176,8 @@ def _tools(body: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(named, str):
             raise Problem(400, "'tool_choice' names no function.", param="tool_choice")
         made["tool_choice"] = {"type": "function", "function": {"name": named}}
+    elif choice is not None:
+        raise Problem(400, "'tool_choice' takes none, auto, required or a function.", param="tool_choice")
     return made
 
 

@@ -61,7 +61,7 @@ def reliability_chart(result: Result) -> dict[str, Any]:
 def threshold_of(result: Result) -> float | None:
     """The certified way's first threshold, where it lies in [0, 1] and decides between keeping and asking on."""
     way = result.chosen
-    if way.status != "certified" or way.kind not in ("route", "cascade") or not way.thresholds:
+    if way.status != "certified" or way.kind not in ("route", "cascade", "watchful") or not way.thresholds:
         return None
     return way.thresholds[0] if 0 <= way.thresholds[0] <= 1 else None
 
