@@ -8,7 +8,7 @@ from sprat.core import Reply, Request
 from sprat.data import Call, Dataset, Example
 from sprat.errors import BadInput
 from sprat.measure.bertscore import BertScorer, score_replies
-from sprat.measure.evaluation import evaluated, unit_mean
+from sprat.measure.evaluation import evaluated
 from sprat.measure.grade import grade
 from sprat.similarity import bertscore
 
@@ -73,15 +73,6 @@ def test_every_measure_has_a_line_for_every_model_with_its_interval() -> None:
     assert [(x.model, x.measure) for x in found.lines if x.measure == "f1"] == [("a", "f1"), ("b", "f1")]
     assert all(x.low is not None and x.low <= (x.mean or 0) <= (x.high or 0) for x in found.lines)
     assert next(low for low in found.lowest if low["model"] == "a")["words"]
-
-
-def test_an_interval_resamples_units_not_rows() -> None:
-    import numpy as np
-
-    values, units = np.array([0.0] * 50 + [1.0] * 50), np.arange(100)
-    _, low, high = unit_mean(values, units, 0)
-    _, low_tied, high_tied = unit_mean(values, units // 50, 0)
-    assert high - low < 0.25 < high_tied - low_tied
 
 
 def test_the_command_prints_and_writes_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

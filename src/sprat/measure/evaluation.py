@@ -18,9 +18,9 @@ from ..similarity.scores import Baseline, baseline, token_encoder
 from ..similarity.token_vectors import TokenEncoder
 from .bertscore import Scored, score_replies
 from .grade import grade, targets
+from .resampling import bootstrap
 
 Floats = NDArray[np.float64]
-_TIMES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +108,9 @@ def _line(data: Dataset, model: str, measure: str, rows: NDArray[np.int64], valu
     known = np.isfinite(values)
     if not known.any():
         return Line(model, measure, 0, None, None, None)
-    mean, low, high = unit_mean(values[known], data.units[rows[known]], data.seed)
-    return Line(model, measure, int(known.sum()), mean, low, high)
-
-
-def unit_mean(values: Floats, units: NDArray[np.int64], seed: int) -> tuple[float, float, float]:
-    """The mean and its 95 % percentile interval over resamples of whole units."""
-    _, of_row = np.unique(units, return_inverse=True)
-    sums, sizes = np.bincount(of_row, values), np.bincount(of_row)
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), _TIMES)
-    means = (drawn @ sums) / (drawn @ sizes)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(values.mean()), float(low), float(high)
+    units = data.units[rows[known]]
+    found = bootstrap(lambda x: float(np.mean(x)), values[known], units=units.tolist(), seed=data.seed)
+    return Line(model, measure, int(known.sum()), found.value, found.low, found.high)
 
 
 def _lowest(data: Dataset, scored: Scored, reader: TokenEncoder, count: int) -> list[dict[str, Any]]:
