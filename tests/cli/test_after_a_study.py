@@ -100,6 +100,7 @@ def test_what_every_command_prints_as_json_is_json(
         "dashboard": ["dashboard", "password"],
         "cache": ["cache", "status"],
         "budget": ["budget", "status"],
+        "evaluate": ["evaluate", "calls.jsonl"],
     }
     # One serves until it is stopped, and the other needs a promise that was served (tests/gateway/test_keeper.py).
     assert commands.keys() == COMMANDS.keys() - {"serve", "promise"}
