@@ -85,6 +85,7 @@ SIGNALS = {
     "agreement_cells": lambda: signals.agreement_cells(PEER),
     "answer_features": lambda: signals.answer_features(),
     "automix": lambda: signals.automix(JUDGE, meta="pomdp"),
+    "bertscore": lambda: signals.bertscore(PEER),
     "calibrated": lambda: signals.calibrated(signals.logprob(), by="beta"),
     "category": lambda: signals.category(),
     "causal_lm": lambda: signals.causal_lm(RATER),

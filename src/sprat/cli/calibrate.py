@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from .study import bounds_of, columns_of, writable
+from .study import bounds_of, renamed, writable
 
 
 def calibrate(
@@ -74,7 +74,7 @@ def calibrate(
         risk=risk,
         delta=1 - sure,
         grade=grade,
-        columns=columns_of(columns),
+        columns=renamed(columns),
         bounds=bounds_of(bounds),
         skip_bad=skip_bad,
     )

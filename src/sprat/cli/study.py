@@ -110,7 +110,7 @@ def study(
             confidence,
             skip_bad,
             bounds=bounds_of(bounds),
-            columns=columns_of(columns),
+            columns=renamed(columns),
             kept=labels,
             out=out,
             as_json=as_json,
@@ -131,7 +131,7 @@ def study(
             encoder=encoder,
             models=models,
             bounds=bounds_of(bounds),
-            columns=columns_of(columns),
+            columns=renamed(columns),
             skip_bad=skip_bad,
             command=shlex.join(["sprat", *sys.argv[1:]]),
             tell=tell,
@@ -176,8 +176,8 @@ def bounds_of(text: str | None) -> tuple[float, float] | None:
     return low, high
 
 
-def columns_of(text: str | None) -> dict[str, str] | None:
-    """The pairs of --columns, our name to the file's; raises BadInput for anything else."""
+def renamed(text: str | None) -> dict[str, str] | None:
+    """--columns as a dictionary from our names to the file's; BadInput for what is no pair."""
     if text is None:
         return None
     pairs = [part.partition("=") for part in text.split(",")]

@@ -104,6 +104,13 @@ class StaticEncoder:
         return out
 
 
+@lru_cache(maxsize=1)
+def token_table(weights: Path = EMBEDDED) -> tuple[WordPieces, Rows]:
+    """The word pieces, and the row (width,) of each of their ids; BadInput where the file is not such."""
+    w = _read(weights)
+    return w.tokens, w.table * w.scale
+
+
 def _pool(w: _Weights, texts: list[str]) -> Rows:
     """Sums of the rows of each text's pieces and known pairs, scaled alike; log count and log norm: (n, width + 2)."""
     size = len(w.tokens.vocabulary) + w.tokens.buckets

@@ -51,6 +51,15 @@ class WordPieces:
                 return tuple(ids)
         return (len(self.vocabulary) + zlib.crc32(word.encode("utf-8", "surrogatepass")) % self.buckets,)
 
+    def words(self, text: str) -> list[tuple[tuple[int, int], tuple[int, ...]]]:
+        """Each word's place in the text, (start, end), with its ids; the ids are those of `ids`."""
+        plain = [_plain(c) for c in text] if not text.isascii() else None
+        owners = [i for i, part in enumerate(plain) for _ in part] if plain is not None else range(len(text))
+        folded = "".join(plain) if plain is not None else text.lower()
+        if folded != _plain(text):  # accents that combine across characters
+            owners, folded = range(len(text)), text.lower() if len(text.lower()) == len(text) else text
+        return [((owners[m.start()], owners[m.end() - 1] + 1), self._split(m[0])) for m in _WORD.finditer(folded)]
+
     def ids(self, text: str) -> list[int]:
         """Ids of one text, empty for a text without words or marks."""
         out: list[int] = []

@@ -198,6 +198,15 @@ def _choice(_: str) -> ByText:
     return ByText("choice", lambda e, text: max(same_choice(text, t, choices(e)) for t in targets(e)))
 
 
+def _bertscore(rest: str) -> Grader:
+    from .bertscore import ByBertScore  # which reads this module's targets
+
+    encoder, _, layer = rest.rpartition("@") if "@" in rest else (rest, "", "")
+    if layer and not layer.isdigit():
+        raise BadInput(f"'{layer}' is no layer.", hint="Write bertscore:ENCODER@5.")
+    return ByBertScore("f", encoder or "static", int(layer) if layer else None)
+
+
 GRADERS: dict[str, Callable[[str], Grader]] = {
     "recorded": lambda _: Recorded(),
     "exact": lambda _: ByText("exact", _best(exact)),
@@ -206,13 +215,15 @@ GRADERS: dict[str, Callable[[str], Grader]] = {
     "f1": lambda _: ByText("f1", _best(token_f1)),
     "regex": matching,
     "agreement": Agreement,
+    "bertscore": _bertscore,
 }
 
 
 def grader(by: str) -> Grader:
     """A grader by name: "exact", "number:0.01", "regex:PATTERN", "agreement:LARGE", or "module:function".
 
-    A judge is made from a model: see judge.py. Raises BadInput that names the nearest.
+    "bertscore" may name encoder and layer: "bertscore:ENCODER@LAYER". A judge is made from a model: see judge.py.
+    Raises BadInput that names the nearest.
     """
     name, _, rest = by.partition(":")
     if name in GRADERS:

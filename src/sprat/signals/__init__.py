@@ -4,6 +4,7 @@ from .agreement import Agreement, agreement
 from .agreement_cells import AgreementCells, agreement_cells
 from .answer_features import AnswerFeatures, answer_features
 from .automix import AutoMix, automix
+from .bertscore import BertScore, bertscore
 from .calibrated import Calibrated, calibrated
 from .category import Category, category
 from .causal_lm import CausalLM, causal_lm
@@ -33,6 +34,7 @@ __all__ = [
     "AgreementCells",
     "AnswerFeatures",
     "AutoMix",
+    "BertScore",
     "Calibrated",
     "Category",
     "CausalLM",
@@ -60,6 +62,7 @@ __all__ = [
     "agreement_cells",
     "answer_features",
     "automix",
+    "bertscore",
     "calibrated",
     "category",
     "causal_lm",

@@ -1,0 +1,89 @@
+"""`sprat evaluate`: how good recorded replies are by measures that read their text, with intervals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from ..errors import BadInput
+
+
+def evaluate(
+    source: str,
+    *,
+    with_: Annotated[str, Parameter(name="--with")] = "bertscore",
+    encoder: str = "static",
+    layer: int | None = None,
+    idf: Annotated[bool, Parameter(negative="")] = False,
+    rescale: Annotated[bool, Parameter(negative="")] = False,
+    spans: int = 0,
+    columns: str | None = None,
+    skip_bad: bool = False,
+    scores: Path | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Score recorded replies against their targets, each model's mean with a 95 % interval.
+
+    Example: sprat evaluate outputs.jsonl --with bertscore,f1 --encoder microsoft/deberta-large-mnli --spans 3
+
+    Parameters
+    ----------
+    source
+        A calls file (JSON lines, CSV, Parquet, or another tool's log), or a set by name.
+    with_
+        Measures, separated by commas: bertscore, or any grader of sprat study (exact, f1, number, choice, ...).
+    encoder
+        Whose tokens BERTScore compares: static (embedded), or a transformers encoder (needs sprat[torch]).
+    layer
+        The encoder's layer; as tuned for BERTScore where that is known, else the last.
+    idf
+        Weigh tokens by their rarity in the targets.
+    rescale
+        Rescale so that 0 is what these targets score when they are paired at random.
+    spans
+        Show, for this many of the lowest replies of each model, the words that lower their score.
+    columns
+        What columns are called here, such as prompt=source,target=reference.
+    skip_bad
+        Count and skip lines that can't be used.
+    scores
+        Write every row's scores to this file, as JSON lines.
+    as_json
+        Print the findings as JSON.
+    """
+    from ..measure.evaluation import evaluated
+    from ..reading import read
+    from .study import renamed
+
+    asked = [m.strip() for m in with_.split(",") if m.strip()]
+    if not asked or spans < 0:
+        raise BadInput("--with needs at least one measure, and --spans a number of at least 0.")
+    data = read(source, columns=renamed(columns), skip_bad=skip_bad)
+    found = evaluated(data, asked, encoder, layer, idf, rescale, spans)
+    if scores is not None:
+        scores.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found.rows))
+    if as_json:
+        print(json.dumps(found.summary(), allow_nan=False, ensure_ascii=False))
+        return
+    _show(found)
+
+
+def _show(found: Any) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("model", "measure", "rows", "mean [95 %]", title="Scores", title_justify="left")
+    for line in found.lines:
+        told = "unknown" if line.mean is None else f"{line.mean:.4f} [{line.low:.4f}, {line.high:.4f}]"
+        table.add_row(escape(line.model), line.measure, f"{line.n:,}", told)
+    console = Console()
+    console.print(table)
+    for low in found.lowest:
+        words = ", ".join(f"“{w}” ({c:.2f})" for w, c in low["words"][:8])
+        console.print(f"{low['model']}, row {low['id']}, F {low['f']:.3f}: {words}", markup=False)
+    for note in found.notes:
+        console.print(note, markup=False)

@@ -1,0 +1,133 @@
+"""What measures say of every model's recorded replies: means with bootstrap intervals, and the words behind low scores.
+
+Intervals resample whole units (rows of one thread or prompt together), as the study's do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data import Dataset
+from ..similarity.alignment import align
+from ..similarity.scores import Baseline, baseline, token_encoder
+from ..similarity.token_vectors import TokenEncoder
+from .bertscore import Scored, score_replies
+from .grade import grade, targets
+from .resampling import bootstrap
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One measure's mean over a model's n replies, with its 95 % interval; None where none has a score."""
+
+    model: str
+    measure: str
+    n: int
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The lines, every row's scores, the lowest rows with the words that lower them, and notes."""
+
+    lines: tuple[Line, ...]
+    rows: tuple[dict[str, Any], ...]
+    lowest: tuple[dict[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+    baseline: Baseline | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """All but the rows, as JSON holds it."""
+        base = None if self.baseline is None else asdict(self.baseline)
+        return {
+            "scores": [asdict(line) for line in self.lines],
+            "lowest": list(self.lowest),
+            "baseline": base,
+            "notes": list(self.notes),
+        }
+
+
+def evaluated(
+    data: Dataset,
+    measures: Sequence[str],
+    encoder: str | TokenEncoder = "static",
+    layer: int | None = None,
+    idf: bool = False,
+    rescale: bool = False,
+    spans: int = 0,
+) -> Evaluation:
+    """The measures of every model's replies: "bertscore", or a grader's name; BadInput where one does not fit."""
+    lines, notes = list[Line](), list[str]()
+    rows: dict[tuple[str, str], dict[str, Any]] = {
+        (e.id, c.model): {"id": e.id, "model": c.model} for e in data for c in e.calls
+    }
+    lowest, base = list[dict[str, Any]](), None
+    for measure in measures:
+        if measure == "bertscore":
+            reader = token_encoder(encoder, layer)
+            if rescale:
+                base = baseline([t for e in data if e.target is not None for t in targets(e)], reader, seed=data.seed)
+                notes.append(f"Rescaled by the mean of {base.pairs:,} random pairs of these targets: F {base.f:.4f}.")
+            for scored in score_replies(data, reader, idf=idf, rescale=base):
+                for what in ("precision", "recall", "f"):
+                    values = scored.scores.of(what)
+                    lines.append(_line(data, scored.model, f"BERTScore {what}", scored.rows, values))
+                    for place, value in zip(scored.rows.tolist(), values.tolist(), strict=True):
+                        rows[data.examples[place].id, scored.model][f"bertscore {what}"] = _known(value)
+                if scored.scores.empty:
+                    notes.append(
+                        f"{scored.scores.empty:,} comparisons of '{scored.model}' have an empty side: cosine 0."
+                    )
+                lowest += _lowest(data, scored, reader, spans)
+            continue
+        graded = grade(data, measure)
+        notes += graded.notes[len(data.notes) :]
+        for model in graded.models:
+            found = [(i, r.score) for i, e in enumerate(graded) if (r := e.reply(model)) and r.score is not None]
+            places = np.array([i for i, _ in found], np.int64)
+            lines.append(_line(data, model, measure, places, np.array([s for _, s in found], np.float64)))
+            for place, score in found:
+                rows[data.examples[place].id, model][measure] = score
+    return Evaluation(tuple(lines), tuple(rows.values()), tuple(lowest), tuple(notes), base)
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _line(data: Dataset, model: str, measure: str, rows: NDArray[np.int64], values: Floats) -> Line:
+    known = np.isfinite(values)
+    if not known.any():
+        return Line(model, measure, 0, None, None, None)
+    units = data.units[rows[known]]
+    found = bootstrap(lambda x: float(np.mean(x)), values[known], units=units.tolist(), seed=data.seed)
+    return Line(model, measure, int(known.sum()), found.value, found.low, found.high)
+
+
+def _lowest(data: Dataset, scored: Scored, reader: TokenEncoder, count: int) -> list[dict[str, Any]]:
+    """The lowest rows by F, each with its words that are least like the best reference."""
+    out: list[dict[str, Any]] = []
+    for at in np.argsort(scored.scores.f)[:count].tolist():
+        found = [align(scored.texts[at], r, reader) for r in scored.references[at]]
+        best = max(found, key=lambda a: float(np.mean([m.cosine for m in a.matches])) if a.matches else -1.0)
+        words = [[m.word, round(m.cosine, 4)] for m in best.lowest()]
+        place = [[m.start, m.end] for m in best.lowest()]
+        out.append(
+            {
+                "model": scored.model,
+                "id": data.examples[int(scored.rows[at])].id,
+                "f": _known(float(scored.scores.f[at])),
+                "words": words,
+                "spans": place,
+            }
+        )
+    return out
