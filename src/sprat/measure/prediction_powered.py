@@ -150,8 +150,9 @@ def to_mark(chances: ArrayLike, seed: int = 0) -> NDArray[np.int64]:
 def active_mean(marks: ArrayLike, scores: ArrayLike, weights: ArrayLike, confidence: float = 0.95) -> Mean:
     """The mean mark over all rows from `marks` (N,), NaN where a row was not marked, and the weights of those marked.
 
-    A weight is 1 / the chance with which the row was drawn (`next_rows` gives those of several rounds). No score makes it
-    biased: each row counts h + weight (Y - h), an unmarked one h, with h = a + w f, tuned so that these vary least. Raises BadInput for a marked row without a positive weight or fewer than 10 marks.
+    A weight is 1 / the chance with which the row was drawn (`next_rows` gives those of several rounds). No score makes
+    it biased: each row counts h + weight (Y - h), an unmarked one h, with h = a + w f tuned so that these vary least.
+    Raises BadInput for a marked row without a positive weight or fewer than 10 marks.
     """
     y, f, v = np.asarray(marks, np.float64), _numbers("scores", scores), np.asarray(weights, np.float64)
     if y.shape != f.shape or f.shape != v.shape:
