@@ -109,8 +109,12 @@ def _line(data: Dataset, model: str, measure: str, rows: NDArray[np.int64], valu
     if not known.any():
         return Line(model, measure, 0, None, None, None)
     units = data.units[rows[known]]
-    found = bootstrap(lambda x: float(np.mean(x)), values[known], units=units.tolist(), seed=data.seed)
+    found = bootstrap(_mean, values[known], units=units.tolist(), seed=data.seed)
     return Line(model, measure, int(known.sum()), found.value, found.low, found.high)
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean())
 
 
 def _lowest(data: Dataset, scored: Scored, reader: TokenEncoder, count: int) -> list[dict[str, Any]]:
