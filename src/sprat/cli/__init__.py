@@ -26,6 +26,7 @@ COMMANDS = {
     "promise": "How the certified promise stands; mark pairs, renew.",
     "dashboard": "Set the password of the gateway's dashboard.",
     "cache": "Show what the gateway's cache gave, and how often semantic hits are false.",
+    "uncertainty": "Which measure of doubt finds a model's wrong answers?",
     "doctor": "Find out what an endpoint can do.",
     "methods": "List the techniques, signals, endpoints and encoders.",
 }
