@@ -23,10 +23,10 @@ sys.path[:0] = [str(ROOT / "tests" / "gateway"), str(ROOT / "tests")]
 from dashboard_browser import Shown  # noqa: E402
 from week import exchanges, write  # noqa: E402
 
-from sprat.gateway.overview import Overview  # noqa: E402
-from sprat.gateway.schema import exchanges as exchanges_table  # noqa: E402
-from sprat.gateway.schema import writing  # noqa: E402
-from sprat.gateway.store import Store  # noqa: E402
+from sprat.gateway.dashboard.overview import Overview  # noqa: E402
+from sprat.gateway.ledger.schema import exchanges as exchanges_table  # noqa: E402
+from sprat.gateway.ledger.schema import writing  # noqa: E402
+from sprat.gateway.ledger.store import Store  # noqa: E402
 
 _COPY = """insert into sprat_exchanges (id, at, thread, {rest}) select lower(hex(randomblob(12))),
 :now - abs(random() % 1000000) / 1e6 * 30 * 86400, 'conversation-' || (abs(random()) % :threads), {rest}

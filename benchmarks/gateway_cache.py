@@ -29,8 +29,8 @@ import numpy as np
 from measured import header, table, write
 
 from sprat.encoders import StaticEncoder
-from sprat.gateway.false_hits import clopper_pearson
-from sprat.gateway.guards import GUARDS
+from sprat.gateway.caching.false_hits import clopper_pearson
+from sprat.gateway.caching.guards import GUARDS
 
 THRESHOLDS = (0.80, 0.85, 0.90, 0.93, 0.95, 0.97, 0.99)
 SEED = 0
@@ -149,7 +149,7 @@ def timing(short: bool) -> dict[str, Any]:
 
     from mock_server import MockServer
     from sprat import openai
-    from sprat.gateway.cache import CacheSettings
+    from sprat.gateway.caching.cache import CacheSettings
     from sprat.gateway.served import of
 
     n = 100 if short else 1000

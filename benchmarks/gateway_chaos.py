@@ -347,9 +347,9 @@ def ledger(store: str, chaos: Chaos) -> dict[str, Any]:
     """What the store holds, and what it should hold and does not."""
     import sqlalchemy as sa
 
-    from sprat.gateway import schema
-    from sprat.gateway.limits import span
-    from sprat.gateway.store import Store
+    from sprat.gateway.access.limits import span
+    from sprat.gateway.ledger import schema
+    from sprat.gateway.ledger.store import Store
 
     lost: list[str] = []
     with Store.read(store) as reading:

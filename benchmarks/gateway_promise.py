@@ -29,9 +29,10 @@ from gateway_latency import Process
 from measured import header, table, write
 
 from sprat.cli import main as command
-from sprat.gateway import evidence, schema
-from sprat.gateway.promise import Promise
-from sprat.gateway.promised import promised
+from sprat.gateway.ledger import schema
+from sprat.gateway.promise import evidence
+from sprat.gateway.promise.promised import promised
+from sprat.gateway.promise.watch import Promise
 
 HERE = Path(__file__).parent
 LEVEL, DELTA, TOP = 0.05, 0.1, 0.95

@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from sprat.gateway.budget import Budget, Setting
-from sprat.gateway.drift import DriftTest
-from sprat.gateway.e_process import EProcess, Law, pairs_to_restore
-from sprat.gateway.labels import CorrectedLosses
-from sprat.gateway.off_policy import Logged, evaluate, threshold
+from sprat.gateway.promise.drift import DriftTest
+from sprat.gateway.promise.e_process import EProcess, Law, pairs_to_restore
+from sprat.gateway.promise.labels import CorrectedLosses
+from sprat.gateway.steering.budget import Budget, Setting
+from sprat.gateway.steering.off_policy import Logged, evaluate, threshold
 
 HERE = Path(__file__).parent
 DELTA, LEVEL = 0.1, 0.05

@@ -138,7 +138,7 @@ def test_a_refusal_goes_to_the_next_model_too() -> None:
 
 
 def test_a_reply_that_two_models_wrote_is_not_the_last_ones_own() -> None:
-    from sprat.gateway.pairs import is_own
+    from sprat.gateway.promise.pairs import is_own
 
     model = fallback(Breaks("a", 2), Breaks("c", 99, "chat"))
     _, both, _ = asyncio.run(streamed(model))

@@ -15,10 +15,10 @@ from running import Running
 from week import LARGE, SMALL, fill
 
 from sprat import cascade, toy
-from sprat.gateway import keys as room
-from sprat.gateway.login import set_password
+from sprat.gateway.access import keys as room
+from sprat.gateway.dashboard.login import set_password
+from sprat.gateway.ledger.store import Store
 from sprat.gateway.served import Served, of
-from sprat.gateway.store import Store
 from sprat.signals import logprob
 
 PASSWORD = "correct horse battery"

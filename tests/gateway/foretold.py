@@ -10,7 +10,7 @@ import numpy as np
 from sprat import Reply, Request, Signal, cascade, route
 from sprat.encoders.static import StaticEncoder
 from sprat.endpoints import toy
-from sprat.gateway.predicted import evidence_of
+from sprat.gateway.cards.predicted import evidence_of
 from sprat.gateway.served import Served, of
 from sprat.prices import Price
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sprat.gateway.exchange import Exchange
+from sprat.gateway.ledger.exchange import Exchange
 
 NOW = 1_800_000_000.0
 

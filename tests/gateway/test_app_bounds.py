@@ -11,8 +11,8 @@ from running import HELLO, Running
 from sprat import openai, tiny
 from sprat.aquarium import recordings
 from sprat.core import Request
-from sprat.gateway.passthrough import Sniffer, call_of
 from sprat.gateway.served import longest_of
+from sprat.gateway.upstreams.passthrough import Sniffer, call_of
 from sprat.gateway.wire.asked import checked
 from sprat.gateway.wire.problem import Problem
 

@@ -9,9 +9,9 @@ import pytest
 from running import SORT, Running
 
 import sprat
-from sprat.gateway import keys
-from sprat.gateway.limits import Budget
-from sprat.gateway.store import Store
+from sprat.gateway.access import keys
+from sprat.gateway.access.limits import Budget
+from sprat.gateway.ledger.store import Store
 
 CHAT = "/v1/chat/completions"
 ASKED = {"model": "auto", "messages": SORT, "max_tokens": 10}

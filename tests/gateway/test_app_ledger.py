@@ -10,8 +10,8 @@ from running import SORT, Running
 
 from mock_server import MockServer
 from sprat import cascade, openai, route, signals, tiny
-from sprat.gateway.exchange import Exchange
-from sprat.gateway.study_rows import dataset
+from sprat.gateway.ledger.exchange import Exchange
+from sprat.gateway.ledger.study_rows import dataset
 
 WAY = cascade(tiny("fry"), tiny("mackerel"), trust=signals.logprob(), at_least=0.9999)
 

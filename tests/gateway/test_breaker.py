@@ -12,7 +12,7 @@ import sprat
 from mock_server import MockServer
 from sprat.endpoints.http import Call
 from sprat.errors import EndpointError, Garbled, RateLimited, Refused, TimedOut, Unreachable
-from sprat.gateway.breaker import Breakers, CircuitOpen, Rule
+from sprat.gateway.upstreams.breaker import Breakers, CircuitOpen, Rule
 
 CHAT = "/v1/chat/completions"
 CALL = Call("far", "http://there/v1/chat/completions", {"model": "m"})

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sprat.errors import BadInput
-from sprat.gateway.budget import Budget, Clock, Setting, window_of
+from sprat.gateway.steering.budget import Budget, Clock, Setting, window_of
 
 DAY = 86_400.0
 T0 = 20_000 * DAY

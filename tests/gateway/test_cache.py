@@ -17,11 +17,11 @@ from sprat.config import dump
 from sprat.core import Usage
 from sprat.endpoints import Toy
 from sprat.errors import BadInput
-from sprat.gateway import keys
-from sprat.gateway.cache import Cache, CacheSettings, fingerprint, read, settings_of
+from sprat.gateway.access import keys
+from sprat.gateway.caching.cache import Cache, CacheSettings, fingerprint, read, settings_of
+from sprat.gateway.ledger.store import Store
+from sprat.gateway.ledger.study_rows import dataset
 from sprat.gateway.served import load, of
-from sprat.gateway.store import Store
-from sprat.gateway.study_rows import dataset
 from sprat.prices import Price
 
 PRICE = Price(1.0, 2.0)
@@ -244,7 +244,7 @@ def test_too_old_a_reply_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None
     with MockServer() as server, caching(upstream(server), ttl=60) as gateway:
         said(gateway)
         now = time.monotonic
-        monkeypatch.setattr("sprat.gateway.cache.time.monotonic", lambda: now() + 61)
+        monkeypatch.setattr("sprat.gateway.caching.cache.time.monotonic", lambda: now() + 61)
         assert said(gateway)[1] == "miss"
 
 

@@ -10,8 +10,8 @@ import pytest
 from foretold import CERTIFICATE, ROW, served, table
 from running import Running
 
-from sprat.gateway.card_text import drawn
-from sprat.gateway.predicted import Predicted, evidence_of
+from sprat.gateway.cards.card_text import drawn
+from sprat.gateway.cards.predicted import Predicted, evidence_of
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from running import Running
 
 import sprat
 from sprat.endpoints import toy
-from sprat.gateway.foreseen import foreseen, uncovered
-from sprat.gateway.policy import Read
+from sprat.gateway.cards.foreseen import foreseen, uncovered
 from sprat.gateway.served import load, of
+from sprat.gateway.steering.policy import Read
 
 
 class Remembering(Running):

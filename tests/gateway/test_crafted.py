@@ -14,11 +14,11 @@ from stored import wait_for
 
 from sprat.cli import main
 from sprat.core import Request
-from sprat.gateway.crafted import FAR, Crafted, Share, best_of_parts
-from sprat.gateway.policy import Choice
+from sprat.gateway.ledger.store import Store
 from sprat.gateway.served import load
-from sprat.gateway.store import Store
-from sprat.gateway.ways import Way
+from sprat.gateway.steering.crafted import FAR, Crafted, Share, best_of_parts
+from sprat.gateway.steering.policy import Choice
+from sprat.gateway.steering.ways import Way
 from sprat.signals.surface import without_parts
 
 CHAT = "/v1/chat/completions"
@@ -76,7 +76,7 @@ def test_what_looks_crafted_is_answered_and_named_in_card_log_and_metrics(
 
     async def opening() -> Any:
         store = await Store.open(tmp_path / "sprat.db", linger=0.01)
-        from sprat.gateway.keys import Keys
+        from sprat.gateway.access.keys import Keys
 
         return await Keys.open(store), store
 

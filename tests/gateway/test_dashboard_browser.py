@@ -14,7 +14,7 @@ from running import HELLO
 from stored import made
 from week import PLANTED, write
 
-from sprat.gateway.store import Store
+from sprat.gateway.ledger.store import Store
 
 pytestmark = pytest.mark.slow
 SECTIONS = ["Promise", "Spend and saving", "Models", "Latency", "Budgets", "Where small failed", "Decisions"]

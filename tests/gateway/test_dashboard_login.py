@@ -15,9 +15,9 @@ from dashboard_browser import PASSWORD, Shown
 
 from sprat.cli import main
 from sprat.errors import BadInput
-from sprat.gateway import login
-from sprat.gateway.login import first_password, generated, set_password
-from sprat.gateway.store import Store
+from sprat.gateway.dashboard import login
+from sprat.gateway.dashboard.login import first_password, generated, set_password
+from sprat.gateway.ledger.store import Store
 
 
 class Visitor:

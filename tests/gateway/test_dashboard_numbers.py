@@ -15,9 +15,9 @@ from stored import made
 from test_dashboard_login import Visitor, quick  # noqa: F401
 from week import write
 
-from sprat.gateway import overview
-from sprat.gateway.failures import escalation
-from sprat.gateway.store import Store
+from sprat.gateway.dashboard import overview
+from sprat.gateway.dashboard.failures import escalation
+from sprat.gateway.ledger.store import Store
 
 
 class Looking(Visitor):

@@ -11,9 +11,9 @@ from dashboard_browser import Shown
 from stored import postgresql
 from week import fill
 
-from sprat.gateway.marks import Marks
-from sprat.gateway.overview import Overview
-from sprat.gateway.store import Store
+from sprat.gateway.dashboard.marks import Marks
+from sprat.gateway.dashboard.overview import Overview
+from sprat.gateway.ledger.store import Store
 
 
 def said(shown: Shown, store: Store, now: float) -> dict[str, Any]:

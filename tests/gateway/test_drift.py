@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sprat.errors import BadInput
-from sprat.gateway.drift import FIRST, SECOND, DriftTest, Feature
+from sprat.gateway.promise.drift import FIRST, SECOND, DriftTest, Feature
 
 
 def alarmed_at(test: DriftTest, values: np.ndarray, draws: np.ndarray) -> int | None:

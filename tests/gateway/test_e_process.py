@@ -12,8 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sprat.errors import BadInput
-from sprat.gateway import e_process
-from sprat.gateway.e_process import BLOCK, EProcess, Law, Mixture, bounds_of, loss_of, pairs_to_restore, starting_share
+from sprat.gateway.promise import e_process
+from sprat.gateway.promise.e_process import (
+    BLOCK,
+    EProcess,
+    Law,
+    Mixture,
+    bounds_of,
+    loss_of,
+    pairs_to_restore,
+    starting_share,
+)
 from sprat.study.certify import Promise
 
 

@@ -18,8 +18,8 @@ from mock_server import MockServer
 from sprat import openai
 from sprat.core import Piece, Reply
 from sprat.errors import ServerFailed
-from sprat.gateway.cache import CacheSettings
-from sprat.gateway.flight import Flight
+from sprat.gateway.caching.cache import CacheSettings
+from sprat.gateway.caching.flight import Flight
 from sprat.gateway.served import of
 from sprat.prices import Price
 

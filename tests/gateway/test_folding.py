@@ -19,10 +19,11 @@ import sqlalchemy as sa
 from stored import postgresql, wait_for
 from watched import Upstream, written  # skips where a package of the gateway's is not there
 
-from sprat.gateway import evidence, folding, schema
-from sprat.gateway.evidence import Evidence
-from sprat.gateway.folding import Folder
-from sprat.gateway.promised import Promised
+from sprat.gateway.ledger import schema
+from sprat.gateway.promise import evidence, folding
+from sprat.gateway.promise.evidence import Evidence
+from sprat.gateway.promise.folding import Folder
+from sprat.gateway.promise.promised import Promised
 
 ASKED = Promised("within", 0.05, 0.1, measure="agreement", judge="agreement", share=1.0)
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sprat.errors import BadInput
-from sprat.gateway.e_process import EProcess
-from sprat.gateway.labels import CorrectedLosses, Moments
+from sprat.gateway.promise.e_process import EProcess
+from sprat.gateway.promise.labels import CorrectedLosses, Moments
 
 LOSS = st.floats(-1, 0.95)
 

@@ -14,9 +14,9 @@ from stored import wait_for
 from watched import Upstream, Watched, written  # skips where a package of the gateway's is not there
 
 from sprat.cli import main
-from sprat.gateway.policy import Policy
 from sprat.gateway.reload import exchange
 from sprat.gateway.served import load
+from sprat.gateway.steering.policy import Policy
 
 
 @pytest.fixture

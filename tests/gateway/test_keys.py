@@ -15,10 +15,10 @@ pytest.importorskip("sqlalchemy")
 from stored import NOW, made, postgresql
 
 from sprat.errors import BadInput
-from sprat.gateway import schema
-from sprat.gateway.keys import PREFIX, Key, Keys, create, disable, listed
-from sprat.gateway.limits import Budget, Hold
-from sprat.gateway.store import Store
+from sprat.gateway.access.keys import PREFIX, Key, Keys, create, disable, listed
+from sprat.gateway.access.limits import Budget, Hold
+from sprat.gateway.ledger import schema
+from sprat.gateway.ledger.store import Store
 
 Work = Callable[[Store, Keys], Awaitable[None]]
 

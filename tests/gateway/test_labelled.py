@@ -8,8 +8,8 @@ import pytest
 from foretold import served
 from running import Running
 
-from sprat.gateway.labelled import read
-from sprat.gateway.store import Label
+from sprat.gateway.cards.labelled import read
+from sprat.gateway.ledger.store import Label
 
 ASKED = "0.5 which planet is the largest"
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sprat.errors import BadInput
-from sprat.gateway.limits import Bucket, Budget, Spent, per_minute, span, until_next
+from sprat.gateway.access.limits import Bucket, Budget, Spent, per_minute, span, until_next
 
 
 def at(text: str) -> float:

@@ -19,11 +19,11 @@ import sprat
 from quick_study import quicken
 from sprat.cli import main
 from sprat.errors import BadInput
-from sprat.gateway.exchange import Exchange
-from sprat.gateway.keys import create
-from sprat.gateway.limits import Budget
-from sprat.gateway.store import Label, Store
-from sprat.gateway.study_rows import dataset, request_of
+from sprat.gateway.access.keys import create
+from sprat.gateway.access.limits import Budget
+from sprat.gateway.ledger.exchange import Exchange
+from sprat.gateway.ledger.store import Label, Store
+from sprat.gateway.ledger.study_rows import dataset, request_of
 
 COSTS = {"sprat": 0.0001, "mackerel": 0.004}
 PLANTED = "sk-planted-0123456789abcdef"

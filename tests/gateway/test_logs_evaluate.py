@@ -15,10 +15,10 @@ from running import Running  # skips where a package of the gateway's is not the
 
 from sprat.cli import main
 from sprat.errors import BadInput
-from sprat.gateway.evaluating import alike, evaluated
-from sprat.gateway.exchange import Exchange
+from sprat.gateway.ledger.exchange import Exchange
+from sprat.gateway.ledger.store import Label, Store
 from sprat.gateway.served import Served, load
-from sprat.gateway.store import Label, Store
+from sprat.gateway.steering.evaluating import alike, evaluated
 
 del Running
 COSTS = {"small": 0.001, "large": 0.01}

@@ -14,11 +14,12 @@ from watched import Upstream, Watched, written  # skips where a package of the g
 
 from sprat.cli import main
 from sprat.errors import BadInput
-from sprat.gateway import evidence, schema
-from sprat.gateway.evidence import Evidence
-from sprat.gateway.folding import Folder
-from sprat.gateway.promised import promised
-from sprat.gateway.writer import delete_older
+from sprat.gateway.ledger import schema
+from sprat.gateway.ledger.writer import delete_older
+from sprat.gateway.promise import evidence
+from sprat.gateway.promise.evidence import Evidence
+from sprat.gateway.promise.folding import Folder
+from sprat.gateway.promise.promised import promised
 
 
 @pytest.fixture

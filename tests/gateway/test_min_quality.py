@@ -12,7 +12,7 @@ from foretold import LARGE, SMALL, served, table
 from running import Running
 
 from sprat import vote
-from sprat.gateway.predicted import evidence_of
+from sprat.gateway.cards.predicted import evidence_of
 from sprat.gateway.served import of
 
 
@@ -140,7 +140,7 @@ def test_a_bound_asks_no_more_of_a_key_than_auto(
 
 
 def test_replies_are_kept_apart_by_the_quality_asked_for() -> None:
-    from sprat.gateway.cache import CacheSettings
+    from sprat.gateway.caching.cache import CacheSettings
 
     with Running(replace(served(), cache=CacheSettings(any_temperature=True))) as keeping:
         found = [ask(keeping, 0.5, q).headers for q in (0.65, 0.99, 0.65)]

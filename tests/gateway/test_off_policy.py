@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sprat.errors import BadInput
-from sprat.gateway.off_policy import Logged, evaluate, threshold
+from sprat.gateway.steering.off_policy import Logged, evaluate, threshold
 
 NAMES = ("ips", "snips", "doubly robust")
 

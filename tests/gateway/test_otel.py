@@ -26,9 +26,9 @@ import sprat
 from mock_server import MockServer
 from sprat import cascade, openai, signals
 from sprat.errors import BadInput, MissingExtra
-from sprat.gateway import otel_names, tracing
 from sprat.gateway.served import of
-from sprat.gateway.tracing import OtelSettings, Tracing, settings_of
+from sprat.gateway.telemetry import otel_names, tracing
+from sprat.gateway.telemetry.tracing import OtelSettings, Tracing, settings_of
 from sprat.prices import Price
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -170,7 +170,7 @@ def test_prompts_are_there_only_where_asked_for_and_keys_never(server: MockServe
 def test_a_kept_reply_has_no_call_below() -> None:
     from dataclasses import replace
 
-    from sprat.gateway.cache import CacheSettings
+    from sprat.gateway.caching.cache import CacheSettings
 
     with MockServer() as upstream:
         served = replace(of(openai("mock", upstream.url)), cache=CacheSettings())

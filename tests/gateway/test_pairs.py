@@ -12,8 +12,8 @@ pytest.importorskip("aiohttp")
 import sprat
 from sprat.combine import Vote
 from sprat.core import Reply, Request
-from sprat.gateway.pairs import is_own, one_writer, said, scores
-from sprat.gateway.policy import Read
+from sprat.gateway.promise.pairs import is_own, one_writer, said, scores
+from sprat.gateway.steering.policy import Read
 from sprat.signals import random
 
 SMALL, LARGE = sprat.toy("small"), sprat.toy("large")

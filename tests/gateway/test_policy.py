@@ -17,9 +17,9 @@ import sprat
 from sprat import signals
 from sprat.core import Request
 from sprat.errors import BadInput
-from sprat.gateway.policy import Policy
 from sprat.gateway.served import load
-from sprat.gateway.ways import Way, asked
+from sprat.gateway.steering.policy import Policy
+from sprat.gateway.steering.ways import Way, asked
 from sprat.gateway.witness import Witness
 
 SMALL, LARGE = sprat.toy("small"), sprat.toy("large")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sprat.errors import BadInput
-from sprat.gateway.e_process import Law
-from sprat.gateway.promise import Promise
+from sprat.gateway.promise.e_process import Law
+from sprat.gateway.promise.watch import Promise
 
 LAW = Law((-1.05, 0.95, -0.05), (0.05, 0.05, 0.9))
 

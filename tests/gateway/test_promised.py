@@ -12,8 +12,8 @@ pytest.importorskip("sqlalchemy")
 from sprat.core import Reply, Request
 from sprat.data import Call, Dataset, Example
 from sprat.errors import BadInput
-from sprat.gateway.limits import Budget
-from sprat.gateway.promised import Promised, promised
+from sprat.gateway.access.limits import Budget
+from sprat.gateway.promise.promised import Promised, promised
 from sprat.measure.grade import Agreement
 from sprat.study.job import _measure
 

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("fcntl")
 
-from sprat.gateway.rates import Rates, SharedRates
+from sprat.gateway.access.rates import Rates, SharedRates
 
 
 @pytest.fixture(params=["own", "shared"])
@@ -70,7 +70,7 @@ def test_processes_that_ask_at_once_get_no_more_than_the_rate(tmp_path: Path) ->
 
 
 def test_a_full_table_leaves_each_worker_its_own_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sprat.gateway.rates._STEPS", 1)
-    monkeypatch.setattr("sprat.gateway.rates._ROWS", 1)
+    monkeypatch.setattr("sprat.gateway.access.rates._STEPS", 1)
+    monkeypatch.setattr("sprat.gateway.access.rates._ROWS", 1)
     rates = SharedRates(tmp_path)
     assert [rates.refusal(key, 1, None, 0, 0.0) for key in "abab"] == [None, None, ("rate", 60.0), ("rate", 60.0)]

@@ -16,13 +16,13 @@ from running import Running
 from mock_server import MockServer
 from sprat import openai
 from sprat.cli import main
-from sprat.gateway import semantic
-from sprat.gateway.cache import CacheSettings, settings_of
-from sprat.gateway.false_hits import FalseHits, clopper_pearson
-from sprat.gateway.guards import differs
-from sprat.gateway.semantic import question_of
+from sprat.gateway.caching import semantic
+from sprat.gateway.caching.cache import CacheSettings, settings_of
+from sprat.gateway.caching.false_hits import FalseHits, clopper_pearson
+from sprat.gateway.caching.guards import differs
+from sprat.gateway.caching.semantic import question_of
+from sprat.gateway.ledger.store import Store
 from sprat.gateway.served import of
-from sprat.gateway.store import Store
 from sprat.prices import Price
 
 ONE, OTHER = "How do I activate my new card?", "How do I activate my card?"

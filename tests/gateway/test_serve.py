@@ -93,7 +93,7 @@ def test_a_key_is_made_once_and_asked_for_where_told_to(folder: tuple[Path, Mock
 
 @pytest.mark.slow
 def test_a_request_that_runs_is_answered_before_the_end(folder: tuple[Path, MockServer]) -> None:
-    from sprat.gateway.store import Store
+    from sprat.gateway.ledger.store import Store
 
     serving = Serving(folder[0] / "serve.toml")
     replies: list[Any] = []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sprat.gateway.sniffer import Sniffer, table_in
+from sprat.gateway.upstreams.sniffer import Sniffer, table_in
 
 
 def event(**found: Any) -> bytes:

@@ -16,10 +16,10 @@ from stored import wait_for
 from mock_server import MockServer
 from sprat.cli import main
 from sprat.errors import BadInput
-from sprat.gateway import keys
-from sprat.gateway.limits import Budget
+from sprat.gateway.access import keys
+from sprat.gateway.access.limits import Budget
+from sprat.gateway.ledger.store import Store
 from sprat.gateway.served import load
-from sprat.gateway.store import Store
 
 MIDNIGHT = 20_000 * 86_400.0
 CHAT = "/v1/chat/completions"

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from stored import NOW, Server, made, postgresql
 
 from sprat.errors import BadInput
-from sprat.gateway import schema
-from sprat.gateway.exchange import Exchange
-from sprat.gateway.limits import Spent, span
-from sprat.gateway.records import COLUMNS, exchange_of, row_of
-from sprat.gateway.store import Store, beside
+from sprat.gateway.access.limits import Spent, span
+from sprat.gateway.ledger import schema
+from sprat.gateway.ledger.exchange import Exchange
+from sprat.gateway.ledger.records import COLUMNS, exchange_of, row_of
+from sprat.gateway.ledger.store import Store, beside
 
 Read = Callable[[str], Store]
 

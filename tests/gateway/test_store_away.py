@@ -10,8 +10,9 @@ from running import SORT, Running
 from stored import postgresql
 
 import sprat
-from sprat.gateway import keys, login
-from sprat.gateway.store import Store
+from sprat.gateway.access import keys
+from sprat.gateway.dashboard import login
+from sprat.gateway.ledger.store import Store
 
 CHAT = "/v1/chat/completions"
 

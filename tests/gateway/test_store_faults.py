@@ -22,10 +22,10 @@ import sqlalchemy as sa
 from stored import NOW, made, postgresql, wait_for
 
 from sprat.errors import BadInput
-from sprat.gateway import schema, writer
-from sprat.gateway.keys import Keys
-from sprat.gateway.limits import span
-from sprat.gateway.store import Store
+from sprat.gateway.access.keys import Keys
+from sprat.gateway.access.limits import span
+from sprat.gateway.ledger import schema, writer
+from sprat.gateway.ledger.store import Store
 
 CHILD = """
 import asyncio, sys, time

@@ -14,9 +14,9 @@ pytest.importorskip("sqlalchemy")
 
 from week import exchanges, write
 
-from sprat.gateway import tally
-from sprat.gateway.store import Store
-from sprat.gateway.tally import Slice, Sums, Threads, Window, proportion, quantiles, ratio, read, wilson
+from sprat.gateway.ledger import tally
+from sprat.gateway.ledger.store import Store
+from sprat.gateway.ledger.tally import Slice, Sums, Threads, Window, proportion, quantiles, ratio, read, wilson
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_one_prompt_is_asked_at_a_time(prompt: Any) -> None:
 
 
 def test_an_upstream_that_completes_text_is_asked_to() -> None:
-    from sprat.gateway.passthrough import Passed
+    from sprat.gateway.upstreams.passthrough import Passed
 
     model = sprat.openai("m", "http://127.0.0.1:9/v1", "theirs", continues="completions")
     passed = Passed(model, True, False, ("completions", {"model": "auto", "prompt": "p", "echo": True}))

@@ -23,8 +23,8 @@ pytest.importorskip("fcntl")
 
 from sprat.cli import main
 from sprat.errors import BadInput
-from sprat.gateway import keys
-from sprat.gateway.store import Store
+from sprat.gateway.access import keys
+from sprat.gateway.ledger.store import Store
 from sprat.gateway.workers import NOT_STARTED, Workers
 
 FILE = """

@@ -11,9 +11,9 @@ from typing import Any
 from running import Running
 
 from mock_server import MockServer
-from sprat.gateway.keys import Keys
+from sprat.gateway.access.keys import Keys
+from sprat.gateway.ledger.store import Store
 from sprat.gateway.served import Served, load
-from sprat.gateway.store import Store
 
 FILE = """
 [way]

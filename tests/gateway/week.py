@@ -8,13 +8,15 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from sprat.gateway import evidence, keys, schema
-from sprat.gateway.evidence import Evidence
-from sprat.gateway.exchange import Exchange
-from sprat.gateway.limits import Budget
-from sprat.gateway.records import COLUMNS, charges, row_of
-from sprat.gateway.store import Store
-from sprat.gateway.writer import _ADD, insert  # pyright: ignore[reportPrivateUsage]
+from sprat.gateway.access import keys
+from sprat.gateway.access.limits import Budget
+from sprat.gateway.ledger import schema
+from sprat.gateway.ledger.exchange import Exchange
+from sprat.gateway.ledger.records import COLUMNS, charges, row_of
+from sprat.gateway.ledger.store import Store
+from sprat.gateway.ledger.writer import _ADD, insert  # pyright: ignore[reportPrivateUsage]
+from sprat.gateway.promise import evidence
+from sprat.gateway.promise.evidence import Evidence
 
 SMALL, LARGE = "sprat", "mackerel"
 PLANTED = '<script>document.title="planted"</script><img src=x onerror="document.title=1">'

@@ -32,7 +32,7 @@ def status(
         Print them as JSON.
     """
     with open_store(store) as opened:
-        from ..gateway.spending import kept
+        from ..gateway.steering.controllers import kept
 
         rows = kept(opened, time.time())
     if as_json:

@@ -29,7 +29,7 @@ def status(
         Print everything as JSON.
     """
     with open_store(store) as opened:
-        from ..gateway.semantic import SETTING, evidence_in
+        from ..gateway.caching.semantic import SETTING, evidence_in
 
         evidence = evidence_in(opened.setting(SETTING))
         given = opened.facts("cache", tuple(_KINDS))

@@ -39,7 +39,7 @@ def password(
         Print the outcome as JSON.
     """
     with open_store(store) as opened:
-        from ..gateway.login import generated, set_password
+        from ..gateway.dashboard.login import generated, set_password
 
         chosen = _asked() if own else generated()
         set_password(opened, chosen)

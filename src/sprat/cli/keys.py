@@ -14,7 +14,7 @@ from cyclopts import App, Parameter
 from ..errors import BadInput, MissingExtra
 
 if TYPE_CHECKING:
-    from ..gateway.store import Store
+    from ..gateway.ledger.store import Store
 
 keys = App(
     name="keys",
@@ -62,8 +62,8 @@ def create(
         Print the key as JSON.
     """
     with open_store(store, create=True) as opened:
-        from ..gateway import keys as room
-        from ..gateway.limits import Budget, per_minute
+        from ..gateway.access import keys as room
+        from ..gateway.access.limits import Budget, per_minute
 
         key, secret = room.create(
             opened.engine,
@@ -98,8 +98,8 @@ def show(*, store: str | None = None, as_json: _Json = False) -> None:
     """
     now = time.time()
     with open_store(store) as opened:
-        from ..gateway import keys as room
-        from ..gateway.limits import Per, Spent, span
+        from ..gateway.access import keys as room
+        from ..gateway.access.limits import Per, Spent, span
 
         known = room.listed(opened.engine)
         pers: tuple[Per, Per] = ("day", "month")
@@ -164,7 +164,7 @@ def enable(name: str, *, store: str | None = None, as_json: _Json = False) -> No
 
 def _turn(name: str, store: str | None, as_json: bool, disabled: bool) -> None:
     with open_store(store) as opened:
-        from ..gateway import keys as room
+        from ..gateway.access import keys as room
 
         key = room.disable(opened.engine, name, disabled)
     word = "disabled" if disabled else "enabled"
@@ -174,7 +174,7 @@ def _turn(name: str, store: str | None, as_json: bool, disabled: bool) -> None:
 def open_store(store: str | None, create: bool = False) -> Store:
     """The store to read; raises BadInput where it is not there, MissingExtra without the gateway's libraries."""
     try:
-        from ..gateway.store import DEFAULT, Store
+        from ..gateway.ledger.store import DEFAULT, Store
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "sqlalchemy":
             raise

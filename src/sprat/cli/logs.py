@@ -15,9 +15,9 @@ from ..errors import BadInput
 from .keys import console, open_store, plain, seconds
 
 if TYPE_CHECKING:
-    from ..gateway.evaluating import Evaluated
-    from ..gateway.exchange import Exchange
-    from ..gateway.store import Totals
+    from ..gateway.ledger.exchange import Exchange
+    from ..gateway.ledger.store import Totals
+    from ..gateway.steering.evaluating import Evaluated
 
 logs = App(
     name="logs",
@@ -60,7 +60,7 @@ def show(
         raise BadInput(f"--limit is {limit}.", hint="It needs a number of at least 0.")
     start = time.time() - seconds(since, "--since") if since else None
     with open_store(store) as opened:
-        from ..gateway.keys import listed
+        from ..gateway.access.keys import listed
 
         names = {k.id: k.name for k in listed(opened.engine)}
         only = next((i for i, name in names.items() if key in (i, name)), key)
@@ -162,8 +162,8 @@ def evaluate(
     """
     start = time.time() - seconds(since, "--since") if since else None
     with open_store(store) as opened:
-        from ..gateway.evaluating import evaluated
         from ..gateway.served import load
+        from ..gateway.steering.evaluating import evaluated
 
         beside = Path(store or "sprat.db").parent / "serve.toml" if "://" not in (store or "") else Path("serve.toml")
         if not (file or beside).exists():

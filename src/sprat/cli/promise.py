@@ -15,7 +15,7 @@ from ..errors import BadInput
 from .keys import console, open_store, plain
 
 if TYPE_CHECKING:
-    from ..gateway.store import Store
+    from ..gateway.ledger.store import Store
 
 promise = App(
     name="promise",
@@ -86,7 +86,7 @@ def mark(
         Print the list, or the outcome, as JSON.
     """
     with open_store(store) as opened:
-        from ..gateway import evidence
+        from ..gateway.promise import evidence
 
         if pair:
             if not skip and not scores:
@@ -112,7 +112,7 @@ def mark(
 
 
 def _ask(store: Store, waiting: list[Any], total: int) -> None:
-    from ..gateway import evidence
+    from ..gateway.promise import evidence
 
     print(f"{total} pairs wait. Scores from 0 (wrong) to 1 (right); s skips one that can't be judged, q ends.")
     for one in waiting:
@@ -215,7 +215,7 @@ def resume(*, store: str | None = None, as_json: _Json = False) -> int:
 
 def _found(store: Store) -> dict[str, Any]:
     """The status as it is published, with what waits for marks now."""
-    from ..gateway import evidence
+    from ..gateway.promise import evidence
 
     with store.engine.connect() as connection:
         saved = evidence.watch(connection)
@@ -223,7 +223,7 @@ def _found(store: Store) -> dict[str, Any]:
             hint = "Start sprat serve with a file that has a [promise] table, as sprat study writes it."
             raise BadInput(f"No promise is watched in {store.name}.", hint=hint)
         marks, behind = evidence.waits(connection, saved.watch)
-    from ..gateway.limits import Spent, span
+    from ..gateway.access.limits import Spent, span
 
     spent = store.spent_in(span("month", time.time())).get("promise", Spent())
     watched_now = saved.until > time.time()
@@ -265,7 +265,7 @@ def _sentences(found: Mapping[str, Any]) -> list[str]:
 
 def _told(store: Store, kind: Any, why: str, wanted: str, as_json: bool) -> int:
     """Tell the gateway, and wait until it is done; 1 where none does it in time."""
-    from ..gateway import evidence
+    from ..gateway.promise import evidence
 
     evidence.tell(store.engine, kind, time.time(), why)
     end = time.monotonic() + (_WAIT if _found(store)["watched_now"] else 0.0)

@@ -60,9 +60,9 @@ def serve(
     except ImportError as error:
         raise MissingExtra("gateway", "sprat serve") from error
     from ..endpoints.routes import is_loopback
+    from ..gateway.ledger.store import beside
     from ..gateway.reload import checked
     from ..gateway.served import load
-    from ..gateway.store import beside
 
     del aiohttp, prometheus_client, uvicorn
     if check:
@@ -95,9 +95,9 @@ def serve(
 
 def _first_secrets(url: str | Path) -> tuple[str, str]:
     """The first key's secret and the dashboard's password, where they were made now."""
-    from ..gateway import keys
-    from ..gateway.login import first_password
-    from ..gateway.store import Store
+    from ..gateway.access import keys
+    from ..gateway.dashboard.login import first_password
+    from ..gateway.ledger.store import Store
 
     secret = ""
     with Store.read(url, create=True) as reading:
@@ -112,12 +112,12 @@ def _answer(
     """Answer until told to stop; of several workers each has its number, and they have a folder in common."""
     import uvicorn
 
-    from ..gateway import keys
+    from ..gateway.access import keys
+    from ..gateway.access.rates import SharedRates
     from ..gateway.app import Gateway
     from ..gateway.bounds import protocol
-    from ..gateway.rates import SharedRates
+    from ..gateway.ledger.store import Store
     from ..gateway.served import secrets_of
-    from ..gateway.store import Store
     from ..gateway.workers import NOT_STARTED
 
     async def opening() -> tuple[keys.Keys, Store]:

@@ -19,10 +19,10 @@ from ..endpoints import OpenAI
 from ..errors import SpratError
 from ..shape import name_of
 from . import witness
-from .escalation import unwatched
+from .cards.escalation import unwatched
 from .gathering import gathered, quick
-from .passthrough import Passed
 from .served import passes
+from .upstreams.passthrough import Passed
 
 
 @dataclass(eq=False)

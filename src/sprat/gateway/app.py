@@ -18,23 +18,23 @@ from ..endpoints import http
 from ..endpoints.attempts import gate
 from ..errors import SpratError
 from ..shape import leaves
+from .access.limits import Hold, Refusal
 from .asgi import JSON, Gone, Headers, Receive, Scope, Send, respond
 from .bounds import foreign
-from .breaker import Breakers, upstreams
-from .cached import Cached
-from .exchange import Exchange
-from .labelled import Labelled
-from .limits import Hold, Refusal
-from .metrics import Metrics
-from .plan import gauges
-from .policy import policy_of
+from .caching.cached import Cached
+from .cards.labelled import Labelled
+from .ledger.exchange import Exchange
+from .promise.plan import gauges
 from .reload import Reloading
 from .served import AUTO, Served
-from .tracing import Trace, Tracing
+from .steering.policy import policy_of
+from .telemetry.metrics import Metrics
+from .telemetry.tracing import Trace, Tracing
+from .upstreams.breaker import Breakers, upstreams
 from .wire.problem import Problem, anthropic_error, dumped, openai_error, problem_of
 
 if TYPE_CHECKING:
-    from .keeper import Keeper
+    from .promise.keeper import Keeper
 
 log = logging.getLogger("sprat.gateway")
 _REFUSED = {
@@ -264,7 +264,7 @@ class Gateway:
                     if self.served.otel is not None:
                         self.tracing = Tracing(self.served.otel, self.served.settings.store_prompts)
                     if self.served.promised is not None:
-                        from .keeper import Keeper
+                        from .promise.keeper import Keeper
 
                         self.keeper = await Keeper.open(self)
                     if self.served.path is not None:
@@ -372,7 +372,7 @@ async def promise(gateway: Gateway, call: Call) -> None:
 
 async def decision(gateway: Gateway, call: Call) -> None:
     """The card of a decision, for the key that asked: JSON with its drawing, or the drawing where text is wanted."""
-    from .card import completed
+    from .cards.card import completed
 
     gateway.admit(call)
     number = call.path.rsplit("/", 1)[1]
@@ -389,7 +389,7 @@ async def decision(gateway: Gateway, call: Call) -> None:
 
 async def _stored(gateway: Gateway, number: str) -> tuple[str, Mapping[str, Any] | None, str]:
     """A decision that another worker took, or that was taken before a restart; its text only where prompts are kept."""
-    from .neighbours import stored
+    from .cards.neighbours import stored
 
     find = getattr(gateway.store, "exchange", None)
     found = await asyncio.to_thread(find, number) if find and len(number) <= 64 else None

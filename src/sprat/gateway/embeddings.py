@@ -11,9 +11,9 @@ from ..core import Reply, Request, Usage
 from ..prices import cost
 from .app import Call, Gateway, log
 from .asgi import JSON, Gone, Headers, Watch, fresh, read, read_body, respond
-from .exchange import Exchange
-from .passthrough import posted, whole
+from .ledger.exchange import Exchange
 from .served import hold_of, passes
+from .upstreams.passthrough import posted, whole
 from .wire.asked import overrides, text_of
 from .wire.problem import UNTOLD, Problem, dumped, problem_of
 

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SpratError
 from ..shape import leaves
-from .keeper import Keeper, reference_of
-from .policy import policy_of
+from .promise.keeper import Keeper, reference_of
 from .served import Served, digest, load, secrets_of
+from .steering.policy import policy_of
 
 if TYPE_CHECKING:
     from .app import Gateway

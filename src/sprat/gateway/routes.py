@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from .app import Call, Gateway, Handler, decision, healthz, metrics, models, promise, readyz
 from .asgi import respond
-from .dashboard import dashboard
+from .dashboard.addresses import dashboard
 from .embeddings import embeddings
-from .spending import budgets
+from .steering.controllers import budgets
 from .talk import Talk
 from .wire.asked import Dialect
 from .wire.chat import Chat

@@ -18,14 +18,14 @@ from ..errors import BadInput, nearest
 from ..prices import Price, cost
 from ..registry import find
 from ..shape import leaves
-from . import tracing
-from .breaker import Rule
-from .cache import CacheSettings, settings_of
-from .limits import Hold
-from .predicted import Evidence, evidence_of
-from .promised import Promised, promised
-from .tracing import OtelSettings
-from .ways import AUTO, Way, number, ways_of
+from .access.limits import Hold
+from .caching.cache import CacheSettings, settings_of
+from .cards.predicted import Evidence, evidence_of
+from .promise.promised import Promised, promised
+from .steering.ways import AUTO, Way, number, ways_of
+from .telemetry import tracing
+from .telemetry.tracing import OtelSettings
+from .upstreams.breaker import Rule
 from .wire.asked import Asked, written_by
 from .wire.problem import Problem, dumped
 from .witness import Witness, witnessed

@@ -14,17 +14,17 @@ from ..shape import name_of
 from .answering import Tap
 from .app import Call, Gateway, log
 from .asgi import EVENTS, JSON, Gone, Headers, Watch, fresh, read, read_body, respond
-from .card import short
-from .decided import card_of, covering, foreseen_of
-from .exchange import Exchange
-from .foreseen import Foreseen
-from .min_quality import chosen
-from .neighbours import compared
-from .plan import Plan
-from .policy import Choice
+from .caching.source import Source, source_of, spelled
+from .cards.card import short
+from .cards.decided import card_of, covering, foreseen_of
+from .cards.foreseen import Foreseen
+from .cards.min_quality import chosen
+from .cards.neighbours import compared
+from .ledger.exchange import Exchange
+from .promise.plan import Plan
 from .served import AUTO, hold_of, passes, reference_cost
-from .source import Source, source_of, spelled
-from .tracing import Trace
+from .steering.policy import Choice
+from .telemetry.tracing import Trace
 from .wire.asked import Asked, Dialect
 from .wire.completions import Completions
 from .wire.problem import UNTOLD, Problem, dumped, problem_of

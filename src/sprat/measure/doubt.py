@@ -163,8 +163,9 @@ def doubts(
 ) -> Doubts:
     """Every estimator on the model's recorded draws; raises BadInput where no question has two.
 
-    `encoder` and `at_least` say which draws are alike; `tokens` names BERTScore's encoder, `times` the resamples. Outcomes are the first
-    draws' scores; where they are all the same, or unknown, nothing is told apart: AUROC, AURC and PRR are None.
+    `encoder` and `at_least` say which draws are alike; `tokens` names BERTScore's encoder; intervals are of `times`
+    resamples. Outcomes are the first draws' scores; where they are all the same, or unknown, nothing is told apart:
+    AUROC, AURC and PRR are None.
     """
     data.require([model])
     found = draws_of(data, model, most)
@@ -191,7 +192,9 @@ def doubts(
     elif not all(r.top_logprobs for p in ready for r in p.replies[:1]):
         notes.append("Token entropies are lower bounds: not all alternatives of each token are known.")
     values[SELF_CHECK, "answer"] = _self_check(ready, tokens)
-    measured = tuple(_measured(name, level, v, outcomes, units, data.seed, times) for (name, level), v in values.items())
+    measured = tuple(
+        _measured(name, level, v, outcomes, units, data.seed, times) for (name, level), v in values.items()
+    )
     unknown = int(np.isnan(outcomes).sum())
     if unknown:
         notes.append(f"{unknown:,} of {len(found):,} answers have no score and count in no AUROC, AURC or PRR.")

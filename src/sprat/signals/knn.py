@@ -37,6 +37,7 @@ class Knn(Embedded):
     @cached_property
     def _whole(self) -> bool:
         """Whether every row has every model's score."""
+        assert self.scores is not None
         return bool(np.isfinite(self.scores).all())
 
     async def predict(self, request: Request) -> Floats:

@@ -1,0 +1,1 @@
+"""Replies that are given again, exactly or by likeness, and calls that are shared."""

@@ -1,0 +1,99 @@
+"""The decision card: what was asked, how good the reply is likely to be, what each option costs, and what covers it.
+
+It is made of the tree that `reply.tree()` draws, without the texts: those belong to whoever asked. What is kept
+of every decision is a table of numbers (`card`); what needs a look at the study's rows is added when it is read
+(`completed`). docs/gateway.md says what each field is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...core import Reply
+from ...prices import cost
+from ...shape import name_of
+from ..served import Served
+from ..wire.asked import written_by
+from .card_text import KEPT, drawn
+from .flip import flips, levels, votes
+from .foreseen import Foreseen
+from .neighbours import Logged, nearest
+
+
+def card(
+    number: str,
+    asked: str,
+    priced: Sequence[Any],
+    reply: Reply,
+    trusts: Sequence[tuple[str, float]],
+    model: Any,
+    facts: Mapping[str, str] | None = None,
+    *,
+    foreseen: Foreseen | None = None,
+    setting: str = "",
+    uncovered: str = "",
+) -> dict[str, Any]:
+    """The card as a table; `options` says what each of the `priced` models would have taken for as many tokens."""
+    usage = written_by(reply).usage
+    made: dict[str, Any] = {
+        "id": number,
+        "asked": asked,
+        "way": name_of(model),
+        "model": reply.model,
+        "cost": reply.cost,
+        "seconds": reply.seconds,
+        "trusts": levels(model, trusts),
+        "asks": told(reply),
+    }
+    if setting:
+        made["setting"] = setting
+    if len(priced) > 1:
+        made["options"] = {name_of(m): cost(m.price, usage) for m in priced}
+    if voted := votes(model, reply):
+        made["votes"] = voted
+    made |= (foreseen or Foreseen()).row
+    made["covered"] = {"by": "" if uncovered else "certificate", "why": uncovered}
+    if facts:
+        made["facts"] = dict(facts)
+    return made
+
+
+def told(reply: Reply) -> dict[str, Any]:
+    """The tree of asks as tables, texts left out."""
+    row: dict[str, Any] = {k: v for k in KEPT if (v := getattr(reply, k)) != "" and v is not False}
+    if reply.usage is not None:
+        row["usage"] = {"input_tokens": reply.usage.input_tokens, "output_tokens": reply.usage.output_tokens}
+    if reply.asks:
+        row["asks"] = [told(a) for a in reply.asks]
+    return row
+
+
+def completed(
+    kept: Mapping[str, Any], served: Served, text: str = "", tree: str = "", own: Logged | None = None
+) -> dict[str, Any]:
+    """A kept card with what would flip it, its neighbours (those of `text`; "" is not known) and its drawing.
+
+    `own` are labelled requests of the gateway's own log, which join the study's rows.
+    """
+    evidence = served.evidence
+    made: dict[str, Any] = {**kept, "certificate": dict(served.certificate), "flip": flips(kept, evidence)}
+    if evidence is not None:
+        made["evidence"] = evidence.said
+    among = [evidence.logged if evidence else None, own]
+    if text and any(among):
+        made["neighbours"] = nearest(among, text, served.settings.neighbour_texts)
+    made["drawing"] = drawn(made, tree)
+    return made
+
+
+def short(model: Any, reply: Reply | None, trusts: Sequence[tuple[str, float]]) -> str:
+    """A line for the header: who decided by what, against which threshold; ASCII alone."""
+    parts = [name_of(model) if hasattr(model, "answer") else "pinned"]
+    for row in levels(model, trusts[:8]):
+        needed = row.get("at_least")
+        sign = "" if needed is None else f" >= {needed:.3g}" if row["trust"] >= needed else f" < {needed:.3g}"
+        parts.append(f"{row['signal']}={row['trust']:.3g}{sign}")
+    if reply is not None and len(reply.asks) > 1:
+        parts.append(f"asks={len(reply.asks)}")
+    return "; ".join(parts).encode("ascii", "replace").decode()[:300]

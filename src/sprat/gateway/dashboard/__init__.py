@@ -1,0 +1,1 @@
+"""The dashboard's addresses, login and contents; its files are in pages/."""

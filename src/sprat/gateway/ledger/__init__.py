@@ -1,0 +1,1 @@
+"""What went through: exchanges, the store that keeps them, and sums over it."""

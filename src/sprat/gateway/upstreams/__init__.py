@@ -1,0 +1,1 @@
+"""What is the upstreams' own: bytes that pass, and circuit breakers."""
