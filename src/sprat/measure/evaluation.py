@@ -131,7 +131,9 @@ def _likelihoods(data: Dataset, by: Any) -> Iterator[tuple[str, NDArray[np.int64
         yield model, np.array([i for i, _, _ in kept]), {n: v for n, v in named.items() if v is not None}
 
 
-def _self_checks(data: Dataset, reader: TokenEncoder) -> Iterator[tuple[str, NDArray[np.int64], dict[str, Floats]]]:
+def _self_checks(
+    data: Dataset, encoder: str | TokenEncoder, layer: int | None
+) -> Iterator[tuple[str, NDArray[np.int64], dict[str, Floats]]]:
     """Each model's answers against its other draws: SelfCheckGPT by BERTScore and by unigrams, the sentences' mean."""
     drawn = [(model, found) for model in data.models if (found := draws_of(data, model))]
     if not drawn:
