@@ -277,10 +277,10 @@ def test_a_dotted_path_to_what_is_no_model_is_not_called(tmp_path: Path) -> None
 def test_what_only_other_tables_share_is_written_too(tmp_path: Path) -> None:
     a, b = toy("a", "x"), toy("b", "y")
     first = route(a, b, trust=Random(seed=3), at_least=0.2)
-    held = {"ways": [first, replace(first, at_least=(0.7,))]}
+    held = {"promise": {"settings": [first, replace(first, at_least=(0.7,))]}}
     dump(b, tmp_path / "m.toml", extra=held)
     saved = read(tmp_path / "m.toml")
-    low, high = (saved.made(way, "ways") for way in saved.extra["ways"])
+    low, high = (saved.made(way, "settings") for way in saved.extra["promise"]["settings"])
     assert low.trust[0] is high.trust[0]
     assert (low.at_least, high.at_least) == ((0.2,), (0.7,))
 

@@ -95,8 +95,13 @@ def test_a_file_that_still_says_drop_serves(tmp_path: Path) -> None:
     assert load(path).ordinary is not None
 
 
-WRONG = {"too large": "known = [1, 256]\nbits = [1, 2, 3]", "empty": "known = []\nbits = [1, 2, 3]",
-         "no words": "bits = [1, 2, 3]", "two kinds": "known = [1]\nbits = [1, 2]", "no number": "known = [1]\nbits = 'x'"}  # fmt: skip
+WRONG = {
+    "too large": "known = [1, 256]\nbits = [1, 2, 3]",
+    "empty": "known = []\nbits = [1, 2, 3]",
+    "no words": "bits = [1, 2, 3]",
+    "two kinds": "known = [1]\nbits = [1, 2]",
+    "no number": "known = [1]\nbits = 'x'",
+}
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)

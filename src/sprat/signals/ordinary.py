@@ -67,7 +67,7 @@ class Ordinary:
             word, pair = (np.array([counts[h] > SHARED for h in of], bool) for of in (words, pairs))
             seen += np.bincount(_kinds(word, pair, np.array(pairs, np.int64)), minlength=3)
         kept = np.array([h for h, n in counts.items() if n >= SHARED and h != _AGAIN], np.int64)
-        table = np.zeros(1 << max(10, (_SPARSE * len(kept)).bit_length()), bool)
+        table = np.zeros(1 << max(14, (_SPARSE * len(kept)).bit_length()), bool)
         table[kept % len(table)] = True
         follows, known, unknown = (float(b) for b in -np.log2(seen / seen.sum()))
         return cls(np.packbits(table), (follows, known, unknown))
