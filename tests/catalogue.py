@@ -33,6 +33,8 @@ PEER = sprat.toy("peer", _table(5), cost=1.0, seconds=0.5, trusted=-0.7)
 LARGE = sprat.toy("large", _table(9), cost=8.0, seconds=2.0, trusted=-0.1)
 JUDGE = sprat.toy("judge", "The answer is correct.", cost=0.25, seconds=0.25)
 ENCODER = TfidfEncoder(dim=16, buckets=256)  # narrow, so that every row is quick
+TRUE_OR_FALSE = sprat.toy("true-or-false", "A", cost=0.25, seconds=0.25, trusted=-0.2)
+SURE = sprat.toy("sure", "0.75", cost=0.25, seconds=0.25)
 RATER = sprat.toy("rater", "4", cost=0.25, seconds=0.25, trusted=-0.5)
 NAMES = ("small", "peer", "large")
 
@@ -97,17 +99,24 @@ SIGNALS = {
     "knn": lambda: signals.knn(k=5),
     "known_groups": lambda: signals.known_groups(signals.knn(k=5, encoder=ENCODER), encoder=ENCODER),
     "length": lambda: signals.length(),
+    "likeness_graph": lambda: signals.likeness_graph(PEER, samples=0),
     "logprob": lambda: signals.logprob(),
     "lowest": lambda: signals.lowest(signals.logprob(), signals.opening()),
     "matrix_factorization": lambda: signals.matrix_factorization(encoder=ENCODER),
     "opening": lambda: signals.opening(begins=("what", "say"), script="same"),
     "opening_agreement": lambda: signals.opening_agreement(PEER, words=4),
     "orchestra": lambda: signals.orchestra(encoder=ENCODER),
+    "p_true": lambda: signals.p_true(TRUE_OR_FALSE),
     "pairrank": lambda: signals.pairrank(encoder=ENCODER),
     "random": lambda: signals.random(),
     "ridge_gain": lambda: signals.ridge_gain(encoder=ENCODER),
     "routerdc": lambda: signals.routerdc(encoder=ENCODER),
+    "sample_agreement": lambda: signals.sample_agreement(PEER, LARGE, samples=0),
+    "self_check": lambda: signals.self_check(PEER, LARGE, samples=0),
+    "semantic_entropy": lambda: signals.semantic_entropy(PEER, LARGE, samples=0),
     "similarity_weighted": lambda: signals.similarity_weighted(encoder=ENCODER),
+    "token_entropy": lambda: signals.token_entropy(),
+    "verbalized": lambda: signals.verbalized(SURE),
     "zooter": lambda: signals.zooter(encoder=ENCODER),
 }
 

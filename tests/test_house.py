@@ -25,7 +25,7 @@ LAYERS = (
     "answers aquarium data journal logs",
     "encoders prices replay retrieve splits",
     "reading registry similarity wanted whitebox",
-    "config_values endpoints",
+    "config_values endpoints uncertainty",
     "config diagnose public signals",
     "combine decoding measure",
     "collect curate fitting methods quantize synthesize task train",

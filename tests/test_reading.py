@@ -358,3 +358,19 @@ def test_mmlu_pro_is_read_as_a_wide_table() -> None:
         models=["Phi-3-mini-4k-instruct", "gemma-7b"],
     )
     assert (len(data), data.models) == (12002, ("Phi-3-mini-4k-instruct", "gemma-7b"))
+
+
+def test_a_recorded_confidence_is_kept_by_model(tmp_path: Path) -> None:
+    rows = [{"prompt": "q", "model": m, "reply": "r", "confidence": c} for m, c in (("a", 0.5), ("b", "0.7"))]
+    path = tmp_path / "calls.jsonl"
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    data = read(path)
+    assert data.examples[0].meta == {"confidence": {"a": 0.5, "b": 0.7}}
+    write(data, tmp_path / "again.jsonl")
+    assert read(tmp_path / "again.jsonl").examples == data.examples
+
+
+def test_a_confidence_in_words_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "calls.jsonl"
+    path.write_text(json.dumps({"prompt": "q", "model": "a", "reply": "r", "confidence": "high"}) + "\n")
+    assert read(path).examples[0].meta == {}

@@ -13,10 +13,11 @@ from ..errors import SpratError
 # What the list of commands says of each; a command's own help is its docstring.
 COMMANDS = {
     "study": "What can a small model take over? The main job.",
+    "calibrate": "Mend a confidence, and certify from where on to answer.",
     "replay": "Measure a way of working on other recorded rows.",
     "certify": "Check a certificate that a study wrote.",
     "collect": "Ask models for the calls that a study needs; priced, resumable.",
-    "evaluate": "Score recorded replies: BERTScore and others, with intervals.",
+    "evaluate": "Score recorded replies, with intervals: BERTScore and others.",
     "serve": "Put a way of working in the path of the requests.",
     "ask": "Ask one prompt and show what it took.",
     "decode": "Write with several models at once, token by token.",
@@ -25,6 +26,7 @@ COMMANDS = {
     "keys": "Make, list and disable the gateway's keys.",
     "promise": "How the certified promise stands; mark pairs, renew.",
     "dashboard": "Set the password of the gateway's dashboard.",
+    "uncertainty": "Which measure of doubt finds a model's wrong answers?",
     "cache": "Show what the gateway's cache gave, and its false hits.",
     "doctor": "Find out what an endpoint can do.",
     "methods": "List the techniques, signals, endpoints and encoders.",

@@ -109,7 +109,7 @@ def study(
             within,
             confidence,
             skip_bad,
-            bounds=_bounds(bounds),
+            bounds=bounds_of(bounds),
             columns=renamed(columns),
             kept=labels,
             out=out,
@@ -130,7 +130,7 @@ def study(
             grade=grade,
             encoder=encoder,
             models=models,
-            bounds=_bounds(bounds),
+            bounds=bounds_of(bounds),
             columns=renamed(columns),
             skip_bad=skip_bad,
             command=shlex.join(["sprat", *sys.argv[1:]]),
@@ -165,7 +165,8 @@ def _seconds(text: str | None) -> float | None:
     return float(match[1]) / (1000 if match[2] == "ms" else 1)
 
 
-def _bounds(text: str | None) -> tuple[float, float] | None:
+def bounds_of(text: str | None) -> tuple[float, float] | None:
+    """The two numbers of --bounds; raises BadInput for anything else."""
     if text is None:
         return None
     try:

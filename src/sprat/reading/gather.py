@@ -10,6 +10,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -81,8 +82,18 @@ class Gather:
         places = [_place(model, sample, options, sampling) for model, _, sample in calls]
         found = self._example(known, options, choices, places)
         self._describe(found, known)
+        self._note_confidence(found, known.get("confidence"), calls)
         for place, (model, reply, sample) in zip(places, calls, strict=True):
             self._record(found, place, Call(model, reply, sample, sampling), options)
+
+    def _note_confidence(self, found: _Open, said: Any, calls: list[tuple[str, Reply, int]]) -> None:
+        """Keep a call's recorded confidence in the example's meta, by model; words such as "high" are passed over."""
+        if said is None or len(calls) != 1 or calls[0][2]:
+            return
+        with suppress(ValueError):
+            sure = cells.number(said, "confidence")
+            if sure is not None:
+                self._describe(found, {"meta": {"confidence": {calls[0][0]: sure}}})
 
     def _within(self, reply: Reply) -> None:
         if self.bounds and reply.score is not None and not self.bounds[0] <= reply.score <= self.bounds[1]:
@@ -187,7 +198,9 @@ class Gather:
             if name not in fields and (value := cells.text(row.get(name))) is not None:
                 fields[name] = sys.intern(value)
         if meta := cells.structure(row.get("meta"), "meta"):
-            fields["meta"] = {**fields.get("meta", {}), **meta}
+            known = fields.get("meta", {})
+            sure = {**known.get("confidence", {}), **meta.get("confidence", {})}  # by model, each from a row of its own
+            fields["meta"] = {**known, **meta, **({"confidence": sure} if sure else {})}
         if bounds := cells.structure(row.get("bounds"), "bounds"):
             self.declared.add((float(bounds[0]), float(bounds[1])))
         if quality := cells.text(row.get("quality")):

@@ -36,6 +36,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "thread": ("thread_id", "conversation_id", "session_id"),
     "answered_by": (),
     "meta": (),
+    "confidence": (),
     "finish": ("finish_reason",),
     "reported_model": (),
     "error": (),

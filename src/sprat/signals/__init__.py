@@ -16,17 +16,24 @@ from .hybrid import Hybrid, hybrid
 from .knn import Knn, knn
 from .known import Known, known_groups
 from .length import Length, length
+from .likeness_graph import LikenessGraph, likeness_graph
 from .logprob import Logprob, logprob
 from .lowest import Lowest, lowest
 from .matrix_factorization import MatrixFactorization, matrix_factorization
 from .opening import Opening, opening
 from .opening_agreement import OpeningAgreement, opening_agreement
 from .orchestra import Orchestra, orchestra
+from .p_true import PTrue, p_true
 from .pairrank import PairRank, pairrank
 from .random import Random, random
 from .ridge_gain import RidgeGain, ridge_gain
 from .routerdc import RouterDC, routerdc
+from .sample_agreement import SampleAgreement, sample_agreement
+from .self_check import SelfCheck, self_check
+from .semantic_entropy import SemanticEntropy, semantic_entropy
 from .similarity_weighted import SimilarityWeighted, similarity_weighted
+from .token_entropy import TokenEntropy, token_entropy
+from .verbalized import Verbalized, verbalized
 from .zooter import Zooter, zooter
 
 __all__ = [
@@ -46,17 +53,24 @@ __all__ = [
     "Knn",
     "Known",
     "Length",
+    "LikenessGraph",
     "Logprob",
     "Lowest",
     "MatrixFactorization",
     "Opening",
     "OpeningAgreement",
     "Orchestra",
+    "PTrue",
     "PairRank",
     "Random",
     "RidgeGain",
     "RouterDC",
+    "SampleAgreement",
+    "SelfCheck",
+    "SemanticEntropy",
     "SimilarityWeighted",
+    "TokenEntropy",
+    "Verbalized",
     "Zooter",
     "agreement",
     "agreement_cells",
@@ -74,16 +88,23 @@ __all__ = [
     "knn",
     "known_groups",
     "length",
+    "likeness_graph",
     "logprob",
     "lowest",
     "matrix_factorization",
     "opening",
     "opening_agreement",
     "orchestra",
+    "p_true",
     "pairrank",
     "random",
     "ridge_gain",
     "routerdc",
+    "sample_agreement",
+    "self_check",
+    "semantic_entropy",
     "similarity_weighted",
+    "token_entropy",
+    "verbalized",
     "zooter",
 ]
