@@ -123,7 +123,7 @@ class Direct:
         """Close every connection; answers that are still being read break."""
         if self.sweep is not None:
             self.sweep.cancel()
-        for connection in self.open:
+        for connection in list(self.open):
             connection.transport.abort()
         await asyncio.sleep(0)  # only then are the sockets closed
         await asyncio.sleep(0)
