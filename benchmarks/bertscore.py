@@ -124,21 +124,22 @@ def main() -> None:
     shown = [
         {"what": k, "bar": bars[k], "times as fast (CPU)": f"{v:.1f}x"} for k, v in found["ratios"].items()
     ]  # fmt: skip
-    same = found["equality"]
+    same, check_apart = found["equality"], found["self-check apart"]
     command = "python benchmarks/bertscore.py --data $SPRAT_DATA --encoder FOLDER --write"
     text = [
         "# BERTScore against bert-score 0.3.13",
-        f"{len(texts):,} pairs of WMT19 lt-en, {unique:,} unique texts, all-MiniLM-L6-v2, layer 6, one thread, CPU-seconds,",
-        f"one run: bert-score {took_theirs:.1f} s, here {took_cold:.1f} s cold, {took_warm:.3f} s warm in the process,",
-        f"{took_file:.3f} s warm from the file. The machine was in use by others. Self-check: 5 sentences against 20",
-        f"samples of 6 sentences, {took_check:.1f} s and {took_own:.1f} s; scores at most {found['self-check']['apart']:.1e} apart.",
+        f"{len(texts):,} pairs of WMT19 lt-en, {unique:,} unique texts, all-MiniLM-L6-v2, layer 6, one thread,",
+        f"CPU-seconds, one run: bert-score {took_theirs:.1f} s, here {took_cold:.1f} s cold, {took_warm:.3f} s warm in",
+        f"the process, {took_file:.3f} s warm from the file. Others used the machine. Self-check: 5 sentences against",
+        f"20 samples of 6 sentences, {took_check:.1f} s and {took_own:.1f} s; scores at most {check_apart:.1e} apart.",
         "",
         *table(shown),
-        f"Largest difference of P, R and F: {same['largest']:.1e}, but for "
-        f"{same['batch-dependent pairs']} pairs with a token that is unlike every",
-        "token of the other text (negative cosines): there bert-score counts padding as a cosine of 0, so that its value",
-        f"depends on the batch (up to {same['largest of these in its batch']:.1e}); asked for such a pair alone it is at most",
-        f"{same['largest of these alone']:.1e} away from ours. Under transformers 5, bert-score fails on empty texts.",
+        f"Largest difference of P, R and F: {same['largest']:.1e}, but for {same['batch-dependent pairs']} pairs",
+        "with a token that is unlike every token of the other text (negative cosines): there bert-score counts padding",
+        "as a cosine of 0, so its value depends on the batch",
+        f"(up to {same['largest of these in its batch']:.1e} apart); asked for such a pair alone",
+        f"it is at most {same['largest of these alone']:.1e} away from ours. bert-score fails on empty texts under",
+        "transformers 5.",
     ]
     write("bertscore", {"about": header(command, 0, time.time() - began), **found}, text)
 

@@ -148,8 +148,8 @@ def merge() -> None:
     }
     text = [
         "# BERTScore on human marks",
-        f"all-MiniLM-L6-v2, layer {record['layer']['chosen']} for all, chosen on {CHOOSING} pairs each of gu-en and kk-en.",
-        "Summaries: Spearman within documents, averaged; lt-en: tau over 2,500 pairs, ties count against. One reference.",
+        f"all-MiniLM-L6-v2, layer {record['layer']['chosen']} for all, chosen on {CHOOSING} pairs of gu-en and kk-en.",
+        "Summaries: Spearman within documents, averaged; lt-en: tau over 2,500 pairs, ties count against.",
         "",
         *table([{"bar": k, "at least": str(b), "measured": shown(v)} for k, (v, b) in bars.items()]),
         *table(body),

@@ -104,10 +104,19 @@ def families(asked: list[Draws], encoders: dict[str, Any]) -> dict[str, dict[str
         add(f"eccentricity, {name}", "-", [graph.eccentricity(m).value for m in w])
         add(f"eigenvalue, {name}", "-", [graph.eigenvalue(m).value for m in w])
         add(f"eccentricity of the answer, {name}", "-", [graph.eccentricity_of(m).value for m in w])
+    out["this answer, either encoder"] = {
+        f"{name}, {k}": v for name in encoders for k, v in out[f"this answer, {name}"].items()
+    }
     said = [sentences(d.texts[0]) or [d.texts[0].strip() or "."] for d in asked]
     grams = [by_ngram(s, d.texts[0], d.texts[1:]) for s, d in zip(said, asked, strict=True)]
     add("self-check, unigram", "-", [np.mean([g.mean for g in each]) for each in grams])
     return out
+
+
+def self_checked(draws: Draws, reader: Any) -> float:
+    """SelfCheckGPT by BERTScore, the mean over the answer's sentences; 1 for an empty answer."""
+    said = sentences(draws.texts[0])
+    return float(np.mean(by_bertscore(said, [sentences(t) for t in draws.texts[1:]], reader))) if said else 1.0
 
 
 def over_splits(found: dict[str, np.ndarray], right: np.ndarray) -> dict[str, Any]:
@@ -137,15 +146,10 @@ def confident(uncertainty: np.ndarray) -> np.ndarray:
 
 def functions(path: Path, names: Sequence[str], **around: Any) -> dict[str, Any]:
     """Functions and classes of a source file by name, without importing its package."""
-    tree = ast.parse(path.read_text())
-    kept = [n for n in tree.body if getattr(n, "name", "") in names]
+    source = path.read_text()
+    kept = [ast.get_source_segment(source, n) for n in ast.parse(source).body if getattr(n, "name", "") in names]
     space: dict[str, Any] = {"np": np, "math": math, **around}
-    exec(
-        compile(
-            ast.Module([ast.ImportFrom("__future__", [ast.alias("annotations")], 0), *kept], []), str(path), "exec"
-        ),
-        space,
-    )  # noqa: E501
+    exec("\n\n".join(["from __future__ import annotations", *(part or "" for part in kept)]), space)
     return space
 
 
@@ -260,11 +264,7 @@ def main() -> None:
         asked = [Draws(r["question"], tuple(r["samples"][:n])) for r in rows]
         measures = families(asked, encoders)
         for name, reader in readers.items():
-            each = [
-                float(np.mean(by_bertscore(sentences(d.texts[0]) or ["."], [sentences(t) for t in d.texts[1:]], reader)))
-                if d.texts[0].strip() else 1.0
-                for d in asked
-            ]  # fmt: skip
+            each = [self_checked(d, reader) for d in asked]
             measures[f"self-check, BERTScore {name}"] = {"-": np.array(each)}
         for told, right in outcomes.items():
             for measure, settings in measures.items():
@@ -284,31 +284,40 @@ def _write(found: dict[str, Any], seconds: float) -> None:
         {"measure": m} | {c: form.format(**found["auroc"][c][m]) for c in main_columns}
         for m in found["auroc"][main_columns[0]]
     ]
-    five, ten = (found["auroc"][f"{n} draws, ROUGE-L > .3"] for n in (5, 10))
     bars = [
-        ("discrete entropy, exact, 10 draws", 0.82, ten["entropy, exact"]),
-        ("MiniLM clusters, 10 draws", 0.85, ten["entropy, MiniLM clusters"]),
-        ("agreement of this answer, 5 draws", 0.90, five["this answer, MiniLM"]),
-        ("agreement of this answer, 10 draws", 0.92, ten["this answer, MiniLM"]),
+        ("discrete entropy, exact answers", "entropy, exact", 10, 0.82),
+        ("discrete entropy, MiniLM clusters", "entropy, MiniLM clusters", 10, 0.85),
+        ("agreement of this answer, MiniLM", "this answer, MiniLM", 5, 0.90),
+        ("agreement of this answer, MiniLM", "this answer, MiniLM", 10, 0.92),
+        ("agreement of this answer, encoder chosen too", "this answer, either encoder", 5, 0.90),
+        ("agreement of this answer, encoder chosen too", "this answer, either encoder", 10, 0.92),
     ]
-    shown = [
-        {"what": w, "bar": f"{b:.2f}", "mean of 20 halves": f"{v['mean']:.3f}",
-         "first half, 95 %": "{:.3f} [{:.3f}, {:.3f}]".format(*v["interval"]), "chosen there": v["chosen"]}
-        for w, b, v in bars
-    ]  # fmt: skip
+    shown: list[dict[str, str]] = []
+    for what, measure, n, bar in bars:
+        row = {"what": what, "draws": str(n), "bar": f"{bar:.2f}"}
+        for told in found["share right"]:
+            v = found["auroc"][f"{n} draws, {told}"][measure]
+            row[f"right by {told}"] = f"{v['mean']:.3f}"
+            row[f"one half by {told}, 95 %"] = "{:.3f} [{:.3f}, {:.3f}]".format(*v["interval"])
+            row[f"chosen there by {told}"] = v["chosen"]
+        shown.append(row)
     right = ", ".join(f"{k}: {v:.1%}" for k, v in found["share right"].items())
     text = [
         "# Uncertainty from draws",
-        f"500 TriviaQA questions, draws of one model; right by {right}. AUROC of wrong answers on the half that settings",
-        "were not chosen on: the mean over 20 random halves, and its range. Entropies, degree, eccentricity and eigenvalue",
-        "judge the question; this answer, its eccentricity and self-check judge the answer.",
+        f"500 TriviaQA questions, draws of one model; right by {right}. AUROC of wrong answers on the half that",
+        "settings were not chosen on: the mean over 20 random halves, and its range. Entropies, degree, eccentricity",
+        "and eigenvalue judge the question; this answer, its eccentricity and self-check judge the answer.",
         "",
         *table(shown),
         *table(body),
     ]
     if "conventions" in found:
-        text += ["Largest difference from the other packages' own functions, same clusters, 500 questions of 10 draws:",
-                 "", *table([{"package": k, "apart": f"{v:.1e}"} for k, v in found["conventions"].items()])]  # fmt: skip
+        apart = [{"package": k, "apart": f"{v:.1e}"} for k, v in found["conventions"].items()]
+        text += [
+            "Largest difference from the packages' own functions on shared clusters of 10 draws:",
+            "",
+            *table(apart),
+        ]
     command = "python benchmarks/uncertainty.py --data $SPRAT_DATA --encoder FOLDER --peers FOLDER --write"
     write("uncertainty", {"about": header(command, 0, seconds), **found}, text)
 

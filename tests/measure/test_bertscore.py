@@ -96,3 +96,32 @@ def test_the_command_prints_and_writes_scores(tmp_path: Path, capsys: pytest.Cap
     assert "BERTScore precision" in capsys.readouterr().out
     assert main(["evaluate", str(tmp_path / "o.jsonl"), "--with", "nosuch"]) == 2
     assert "no grader 'nosuch'" in capsys.readouterr().err
+
+
+def test_likelihood_is_of_the_model_that_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import json
+
+    from sprat.cli import main
+
+    rows = [{"prompt": "12+7=", "model": m, "reply": r, "target": "19"} for m, r in (("a", "19"), ("b", "47"))]
+    (tmp_path / "o.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    asked = ["evaluate", str(tmp_path / "o.jsonl"), "--with", "likelihood", "--json"]
+    assert main([*asked, "--by", "tiny:mackerel"]) == 0
+    told = {(x["model"], x["measure"]): x["mean"] for x in json.loads(capsys.readouterr().out)["scores"]}
+    assert told["a", "likelihood faithfulness"] > told["b", "likelihood faithfulness"]
+    assert ("a", "likelihood f") in told
+    assert main(asked) == 2
+    assert "--by" in capsys.readouterr().err
+
+
+def test_self_check_holds_an_answer_against_its_other_draws() -> None:
+    def row(name: str, *texts: str) -> Example:
+        return Example(name, Request.of(name), None, tuple(Call("m", Reply(t, "m"), i) for i, t in enumerate(texts)))
+
+    data = Dataset((row("1", "It rained.", "It rained."), row("2", "It rained.", "Dogs bark.")))
+    found = evaluated(data, ["self_check"])
+    first, second = (r["self_check bertscore"] for r in found.rows)
+    assert first == pytest.approx(0, abs=1e-5)
+    assert second > 0.3
+    with pytest.raises(BadInput, match="no prompt has any"):
+        evaluated(DATA, ["self_check"])

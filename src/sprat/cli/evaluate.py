@@ -20,6 +20,7 @@ def evaluate(
     idf: Annotated[bool, Parameter(negative="")] = False,
     rescale: Annotated[bool, Parameter(negative="")] = False,
     spans: int = 0,
+    by: str | None = None,
     columns: str | None = None,
     skip_bad: bool = False,
     scores: Path | None = None,
@@ -34,7 +35,8 @@ def evaluate(
     source
         A calls file (JSON lines, CSV, Parquet, or another tool's log), or a set by name.
     with_
-        Measures, separated by commas: bertscore, or any grader of sprat study (exact, f1, number, choice, ...).
+        Measures, separated by commas: bertscore; likelihood (of the model --by, per token); self_check (against
+        the other draws of a prompt; 0 is consistent); any grader of sprat study (exact, f1, number, choice, ...).
     encoder
         Whose tokens BERTScore compares: static (embedded), or a transformers encoder (needs sprat[torch]).
     layer
@@ -45,6 +47,8 @@ def evaluate(
         Rescale so that 0 is what these targets score when they are paired at random.
     spans
         Show, for this many of the lowest replies of each model, the words that lower their score.
+    by
+        The model of likelihood, as in sprat ask --model: tiny:sprat, or a TOML file; it must give log-probabilities.
     columns
         What columns are called here, such as prompt=source,target=reference.
     skip_bad
@@ -54,6 +58,7 @@ def evaluate(
     as_json
         Print the findings as JSON.
     """
+    from ..config import model_of
     from ..measure.evaluation import evaluated
     from ..reading import read
     from .study import renamed
@@ -62,7 +67,7 @@ def evaluate(
     if not asked or spans < 0:
         raise BadInput("--with needs at least one measure, and --spans a number of at least 0.")
     data = read(source, columns=renamed(columns), skip_bad=skip_bad)
-    found = evaluated(data, asked, encoder, layer, idf, rescale, spans)
+    found = evaluated(data, asked, encoder, layer, idf, rescale, spans, model_of(by) if by is not None else None)
     if scores is not None:
         scores.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found.rows))
     if as_json:

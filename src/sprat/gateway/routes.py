@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .app import Call, Gateway, Handler, decision, healthz, metrics, models, promise, readyz
+from .about import decision, healthz, metrics, models, promise, readyz
+from .app import Call, Gateway, Handler
 from .asgi import respond
 from .dashboard.addresses import dashboard
 from .embeddings import embeddings

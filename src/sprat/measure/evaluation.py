@@ -5,7 +5,7 @@ Intervals resample whole units (rows of one thread or prompt together), as the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,11 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Dataset
+from ..errors import BadInput
 from ..similarity.alignment import align
 from ..similarity.scores import Baseline, baseline, token_encoder
 from ..similarity.token_vectors import TokenEncoder
+from ..uncertainty.self_check import by_bertscore, by_ngram, sentences
 from .bertscore import Scored, score_replies
+from .doubt import draws_of
 from .grade import grade, targets
+from .likelihood import likelihood
 from .resampling import bootstrap
 
 Floats = NDArray[np.float64]
@@ -64,14 +68,26 @@ def evaluated(
     idf: bool = False,
     rescale: bool = False,
     spans: int = 0,
+    by: Any = None,
 ) -> Evaluation:
-    """The measures of every model's replies: "bertscore", or a grader's name; BadInput where one does not fit."""
+    """The measures of every model's replies: bertscore, likelihood (of the model `by`), self_check, or a grader's name.
+
+    Raises BadInput where one does not fit.
+    """
     lines, notes = list[Line](), list[str]()
     rows: dict[tuple[str, str], dict[str, Any]] = {
         (e.id, c.model): {"id": e.id, "model": c.model} for e in data for c in e.calls
     }
     lowest, base = list[dict[str, Any]](), None
     for measure in measures:
+        if measure in ("likelihood", "self_check"):
+            found = _likelihoods(data, by) if measure == "likelihood" else _self_checks(data, encoder, layer)
+            for model, places, scores in found:
+                lines += [_line(data, model, f"{measure} {what}", places, v) for what, v in scores.items()]
+                for what, v in scores.items():
+                    for place, value in zip(places.tolist(), v.tolist(), strict=True):
+                        rows[data.examples[place].id, model][f"{measure} {what}"] = _known(value)
+            continue
         if measure == "bertscore":
             reader = token_encoder(encoder, layer)
             if rescale:
@@ -98,6 +114,44 @@ def evaluated(
             for place, score in found:
                 rows[data.examples[place].id, model][measure] = score
     return Evaluation(tuple(lines), tuple(rows.values()), tuple(lowest), tuple(notes), base)
+
+
+def _likelihoods(data: Dataset, by: Any) -> Iterator[tuple[str, NDArray[np.int64], dict[str, Floats]]]:
+    """Each model's likelihood scores: after the prompt, and, where every reply has a target, against the targets."""
+    if by is None:
+        raise BadInput("likelihood needs a model that gives log-probabilities.", hint="Name it: --by tiny:sprat.")
+    for model in data.models:
+        kept = [(i, e, r) for i, e in enumerate(data) if (r := e.reply(model)) and r.ok]
+        if not kept:
+            continue
+        given = [targets(e) for _, e, _ in kept] if all(e.target is not None for _, e, _ in kept) else None
+        texts = [r.text or "" for _, _, r in kept]
+        found = likelihood(by, texts, given, [e.request.text for _, e, _ in kept])
+        named = {n: getattr(found, n) for n in ("faithfulness", "precision", "recall", "f")}
+        yield model, np.array([i for i, _, _ in kept]), {n: v for n, v in named.items() if v is not None}
+
+
+def _self_checks(
+    data: Dataset, encoder: str | TokenEncoder, layer: int | None
+) -> Iterator[tuple[str, NDArray[np.int64], dict[str, Floats]]]:
+    """Each model's answers against its other draws: SelfCheckGPT by BERTScore and by unigrams, the sentences' mean."""
+    drawn = [(model, found) for model in data.models if (found := draws_of(data, model))]
+    if not drawn:
+        raise BadInput(
+            "self_check holds an answer against other draws of its prompt, and no prompt has any.",
+            hint="Record several, numbered in a column 'sample'.",
+        )
+    reader = token_encoder(encoder, layer)
+    for model, found in drawn:
+        scores: dict[str, list[float]] = {"bertscore": [], "unigram": []}
+        for _, replies in found:
+            texts = [r.text or "" for r in replies]
+            said = sentences(texts[0])
+            others = [sentences(t) for t in texts[1:]]
+            scores["bertscore"].append(float(np.mean(by_bertscore(said, others, reader))) if said else 1.0)
+            grams = [s.mean for s in by_ngram(said, texts[0], texts[1:])] if said else [np.nan]
+            scores["unigram"].append(float(np.mean(grams)))
+        yield model, np.array([i for i, _ in found], np.int64), {k: np.array(v) for k, v in scores.items()}
 
 
 def _known(value: float) -> float | None:

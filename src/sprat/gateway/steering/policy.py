@@ -239,7 +239,7 @@ def policy_of(served: Any) -> Policy:
     rules = Rules.of(served.budget, str(served.path or "serve.toml"))
     if rules.all is not None:
         _need_prices(served, ways)
-    return Policy(own, ways, served.explore, Spending(rules, ways), Crafted(served.drop))
+    return Policy(own, ways, served.explore, Spending(rules, ways), Crafted(served.ordinary))
 
 
 def _need_prices(served: Any, ways: Sequence[Way]) -> None:
