@@ -140,6 +140,11 @@ class Policy:
         safe, why = self.ways[0], "the promise is broken: the reference alone answers"
         return Choice(safe, safe.model, ((safe, 1.0),), why=why, policy=choice.model)
 
+    def cheapest(self, budgeted: bool) -> Way:
+        """The cheapest certified setting that may run; `budgeted` says whether some key has a budget."""
+        moved = self.spending is not None and self.spending.moves and (budgeted or bool(self.spending.scopes))
+        return self.covered[-1] if self.explore or moved else self.own
+
     @property
     def suspended(self) -> str:
         """Why the promise does not cover what some budget calls for now; "" where it does."""
