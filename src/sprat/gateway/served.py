@@ -143,9 +143,9 @@ def longest_of(options: Mapping[str, Any]) -> int:
     return max((options.get(name) or 0 for name in ("max_completion_tokens", "max_tokens")), default=0)
 
 
-def hold_of(model: Any, request: Request, n: int) -> Hold:
-    """What the request may take at most; where it names no longest reply, as if it were 4,096 tokens."""
-    longest = longest_of(request.options) or 4096
+def hold_of(model: Any, request: Request, n: int, longest: int | None = None) -> Hold:
+    """What the request may take at most; where nobody names a longest reply, as if it were 4,096 tokens."""
+    longest = (longest_of(request.options) or 4096) if longest is None else longest
     dollars = worst(model, request, longest * n, n)
     return Hold(None if dollars == float("inf") or _has_media(request) else dollars, longest * n)
 
