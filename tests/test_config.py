@@ -19,6 +19,7 @@ from sprat.encoders import StaticEncoder, TfidfEncoder
 from sprat.endpoints import openai, recorded, tiny, toy
 from sprat.errors import BadInput
 from sprat.prices import Price
+from sprat.signals import Random
 
 KEY = "sk-planted-0123456789"
 
@@ -271,6 +272,17 @@ def test_a_dotted_path_to_what_is_no_model_is_not_called(tmp_path: Path) -> None
     with pytest.raises(BadInput, match="no model"):
         load(path)
     assert not (tmp_path / "owned").exists()
+
+
+def test_what_only_other_tables_share_is_written_too(tmp_path: Path) -> None:
+    a, b = toy("a", "x"), toy("b", "y")
+    first = route(a, b, trust=Random(seed=3), at_least=0.2)
+    held = {"promise": {"settings": [first, replace(first, at_least=(0.7,))]}}
+    dump(b, tmp_path / "m.toml", extra=held)
+    saved = read(tmp_path / "m.toml")
+    low, high = (saved.made(way, "settings") for way in saved.extra["promise"]["settings"])
+    assert low.trust[0] is high.trust[0]
+    assert (low.at_least, high.at_least) == ((0.2,), (0.7,))
 
 
 def test_arrays_in_other_tables_go_beside_and_come_back(tmp_path: Path) -> None:

@@ -59,19 +59,19 @@ def dump(model: Any, path: Path | str, extra: Mapping[str, Any] | None = None) -
             raise BadInput(f"The table '{key}' belongs to the model.", hint="Give the extra table another name.")
     writer = Writer()
     writer.count((model, extra))
-    way = writer.write(model, Any, "way")
-    table: dict[str, Any] = {"way": way}
+    table: dict[str, Any] = {"way": writer.write(model, Any, "way")}
+    beside = {k: writer.extra(v, k) for k, v in extra.items()}  # these may share what the way itself does not hold
     if writer.models:
         table["models"] = writer.models
     if writer.parts:
         table["parts"] = writer.parts
-    table |= {k: writer.extra(v, k) for k, v in extra.items()}
+    table |= beside
     if writer.arrays:
-        beside = path.with_name(f"{path.stem}.npz")
+        arrays = path.with_name(f"{path.stem}.npz")
         held = BytesIO()
         np.savez_compressed(held, **writer.arrays)
-        table["arrays"] = {"file": beside.name, "sha256": hashlib.sha256(held.getvalue()).hexdigest()}
-        write_whole(beside, held.getvalue())
+        table["arrays"] = {"file": arrays.name, "sha256": hashlib.sha256(held.getvalue()).hexdigest()}
+        write_whole(arrays, held.getvalue())
     write_whole(path, tomli_w.dumps(table).encode())
 
 

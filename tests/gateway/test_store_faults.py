@@ -30,7 +30,7 @@ from sprat.gateway.ledger.store import Store
 CHILD = """
 import asyncio, sys, time
 sys.path.insert(0, sys.argv[3])
-from sprat.gateway.store import Store
+from sprat.gateway.ledger.store import Store
 from stored import made
 
 async def main():

@@ -106,7 +106,7 @@ def test_a_client_that_leaves_a_stream_ends_the_upstreams(
     assert client.recv(100).startswith(b"HTTP/1.1 200")
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
-    assert up.left.wait(5)
+    assert up.left.wait(15)
 
 
 def completion(**more: Any) -> dict[str, Any]:

@@ -18,11 +18,12 @@ from ..errors import BadInput, nearest
 from ..prices import Price, cost
 from ..registry import find
 from ..shape import leaves
+from ..signals.ordinary import Ordinary
 from .access.limits import Hold
 from .caching.cache import CacheSettings, settings_of
 from .cards.predicted import Evidence, evidence_of
 from .promise.promised import Promised, promised
-from .steering.ways import AUTO, Way, number, ways_of
+from .steering.ways import AUTO, Way, number, ordinary_of, ways_of
 from .telemetry import tracing
 from .telemetry.tracing import OtelSettings
 from .upstreams.breaker import Rule
@@ -73,7 +74,7 @@ class Served:
     """Models by name (`auto` too), encoders by name, the certificate's rows, settings, and the promise to watch.
 
     `ways` are the promise's settings, safest first; `explore` is the share of requests that draws among them;
-    `drop` is the rise of trust without a part of a prompt from which on it looks crafted;
+    `ordinary` is what prompts of the study read like, by which a request looks crafted;
     `evidence` is how good replies were in the study; `altered` says that the way is not the one that was certified.
     """
 
@@ -85,7 +86,7 @@ class Served:
     promised: Promised | None = None
     ways: tuple[Way, ...] = ()
     explore: float = 0.0
-    drop: float | None = None
+    ordinary: Ordinary | None = None
     budget: Mapping[str, Any] = field(default_factory=dict[str, Any])
     cache: CacheSettings | None = None
     otel: OtelSettings | None = None
@@ -203,7 +204,7 @@ def load(path: Path | str) -> Served:
         promise,
         ways,
         number(table or {}, "explore", f"{path}, [promise]") or 0.0,
-        number(table or {}, "drop", f"{path}, [promise]"),
+        ordinary_of(table or {}, str(path)),
         extra.get("budget", {}),
         cache=settings_of(extra.get("cache"), str(path), extra.get("encoders", {}), models),
         otel=tracing.settings_of(extra.get("otel"), str(path)),

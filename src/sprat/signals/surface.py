@@ -5,7 +5,6 @@ Eleven numbers in a fixed order (NAMES); rates are per byte of UTF-8. Checked ag
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from math import log
 
@@ -44,17 +43,3 @@ def surfaces(texts: Sequence[str]) -> NDArray[np.float64]:
         found[i, 3:8] = size
     found[:, 3:8] = counts @ _KINDS / found[:, 3:8]
     return found
-
-
-def without_parts(text: str) -> list[str]:
-    """The text without its last sentence, without a quarter of its words (the first or the last) or its last half.
-
-    Empty where it has fewer than eight words. What forces a router's hand is mostly put before or after a prompt.
-    """
-    words = text.split()
-    if len(words) < 8:
-        return []
-    quarter = len(words) // 4
-    cut = [words[:-quarter], words[quarter:], words[: len(words) // 2]]
-    sentences = [s for s in re.split(r"(?<=[.!?])\s+|\n+", text.strip()) if s.strip()]
-    return [" ".join(part) for part in (cut if len(sentences) < 2 else [sentences[:-1], *cut])]

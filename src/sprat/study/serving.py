@@ -3,7 +3,8 @@
 Every setting that the walk passed is certified, all at once, and each has its own way of working over the same models;
 the reference alone comes first, since nothing is lost by it. The small model alone comes last where it is not
 certified: a gateway runs it only if it is told to go past the promise. Costs, harms and shares are means over the
-calibration rows: they order the settings, and no promise rests on them.
+calibration rows: they order the settings, and no promise rests on them. By the table `ordinary` and each route's level
+`crafted` the gateway names requests that look made to force the dear model (unusual.py).
 """
 
 from __future__ import annotations
@@ -15,14 +16,13 @@ import numpy as np
 
 from ..core import Model
 from ..data import Floats
-from ..drivers import drive
 from ..shape import exchanged, name_of
-from ..signals.surface import without_parts
 from . import ways
 from .candidates import JUDGED
 from .evidence import Evidence
 from .score import Outcome
 from .tried import Setting
+from .unusual import levels, ordinary
 
 _SHORT = 50  # values that are written as a list, which people can read
 
@@ -54,6 +54,9 @@ def serving(
     name = f"{asked.large} alone"
     others = [reference, *models[:-1], None]  # the last is the [way] itself
     settings = _rows([name, *(s.name for s in passed)], others, outcome, facts.reference)
+    texts = ordinary(found)
+    crafted = levels(found, texts)
+    settings = [{**row, "crafted": crafted.get(row["name"])} for row in settings]
     outcome = found.on_calibration([_alone(found, asked.small)])
     (small,) = _rows([f"{asked.small} alone"], [endpoints[asked.small]], outcome, facts.reference)
     cheaper = small["cost"] is not None and small["cost"] < (settings[-1]["cost"] or 0.0)
@@ -67,7 +70,7 @@ def serving(
         "reference": asked.large,
         "setting": certificate.certified,
         "losses": _law(found),
-        "drop": _drop(found),
+        "ordinary": {"known": texts.known, "bits": list(texts.bits)},
         "features": _features(found),
         "settings": settings,
     }
@@ -101,30 +104,6 @@ def _law(found: Evidence) -> dict[str, Any]:
     assert evidence is not None, "a certified setting has its evidence"
     parts = {"values": np.asarray(evidence.values), "counts": np.asarray(evidence.counts, np.int64)}
     return {k: v.tolist() if len(v) <= _SHORT else v for k, v in parts.items()}
-
-
-def _drop(found: Evidence) -> float | None:
-    """The rise of trust without a part of the prompt that all but 1 % of the rows sent to the reference stay below.
-
-    A conformal quantile (arXiv 2107.07511) over the calibration rows, by which the gateway names requests that look
-    crafted; None where the certified setting is no route by one embedded signal, or fewer than 99 such rows tell.
-    """
-    chosen = found.chosen
-    if chosen is None or found.tried.candidates[chosen.candidate].kind != "route":
-        return None
-    signal = found.held.signals[chosen.candidate][0]
-    trust = found.held.calibration[chosen.candidate].values[:, 0]
-    places = np.flatnonzero(trust < chosen.thresholds[0])
-    requests = [found.data.examples[int(found.cut.calibration[i])].request for i in places]
-    parts = [(j, request.asking(text)) for j, request in enumerate(requests) for text in without_parts(request.text)]
-    if not parts or not hasattr(signal, "trusts"):
-        return None
-    highest = np.full(len(places), -np.inf)
-    values = drive(signal.trusts([request for _, request in parts], [None] * len(parts)))
-    np.maximum.at(highest, [j for j, _ in parts], values)
-    rises = np.sort((highest - trust[places])[np.isfinite(highest)])
-    rank = int(np.ceil(0.99 * (len(rises) + 1)))
-    return float(rises[rank - 1]) if rank <= len(rises) else None
 
 
 def _features(found: Evidence) -> dict[str, Floats]:

@@ -22,7 +22,9 @@ from .watch import Promise
 
 AGREEMENT = "agreement"
 AGREEMENTS = (AGREEMENT, "agreement:f1")  # the same final answer; the token F1 of prose
-_BESIDE = ("settings", "explore", "drop")  # the certified settings and how they are drawn: the policy reads these
+# The certified settings, how they are drawn, what ordinary prompts read like: the policy reads these; `drop` is of
+# earlier files.
+_BESIDE = ("settings", "explore", "ordinary", "drop")
 _SHARES = ("delta", "share", "restore_share", "marks", "loss_part")
 _NUMBERS = ("level", *_SHARES, "tolerance", "drift_rate")
 _WATCH_ALONE = ("budget", "at_once", "renew")  # of these a change does not begin a new watch

@@ -2,18 +2,16 @@
 
 Checked against: suffixes found by search against the route, and recorded traffic (`benchmarks/gateway_budget.py`).
 
-What such requests can take is bounded by the budgets alone (spending.py). Two tests say that they come. A prompt whose
-trust rises once a part of it is taken away (its last sentence, a quarter or half of its words) by more than did that of
-all but 1 % of the calibration rows that went to the dear model: `drop` in the [promise] table is that conformal
-quantile, so that of requests like those rows at most 1 % are named. And a key whose share of dear answers is far above
-the certificate's: an e-process (a mixture of bets that the share is above it plus 15 points) that passes 1,000 names
-the request at which it does, and begins anew; where the share is not above, that happens with chance 1/1,000 a time.
+What such requests can take is bounded by the budgets alone (budget.py). Two tests say that they come. A prompt went to
+the dear model, would not have gone there without some part of it, and that part reads unlike the rest, by what ordinary
+prompts read like, further than in all but .5 % of the calibration rows that the setting sent on: the conformal level
+`crafted` of [[promise.settings]] (signals/ordinary.py, study/unusual.py). And a key whose share of dear answers is far
+above the certificate's: an e-process (a mixture of bets that the share is above it plus 15 points) that passes 1,000
+names the request at which it does, and begins anew; where the share is not above, that has a chance of 1/1,000 a time.
 
-The first test is careful and so it is weak: of RouteLLM's MMLU prompts it named 0.2 % of the ordinary ones that go to
-the dear model, and at most a few in a hundred of those that nonsense suffixes had turned. It sees what moves trust
-further than prompts do by themselves; the rest shows in its key's share alone.
-
-The first test reads a handful of texts, so it is made after the reply, on another thread, at most a few times a second.
+The first test sees what is pasted in and is no ordinary text: nonsense, random characters, a word said over and over.
+It does not see a part of ordinary sentences; that shows in its key's share alone. Trust is read anew for at most three
+texts, so that is done after the reply, on another thread, at most a few times a second.
 """
 
 from __future__ import annotations
@@ -32,10 +30,10 @@ from ...combine import Route
 from ...core import Request
 from ...drivers import drive
 from ...errors import SpratError
-from ...signals.surface import without_parts
+from ...signals.ordinary import Ordinary, Part
 from ..ledger import schema
 from ..witness import Witness
-from .ways import asked
+from .ways import Way, asked
 
 if TYPE_CHECKING:
     from ..app import Gateway
@@ -46,10 +44,10 @@ FAR, GOAL = 0.15, math.log(1000)
 BETS = (0.05, 0.1, 0.2, 0.4, 0.8)  # of the largest bet that can't lose everything
 _A_SECOND = 5
 _KEYS = 10_000
-PARTS, SHARE = "parts", "share"
+PART, SHARE = "part", "share"
 Trusts = Sequence[tuple[str, float]]
 _SAID = {
-    PARTS: "without a part of it the small model would have been trusted: {0:.3g} instead of {1:.3g}",
+    PART: "without {0}, unlike the rest by {1:.3g} (ordinary: up to {2:.3g}), its trust is {3:.3g} instead of {4:.3g}",
     SHARE: "this key's requests go to the dear model far more often than the certificate's",
 }
 
@@ -77,10 +75,10 @@ class Share:
 
 
 class Crafted:
-    """Looks at what went to the dear model; `drop` is the rise of trust from which a prompt is named (None: never)."""
+    """Looks at what went to the dear model; without `ordinary` prompts to compare with, only at a key's share of it."""
 
-    def __init__(self, drop: float | None = None) -> None:
-        self.drop = drop
+    def __init__(self, ordinary: Ordinary | None = None) -> None:
+        self.ordinary = ordinary
         self.shares: dict[str, Share] = {}
         self._second, self._in_second = 0, 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -92,8 +90,8 @@ class Crafted:
         if not isinstance(route, Route) or trust is None:
             return
         dear = asked(route, trust) is route.models[-1]
-        if dear and self.drop is not None and self._free():
-            self._later(self._look(gateway, request.opening, route, trust, number))
+        if dear and self.ordinary is not None and choice.way.crafted is not None and self._free():
+            self._later(self._look(gateway, number, self.ordinary, choice.way, request.opening, trust))
         if choice.way.large is None or not key:
             return
         if len(self.shares) > _KEYS:
@@ -112,14 +110,18 @@ class Crafted:
         self._second = now
         return self._in_second <= _A_SECOND
 
-    async def _look(self, gateway: Gateway, opening: Request, route: Route, trust: float, number: str) -> None:
+    async def _look(
+        self, gateway: Gateway, number: str, ordinary: Ordinary, way: Way, opening: Request, trust: float
+    ) -> None:
+        level = way.crafted or 0.0
         try:
-            best = await asyncio.to_thread(best_of_parts, route, opening)
+            turned = await asyncio.to_thread(turning, ordinary, way.model, opening, level)
         except SpratError as error:
             log.warning("The parts of a request could not be looked at: %s", error)
             return
-        if best is not None and best - trust > (self.drop or 0.0) and best >= min(route.at_least):
-            await self._named(gateway, number, PARTS, _SAID[PARTS].format(best, trust))
+        if turned is not None:
+            part, without = turned
+            await self._named(gateway, number, PART, _SAID[PART].format(part, part.contrast, level, without, trust))
 
     async def _named(self, gateway: Gateway, number: str, how: str, said: str) -> None:
         said = f"{how}: {said}"
@@ -138,14 +140,17 @@ class Crafted:
                 log.warning("What looked crafted could not be written: %s", schema.cause(error))
 
 
-def best_of_parts(route: Route, opening: Request) -> float | None:
-    """The highest trust of the request without one of its parts; None where it is too short to have any."""
-    texts = without_parts(opening.text)
-    if not texts:
-        return None
+def turning(ordinary: Ordinary, route: Route, opening: Request, level: float) -> tuple[Part, float] | None:
+    """The part that stands out furthest, beyond `level`, without which a cheaper model answers; and the trust then."""
     signal: Any = route.trust[0]
     signal = signal.signal if isinstance(signal, Witness) else signal
-    return max(drive(signal.trust(opening.asking(text))) for text in texts)
+    for part in sorted(ordinary.parts(opening.text), key=lambda part: -part.contrast):
+        if part.contrast <= level:
+            return None
+        trust = drive(signal.trust(opening.asking(part.rest)))
+        if asked(route, trust) is not route.models[-1]:
+            return part, float(trust)
+    return None
 
 
 def mark(store: Any, number: str, said: str) -> None:

@@ -10,9 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
+
 from ...combine import Route
 from ...config import Saved
 from ...errors import BadInput
+from ...signals.ordinary import Ordinary
 from ..witness import Witness, witnessed
 
 AUTO, REFERENCE = "auto", "reference alone"
@@ -23,7 +26,7 @@ class Way:
     """A setting that may answer: its model, mean dollars and harm per request, and its share of dear answers.
 
     The last three are those of the calibration rows; None is unknown. `harm` is the reference's mean score less its
-    own, on the scale from 0 to 1.
+    own, on the scale from 0 to 1. `crafted` is how far a part has to stand out for a request to look crafted.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Way:
     harm: float | None = None
     large: float | None = None
     certified: bool = True
+    crafted: float | None = None
 
 
 def ways_of(promise: Mapping[str, Any], saved: Saved, made: dict[int, Witness], where: str) -> tuple[Way, ...]:
@@ -46,14 +50,30 @@ def ways_of(promise: Mapping[str, Any], saved: Saved, made: dict[int, Witness], 
         if not isinstance(called, str) or not (way or own) or called in (w.name for w in found):
             raise BadInput(f"{at}: each needs a name of its own, and a way unless it is the [way] itself.")
         model = saved.model if own else saved.made(way, f"promise.settings, {called}")
-        cost, harm, large = (number(table, column, at) for column in ("cost", "harm", "large"))
-        found.append(Way(called, witnessed(model, made), cost, harm, large, bool(table.get("certified", True))))
+        cost, harm, large, crafted = (number(table, column, at) for column in ("cost", "harm", "large", "crafted"))
+        certified = bool(table.get("certified", True))
+        found.append(Way(called, witnessed(model, made), cost, harm, large, certified, crafted))
     if not found or found[0].model is not reference:
         found.insert(0, Way(REFERENCE, reference, None, 0.0, 1.0))
-    certified = [w.certified for w in found]
-    if not certified[0] or certified != sorted(certified, reverse=True):
+    covered = [w.certified for w in found]
+    if not covered[0] or covered != sorted(covered, reverse=True):
         raise BadInput(f"{at}: the reference alone comes first and is certified, those that are not come last.")
     return tuple(found)
+
+
+def ordinary_of(promise: Mapping[str, Any], where: str) -> Ordinary | None:
+    """What ordinary prompts read like, of a [promise] table; None where it does not say. Raises BadInput."""
+    table = promise.get("ordinary")
+    if table is None:
+        return None
+    try:
+        known, (follows, alone, unknown) = np.asarray(table["known"]), map(float, table["bits"])
+        if known.dtype.kind not in "iu" or known.ndim != 1 or not len(known) or known.min() < 0 or known.max() > 255:
+            raise ValueError
+    except (KeyError, TypeError, ValueError):
+        hint = "sprat study writes it; run it again, or take the table out: then no request is named by its text."
+        raise BadInput(f"{where}, [promise]: ordinary can't be read.", hint=hint) from None
+    return Ordinary(known.astype(np.uint8), (follows, alone, unknown))
 
 
 def number(table: Mapping[str, Any], name: str, where: str) -> float | None:
