@@ -199,12 +199,22 @@ def test_rows_of_requests_are_gone_once_folded_and_pairs_are_kept(engine: Any) -
     assert (list(kinds), watch.promise.status().requests) == (["pair", "pair"], 1)
 
 
+def test_a_pair_of_what_answered_before_the_alarm_was_heard_of_restores_nothing(engine: Any) -> None:
+    watch = folder(engine)
+    watch.promise._break(0.0, "for the test")
+    watch._save((), watch.version)
+    add(engine, pairs(5))
+    watch.tick()
+    assert watch.promise.restoring is not None
+    assert (watch.promise.restoring.seen, left(engine)) == (0, 0)
+
+
 def test_what_was_drawn_at_the_lower_rate_before_the_alarm_is_left_out(engine: Any) -> None:
     watch = folder(engine, asked=Promised("within", 0.05, 0.1, judge="agreement", share=0.1, restore_share=0.5))
     watch.promise._break(0.0, "for the test")
     watch._save((), watch.version)
-    rows = [Evidence(f"{q}", "w", "pair", 1.0, reference=1.0, policy=1.0, propensity=q) for q in (0.1, 0.5)]
-    add(engine, rows)
+    told: Any = {"reference": 1.0, "policy": 1.0, "body": {evidence.RESTORING: True}}
+    add(engine, [Evidence(f"{q}", "w", "pair", 1.0, propensity=q, **told) for q in (0.1, 0.5)])
     watch.tick()
     assert watch.promise.restoring is not None
     assert (watch.promise.restoring.seen, left(engine)) == (1, 0)

@@ -147,6 +147,11 @@ class Keys:
     def __len__(self) -> int:
         return len(self._by_digest)
 
+    @property
+    def budgeted(self) -> bool:
+        """Whether some key has a budget."""
+        return any(key.budget is not None for _, key in self._by_digest.values())
+
     def check(self, secret: str, now: float) -> Key | None:
         """The key of this secret; None where there is none, or it is disabled or has expired."""
         if not secret.startswith(PREFIX):

@@ -29,6 +29,7 @@ COMMANDS: tuple[Kind, ...] = ("suspend", "resume", "renew")
 NAME = "promise"  # of the one watch of a store
 FOLDED_AT_ONCE = 500
 
+RESTORING = "restoring"  # in a pair's body: while the promise was broken, beside the reference's own answer
 _SKIPPED = '{"skipped":true}'
 _ROWS, _WATCHES = schema.evidence, schema.watches
 
@@ -184,11 +185,13 @@ def mark(engine: Engine, pair: str, scores: Sequence[float] | None, at: float) -
             raise BadInput(f"No pair '{pair[:80]}' waits for marks.", hint="See: sprat promise mark --list")
         given: dict[str, Any] = {"waits": 0, "body": _SKIPPED}
         if scores is not None:
-            texts = 1 if json.loads(row["body"] or "{}").get("same") else 2
+            told = json.loads(row["body"] or "{}")
+            texts = 1 if told.get("same") else 2
             if len(scores) != texts:
                 raise BadInput(f"This pair needs {texts} scores, and {len(scores)} came.")
             ordered = [*scores[::-1], *scores][:2] if texts == 1 or row["flipped"] else [*scores]
-            given |= {"marked_policy": ordered[0], "marked_reference": ordered[1], "body": None}
+            given |= {"marked_policy": ordered[0], "marked_reference": ordered[1]}
+            given["body"] = json.dumps({RESTORING: True}) if told.get(RESTORING) else None
             for exchange, score in zip((row["exchange"], row["shadow"]), ordered, strict=True):
                 if exchange:
                     _label(connection, exchange, score, at)

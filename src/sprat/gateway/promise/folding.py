@@ -181,6 +181,8 @@ class Folder:
             self._pair(promise, row)
 
     def _pair(self, promise: Promise, row: Evidence) -> None:
+        if promise.restoring is not None and not (row.body.get(evidence.RESTORING) or row.body.get("skipped")):
+            return  # of what answered before the alarm was heard of, which may be a safer setting
         marks = row.marked_reference, row.marked_policy
         marked = (marks[0], marks[1]) if marks[0] is not None and marks[1] is not None else None
         if row.body.get("skipped"):

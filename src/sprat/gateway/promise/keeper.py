@@ -10,8 +10,15 @@ and in spend under the key `promise` (asking.py). Requests for several samples a
 What may go wrong without a bias. Where the budget for watching is spent, or too many pairs are under way, nothing is
 drawn: that depends on no request. A policy that fails scores 0. A client that leaves, or a reference that fails, makes
 no pair: `lost` counts these, and where they are many the pairs speak for the other requests only. So it is with
-replies from the cache, which are no new draws. Turns of one conversation are counted as requests of their own: where
-conversations are long and few, let `share` be so small that hardly any is drawn twice.
+replies from the cache, which are no new draws.
+
+What was certified are first turns, each a draw of its own. The later turns of a conversation are decided like its
+opening, so they would repeat one draw: neither pairs nor features come of them, and at most one of each comes of a
+thread whose id is given. That is drawn by a hash of the id with the store's secret, alike in every worker, and the
+pair is kept under that hash, so that it is one however many workers saw its thread.
+
+While the promise is broken it is always the cheapest certified setting that may run which is shadowed, whatever a
+budget calls for just then: that a safer one keeps the promise would not show that the promise can be given again.
 
 Requests' features for the drift test are noted at no more than `drift_rate` a second and worker: where more come, each
 is taken with the same chance, set by how many came before and by nothing in them. A random subsample of exchangeable
@@ -21,10 +28,12 @@ requests is exchangeable, so the test stays valid; it only takes longer.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -46,11 +55,13 @@ from .watch import Drawn, State
 if TYPE_CHECKING:
     from ..app import Gateway
     from ..steering.policy import Choice
+    from ..steering.ways import Way
     from ..wire.asked import Asked
     from ..wire.problem import Problem
 
 log = logging.getLogger("sprat.gateway")
 _LEFT = 499
+_THREADS = 20_000
 _PATIENCE = 5.0  # seconds that pairs under way have at the end
 
 
@@ -69,6 +80,7 @@ class Keeper:
         self.asking = Asking(gateway, store, promised.budget)
         self.busy = self.lost = self.unscored = 0
         self._random = random.Random()
+        self._threads: OrderedDict[str, None] = OrderedDict()  # that were seen
         self._tasks: set[asyncio.Task[None]] = set()
         self._came, self._before, self._second = 0, 0.0, 0.0  # requests of this second, and a second before
 
@@ -98,14 +110,39 @@ class Keeper:
         model = choice.model
         broken = self.state == "broken"
         drawn = None
-        watched = self.promised.loss_watched and self.state != "suspended" and not self.folder.superseded
+        first, thread = self._first(request)
+        watched = first and self.promised.loss_watched and self.state != "suspended" and not self.folder.superseded
         if watched and choice.certified and asked.n == 1 and self.busy < self.promised.at_once and self.asking.free:
             rate = self.promised.restore_rate if broken else self.promised.rate
-            drawn = Drawn(self._random.random() < rate, rate)
+            drawn = Drawn((int(thread, 16) / 16 ** len(thread) if thread else self._random.random()) < rate, rate)
             self.busy += drawn.taken
         # While broken, features that the policy would find are at hand for shadowed requests alone: a fair sample too.
-        sampled = self._sampled() and (not broken or (drawn is not None and drawn.taken))
-        return Plan(at, request, self.reference if broken else model, model, broken, drawn, sampled)
+        sampled = first and self._sampled() and (not broken or (drawn is not None and drawn.taken))
+        if broken:
+            return Plan(at, request, self.reference, self._shadow.model, True, drawn, sampled, thread)
+        return Plan(at, request, model, model, False, drawn, sampled, thread)
+
+    @property
+    def _shadow(self) -> Way:
+        """What is shadowed while the promise is broken."""
+        policy, keys = self.gateway.policy, self.gateway.keys
+        return policy.cheapest(keys is not None and keys.budgeted)
+
+    def _first(self, request: Request) -> tuple[bool, str]:
+        """Whether a request is a draw of its own, and its thread's hash in hex where a thread is named."""
+        if request.continues:
+            return False, ""
+        if not request.thread:
+            return True, ""
+        told = f"shadow {self.identity} {request.thread}".encode()
+        thread = hashlib.sha256(self.gateway.policy.salt + told).hexdigest()[:26]
+        if thread in self._threads:
+            self._threads.move_to_end(thread)
+            return False, thread
+        self._threads[thread] = None
+        if len(self._threads) > _THREADS:
+            self._threads.popitem(last=False)
+        return True, thread
 
     def within(self, asked: Asked, request: Request, model: Any) -> tuple[Any, dict[str, str]]:
         """Who answers a request with a maximum cost, and what the card says: where broken the reference, if it fits."""
@@ -202,9 +239,11 @@ class Keeper:
         by_hand = marks is not None and (not self.promised.judge or self._random.random() < marks)
         texts = {"policy": pairs.said(policy), "reference": pairs.said(reference)}
         same = policy is reference or (policy.ok and texts["policy"] == texts["reference"])
-        body: Mapping[str, Any] = {"question": pairs.asked(plan.request), **texts, "same": same} if by_hand else {}
+        body: dict[str, Any] = {"question": pairs.asked(plan.request), **texts, "same": same} if by_hand else {}
+        if plan.broken:
+            body[evidence.RESTORING] = True
         found = Evidence(
-            number,
+            plan.thread or number,
             self.identity,
             "pair",
             plan.at,
@@ -225,7 +264,9 @@ class Keeper:
         names = self.promised.features
         if all(name in found for name in names):
             body = {"features": {name: found[name] for name in names}, "draw": self._random.random()}
-            self.store.note(Evidence(f"request-{number}", self.identity, "request", plan.at, number, body=body))
+            self.store.note(
+                Evidence(f"request-{plan.thread or number}", self.identity, "request", plan.at, number, body=body)
+            )
 
     def _sampled(self) -> bool:
         if not self.promised.features:

@@ -12,7 +12,10 @@ from .watch import Drawn, State
 
 @dataclass(eq=False, slots=True)
 class Plan:
-    """What was drawn for one request before it was looked at, and what was heard of its reply in passing."""
+    """What was drawn for one request before it was looked at, and what was heard of its reply in passing.
+
+    `model` answers, `policy` is what is compared with the reference; `thread` is the hash of the thread that was named.
+    """
 
     at: float
     request: Request
@@ -21,6 +24,7 @@ class Plan:
     broken: bool
     drawn: Drawn | None
     sampled: bool
+    thread: str = ""
     heard: list[bytes] = field(default_factory=list[bytes])
 
     @property
