@@ -70,6 +70,13 @@ def test_what_is_put_is_read_back_newest_first(url: str, read: Read):
     assert read(url).exchanges() == [made(i) for i in reversed(range(1200))]
 
 
+def test_what_was_refused_at_the_door_is_kept_too(url: str, read: Read):
+    refused = made(1, status=429, cost=0.0, error="rate")
+    fill(url, refused)
+    assert read(url).exchanges() == [refused]
+    assert read(url).spent_in(span("day", refused.at)) == {}
+
+
 def test_prompts_are_kept_only_if_asked_for(url: str, read: Read):
     told = made(1, request={"messages": [{"role": "user", "content": "hi \0 \ud800 é"}]}, reply={"text": "yes"})
     fill(url, told)

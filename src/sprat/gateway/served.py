@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeGuard, cast
 
-from ..config import fingerprint, read
+from ..config import BESIDE, fingerprint, read
 from ..config_values import Reader, build
 from ..core import Reply, Request
 from ..endpoints import OpenAI
@@ -189,6 +189,9 @@ def load(path: Path | str) -> Served:
     made: dict[int, Witness] = {}
     models = {AUTO: witnessed(found.model, made), **found.models}
     extra = found.extra
+    strange = next((name for name in extra if name not in BESIDE), None)
+    if strange is not None:
+        raise BadInput(f"{path}: [{strange}] is not known.", hint=nearest(strange, BESIDE))
     table = extra.get("promise")
     promise = promised(table, str(path), found.models)
     ways = ways_of(table or {}, found, made, str(path))

@@ -262,7 +262,7 @@ class Writer:
     def _commit(self, exchanges: Sequence[Exchange], aside: Charges) -> tuple[Charges, Charges]:
         heard = charges(exchanges)
         _merge(heard, aside)
-        if not heard:
+        if not heard and not exchanges:  # what was refused at the door is no spend, but it is kept
             return {}, {}
         with schema.writing(self.engine) as connection:
             fresh = self._unwritten(connection, exchanges) if self._again else exchanges
