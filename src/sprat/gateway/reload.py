@@ -74,6 +74,8 @@ class Reloading:
             self._told.clear()
             now = await asyncio.to_thread(digest, self.path)
             settled, seen = now == seen, now
+            if settled and now == self.digest:  # what is served is there again
+                self.refused, self.error = None, ""
             changed = settled and now not in (self.digest, self.refused)
             if told or (changed and self.gateway.served.settings.reload):
                 await self.again()
