@@ -13,13 +13,13 @@ A technique that *returns* an ask or `draft.accept()` without awaiting it passes
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
 from typing import Any, ClassVar, cast
 
+from .canonical import canonical
 from .errors import BadInput, CannotDo
 
 # Fields of a request that change who pays or how it travels, never what is answered.
@@ -86,7 +86,11 @@ class Request:
     @cached_property
     def affinity(self) -> str:
         """The thread's id: as given, else the hash of the messages up to the first user turn."""
-        return self.thread or hashlib.sha256(_canonical(self.opening.messages)).hexdigest()
+        return self.thread or hashlib.sha256(self.opening._said).hexdigest()
+
+    @cached_property
+    def _said(self) -> bytes:
+        return canonical(self.messages)
 
     @cached_property
     def continues(self) -> bool:
@@ -98,7 +102,7 @@ class Request:
     def key(self) -> str:
         """The canonical request's hash: messages, options that shape the answer, and the sample's number."""
         options = {k: v for k, v in self.options.items() if k not in _TRANSPORT}
-        return hashlib.sha256(_canonical([self.messages, options, self.sample])).hexdigest()
+        return hashlib.sha256(b"[%b,%b,%d]" % (self._said, canonical(options), self.sample)).hexdigest()
 
     @property
     def whole(self) -> bool:
@@ -125,10 +129,6 @@ def content_text(content: Any) -> str:
         parts = [cast("Mapping[str, Any]", p) for p in cast("Sequence[Any]", content) if isinstance(p, Mapping)]
         return "\n".join(str(p["text"]) for p in parts if "text" in p)
     return ""
-
-
-def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ class Texts:
 # The verbs. Each is an awaitable that hands itself to the driver.
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Ask:
     """`await ask(model, request)`; one that `streams` is awaited and returned, and goes on if it fails (see fallback).
 
@@ -233,7 +233,7 @@ class Ask:
         return (yield self)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Together:
     """`await together(asks)`: a list of replies in the order of the asks."""
 
@@ -244,7 +244,7 @@ class Together:
         return (yield self)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Look:
     """`await draft.begin()`, `draft.next()`, `draft.accept()` or `draft.stop()`."""
 

@@ -28,12 +28,16 @@ ASKED: dict[str, Any] = {"model": "mock", "messages": [{"role": "user", "content
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
-@pytest.fixture(autouse=True)
-def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, params=["direct", "aiohttp"])
+def plain(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test over both clients; the environment names no proxy."""
+    if request.param == "aiohttp":
+        monkeypatch.setattr(upstream, "_direct", lambda: None)
     monkeypatch.setattr(http, "_FIRST_PAUSE", 0.001)
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+    return request.param
 
 
 def call(url: str, **options: Any) -> Call:
@@ -177,7 +181,8 @@ def test_a_stream_left_after_its_last_event_keeps_its_connection() -> None:
             assert (await anext(events))[1] == "[DONE]"
         await asyncio.sleep(0.3)
         assert not wire.gone.is_set()
-        return len((await upstream._kept()).session.connector._conns)
+        kept = await upstream._kept()
+        return len(kept.direct.idle if kept.direct else kept.session.connector._conns)
 
     assert on_wire(lambda: Wire(part, b"0\r\n\r\n", pause=0.1, stay=True), leave) == 1
 
@@ -241,7 +246,7 @@ def test_a_connection_that_is_not_accepted_in_time_is_said_so(monkeypatch: pytes
     async def never(*_: Any, **__: Any) -> None:
         await asyncio.sleep(60)
 
-    monkeypatch.setattr("aiohttp.TCPConnector._create_connection", never)
+    monkeypatch.setattr("aiohappyeyeballs.start_connection", never)
     with pytest.raises(TimedOut, match=r"did not accept a connection within 0\.05 s"):
         asyncio.run(http.post(call("http://127.0.0.1:9/v1", connect_timeout=0.05)))
 

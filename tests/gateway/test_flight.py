@@ -164,6 +164,19 @@ def test_who_joins_late_gets_every_piece() -> None:
     assert asyncio.run(run()) == [51, 51]
 
 
+def test_nobody_joins_what_the_last_has_left_while_it_is_closing() -> None:
+    async def run() -> bool:
+        one = flight(Scripted(50))
+        riding = one.pieces("a", True)
+        await anext(riding)
+        assert one.open
+        await riding.aclose()
+        assert not one.ended
+        return one.open
+
+    assert not asyncio.run(run())
+
+
 def test_nobody_joins_what_is_too_long_to_be_kept() -> None:
     async def run() -> tuple[bool, int]:
         one = flight(Scripted(200, 1000), most=20_000)

@@ -25,8 +25,11 @@ from sprat.cli import main
 from sprat.errors import BadInput
 from sprat.gateway.access import keys
 from sprat.gateway.ledger.store import Store
+from sprat.gateway.reload import anew
+from sprat.gateway.served import load
 from sprat.gateway.workers import NOT_STARTED, Workers
 
+CHAT = "/v1/chat/completions"
 FILE = """
 [way]
 use = "route"
@@ -46,9 +49,9 @@ durable = true
 class Served:
     """`sprat serve --workers 2` over a store with a key."""
 
-    def __init__(self, folder: Path, **limits: Any) -> None:
+    def __init__(self, folder: Path, more: str = "", **limits: Any) -> None:
         self.folder = folder
-        (folder / "serve.toml").write_text(FILE)
+        (folder / "serve.toml").write_text(FILE + more)
         with Store.read(folder / "sprat.db", create=True) as store:
             _, self.key = keys.create(store.engine, "team", **limits)
         run = "import sys; from sprat.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -62,11 +65,11 @@ class Served:
         assert found, said
         self.port = int(found[1])
 
-    def ask(self, path: str = "/v1/chat/completions") -> tuple[int, dict[str, str], bytes]:
+    def ask(self, path: str = CHAT) -> tuple[int, dict[str, str], bytes]:
         """One request over a connection of its own, so that either worker may take it."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            body = json.dumps({"model": "auto", "messages": SORT}) if path.startswith("/v1") else None
+            body = json.dumps({"model": "auto", "messages": SORT}) if path == CHAT else None
             connection.request("POST" if body else "GET", path, body, {"authorization": f"Bearer {self.key}"})
             answer = connection.getresponse()
             return answer.status, dict(answer.getheaders()), answer.read()
@@ -92,8 +95,8 @@ class Served:
 def served(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     made: list[Served] = []
 
-    def serve(**limits: Any) -> Served:
-        made.append(Served(tmp_path, **limits))
+    def serve(more: str = "", **limits: Any) -> Served:
+        made.append(Served(tmp_path, more, **limits))
         return made[-1]
 
     yield serve
@@ -180,6 +183,31 @@ def test_workers_end_when_their_supervisor_was_killed(served: Callable[..., Serv
     mine = gateway.workers()
     gateway.process.kill()
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in mine))
+
+
+@pytest.mark.slow
+def test_a_worker_that_takes_anothers_place_serves_the_file_as_it_is_now(served: Callable[..., Served]) -> None:
+    gateway = served("reload = false\n")  # so that nothing else takes the new file over
+    until(lambda: sum("/rates" in Path(f"/proc/{pid}/maps").read_text() for pid in gateway.workers()) == 2)
+    file = gateway.folder / "serve.toml"
+    file.write_text(file.read_text().replace("mackerel", "herring"))
+    assert not any(b"herring" in gateway.ask("/v1/models")[2] for _ in range(8))
+    os.kill(gateway.workers()[0], signal.SIGKILL)
+    until(lambda: b"herring" in gateway.ask("/v1/models")[2])
+
+
+def test_a_file_that_can_not_be_served_leaves_a_new_worker_the_one_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "serve.toml"
+    file.write_text(FILE)
+    before = load(file)
+    assert anew(before) is before
+    file.write_text("[way")
+    assert anew(before) is before
+    assert "a worker starts with the one before" in caplog.text
+    file.write_text(FILE.replace("mackerel", "herring"))
+    assert "herring" in anew(before).models
 
 
 def test_workers_that_can_not_begin_are_not_started_again_and_again() -> None:

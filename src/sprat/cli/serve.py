@@ -85,10 +85,11 @@ def serve(
     gc.freeze()  # what is loaded stays: the collector need not look at it again and again
     if workers == 1:
         return _answer(served, url, closed, listening)
+    from ..gateway.reload import anew
     from ..gateway.workers import Workers
 
     def work(folder: Path, number: int) -> int:
-        return _answer(served, url, closed, listening, folder, number)
+        return _answer(anew(served), url, closed, listening, folder, number)  # others may have taken a new file over
 
     return Workers(workers, work, served.settings.drain + 15.0).run()
 

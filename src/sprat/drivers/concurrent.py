@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..core import Draft, Look, Piece, Reply, Request
 from ..errors import SpratError, WrongAwait
@@ -101,36 +101,26 @@ async def steps_of(steps: Process) -> AsyncGenerator[Piece | Done, None]:
                 return
             send, error = None, None
             try:
-                if isinstance(effect, (Leaf, Look)) and effect.tail and getattr(effect, "what", "accept") == "accept":
-                    if isinstance(effect, Look):
-                        drafts.setdefault(id(effect.draft), effect.draft)
-                    async with aclosing(_tail(effect)) as source:
+                if _flows(effect):
+                    async with aclosing(_tail(effect, drafts)) as source:
                         async for piece in source:
-                            if piece.reply is not None:
-                                send = Done(piece.reply, piece.reply)
+                            send = _ended(effect, piece) or send
                             if piece.text or piece.raw is not None:
                                 yield piece if piece.reply is None else replace(piece, reply=None)
-                    send = send if isinstance(effect, Leaf) else None
-                elif isinstance(effect, Leaf):
-                    send = await _leaf(effect)
-                elif isinstance(effect, Fork):
-                    send = await _fork(effect)
                 else:
-                    drafts.setdefault(id(effect.draft), effect.draft)
-                    send = await look_at(effect)
+                    send = await _did(effect, drafts)
             except SpratError as caught:
                 error = caught
     finally:
-        for draft in drafts.values():
-            if draft.source is not None:
-                await draft.source.aclose()
-        steps.close()
+        await _left(steps, drafts)
 
 
-async def _tail(effect: Leaf | Look) -> AsyncGenerator[Piece]:
+async def _tail(effect: Leaf | Look, drafts: dict[int, Draft]) -> AsyncGenerator[Piece]:
     """The pieces of what is the root's own reply; an error knows what of it was seen before."""
     kept: list[Piece] = []
     seen = False
+    if isinstance(effect, Look):
+        drafts.setdefault(id(effect.draft), effect.draft)
     source = pieces(effect.endpoint, effect.payload) if isinstance(effect, Leaf) else released(effect.draft)
     try:
         async with aclosing(source):
@@ -160,11 +150,52 @@ async def released(draft: Draft) -> AsyncGenerator[Piece]:
 
 async def finish(steps: Process) -> Done:
     """Drive one process to its end; what it streams is not wanted."""
-    async with aclosing(steps_of(steps)) as outs:
-        async for out in outs:
-            if isinstance(out, Done):
-                return out
-    raise AssertionError("a process ends with Done")
+    send: Any = None
+    error: SpratError | None = None
+    drafts: dict[int, Draft] = {}
+    try:
+        while True:
+            try:
+                effect = steps.throw(error) if error else steps.send(send)
+            except StopIteration as stop:
+                return stop.value
+            send, error = None, None
+            try:
+                if _flows(effect):
+                    async with aclosing(_tail(effect, drafts)) as source:
+                        async for piece in source:
+                            send = _ended(effect, piece) or send
+                else:
+                    send = await _did(effect, drafts)
+            except SpratError as caught:
+                error = caught
+    finally:
+        await _left(steps, drafts)
+
+
+def _flows(effect: Leaf | Fork | Look) -> TypeGuard[Leaf | Look]:
+    """Whether what is asked for is the root's own reply, piece by piece."""
+    return isinstance(effect, (Leaf, Look)) and bool(effect.tail) and getattr(effect, "what", "accept") == "accept"
+
+
+def _ended(effect: Leaf | Look, piece: Piece) -> Done | None:
+    return Done(piece.reply, piece.reply) if piece.reply is not None and isinstance(effect, Leaf) else None
+
+
+async def _did(effect: Leaf | Fork | Look, drafts: dict[int, Draft]) -> Any:
+    if isinstance(effect, Leaf):
+        return await _leaf(effect)
+    if isinstance(effect, Fork):
+        return await _fork(effect)
+    drafts.setdefault(id(effect.draft), effect.draft)
+    return await look_at(effect)
+
+
+async def _left(steps: Process, drafts: dict[int, Draft]) -> None:
+    for draft in drafts.values():
+        if draft.source is not None:
+            await draft.source.aclose()
+    steps.close()
 
 
 async def _fork(fork: Fork) -> tuple[list[Any], float]:

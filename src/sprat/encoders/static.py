@@ -134,8 +134,10 @@ def _pool(w: _Weights, texts: list[str]) -> Rows:
         counts += np.bincount(owners, minlength=len(counts))
     pooled = sums * w.scale
     norms = np.maximum(np.sqrt(np.einsum("ij,ij->i", pooled, pooled)), 1e-6)
-    scaled = pooled * (np.sqrt(np.float32(pooled.shape[1])) / norms)[:, None]
-    return np.hstack([scaled, np.log(counts)[:, None], np.log(norms)[:, None]]).astype(np.float32)
+    out = np.empty((len(pooled), pooled.shape[1] + 2), np.float32)
+    np.multiply(pooled, (np.sqrt(np.float32(pooled.shape[1])) / norms)[:, None], out=out[:, :-2])
+    out[:, -2], out[:, -1] = np.log(counts), np.log(norms)
+    return out
 
 
 def _head(w: _Weights, pooled: Rows) -> Rows:

@@ -1,4 +1,4 @@
-"""A server's answer by aiohttp: one session per event loop, the body's bytes as they come, errors in a sentence.
+"""A server's answer: by direct.py where it can, else by aiohttp; kept connections per event loop, errors in a sentence.
 
 Checked against a mock server with scripted faults, and against bytes written by hand, in tests/endpoints.
 """
@@ -12,19 +12,24 @@ import io
 import json
 import os
 import re
-from collections.abc import AsyncGenerator, Mapping
+import ssl
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from weakref import WeakKeyDictionary
 
 import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
-from ..errors import BadInput, Garbled, SpratError, TimedOut, Unreachable
-from .http import Call, scrub, too_large
+from ..errors import BadInput, SpratError
+from . import failures
+from .http import Call, too_large
 from .routes import certificates, proxy_for
+
+if TYPE_CHECKING:
+    from .direct import Direct
 
 _LONGEST_FIELD, _MOST_FIELDS = 32_768, 256
 _IDLE, _QUIET = 30.0, 1.0
@@ -38,12 +43,26 @@ _HOP = frozenset(
 
 
 @dataclass
+class _Route:
+    url: URL
+    proxy: str | None
+    tls: ssl.SSLContext | None
+
+
+@dataclass
 class _Kept:
     session: aiohttp.ClientSession
-    keeper: AsyncGenerator[aiohttp.ClientSession]
+    direct: Direct | None
+    keeper: AsyncGenerator[_Kept] | None = None
     used: float = 0.0
     process: int = field(default_factory=os.getpid)
-    routes: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    routes: dict[str, _Route] = field(default_factory=dict[str, _Route])
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.session.close()
+        if self.direct is not None:
+            await self.direct.close()
 
 
 _loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept] = WeakKeyDictionary()
@@ -51,19 +70,20 @@ _leaving: set[asyncio.Task[None]] = set()
 
 
 async def _kept() -> _Kept:
-    """The running loop's session, made at first need; it closes when the loop shuts down its async generators."""
+    """The running loop's connections, made at first need; they close when the loop shuts its async generators down."""
     loop = asyncio.get_running_loop()
     found = _loops.get(loop)
     if found is None or found.session.closed:
         _end(only_closed=True)
         keeper = _keep()
-        found = _loops[loop] = _Kept(await anext(keeper), keeper)
+        found = _loops[loop] = await anext(keeper)
+        found.keeper = keeper
     return found
 
 
-async def _keep() -> AsyncGenerator[aiohttp.ClientSession]:
+async def _keep() -> AsyncGenerator[_Kept]:
     loop = asyncio.get_running_loop()
-    made = aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"user-agent": "sprat"},
@@ -72,11 +92,20 @@ async def _keep() -> AsyncGenerator[aiohttp.ClientSession]:
         max_headers=_MOST_FIELDS,
         trust_env=False,  # it would read passwords from ~/.netrc too; proxies are named per URL
     )
+    made = _Kept(session, _direct())
     try:
         yield made
     finally:
         _loops.pop(loop, None)
         await made.close()
+
+
+def _direct() -> Direct | None:
+    try:
+        from .direct import Direct
+    except ImportError:  # httptools comes with the gateway; aiohttp carries everything without it
+        return None
+    return Direct()
 
 
 @atexit.register
@@ -94,18 +123,17 @@ def _end(only_closed: bool = False) -> None:
                 kept.session.close().send(None)
         elif loop.is_running() and kept.process == os.getpid():  # the loop of the synchronous drivers
             with suppress(Exception):
-                asyncio.run_coroutine_threadsafe(kept.session.close(), loop).result(1.0)
+                asyncio.run_coroutine_threadsafe(kept.close(), loop).result(1.0)
         elif not loop.is_running():
-            loop.run_until_complete(kept.session.close())
+            loop.run_until_complete(kept.close())
 
 
-def _route(kept: _Kept, url: str) -> dict[str, Any]:
-    found: dict[str, Any] | None = kept.routes.get(url)
+def _route(kept: _Kept, url: str) -> _Route:
+    found = kept.routes.get(url)
     if found is None:
         proxy = proxy_for(url)
-        found = {"url": URL(url), "proxy": proxy}
-        if url.startswith("https") or (proxy and proxy.startswith("https")):
-            found["ssl"] = certificates()
+        tls = url.startswith("https") or (proxy is not None and proxy.startswith("https"))
+        found = _Route(URL(url), proxy, certificates() if tls else None)
         if len(kept.routes) >= _ROUTES:
             kept.routes.clear()
         kept.routes[url] = found
@@ -117,26 +145,28 @@ async def send(call: Call, deadline: float, method: str = "POST", plain: bool = 
 
     Raises an EndpointError, or BadInput where the call can't be sent at all.
     """
-    content: bytes | io.BytesIO | None = None
-    headers = call.headers
+    content: bytes | None = None
+    headers = {"accept-encoding": "identity" if plain else "gzip, deflate", **call.headers}
     if method == "POST":
         headers = {"content-type": "application/json", **headers}
         content = call.body if isinstance(call.body, bytes) else _written(call.body)
-        if len(content) > 2**20:
-            content = io.BytesIO(content)  # goes out in parts, so that it does not hold up the loop
-    if plain:
-        headers = {"accept-encoding": "identity", **headers}
     try:
         kept, now = await _kept(), asyncio.get_running_loop().time()
         if now - kept.used > _QUIET:
             # Where the loop was blocked, it learns only now which servers have closed their connections.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-        kept.used = now
+        kept.used, route = now, _route(kept, call.url)
+        if kept.direct is not None and route.proxy is None:
+            answer = await kept.direct.ask(call, route.url, route.tls, headers, content, deadline, method)
+            return Upstream(call, answer)
         response = await kept.session.request(
             method,
-            **_route(kept, call.url),
-            data=content,
+            route.url,
+            proxy=route.proxy,
+            ssl=route.tls or True,
+            # A large body goes out in parts, so that it does not hold up the loop.
+            data=io.BytesIO(content) if content and len(content) > 2**20 else content,
             headers=headers,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(
@@ -147,7 +177,7 @@ async def send(call: Call, deadline: float, method: str = "POST", plain: bool = 
         )
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise _ours(call, error) from _shown(error)
-    return Upstream(call, response)
+    return Upstream(call, _ByAiohttp(call, response))
 
 
 def _written(body: Mapping[str, Any]) -> bytes:
@@ -162,50 +192,51 @@ def _plain(value: Any) -> Any:
     raise BadInput(f"A request holds a {type(value).__name__}, which JSON can't carry.")
 
 
-class Upstream:
-    """A server's answer: `status` and headers, then the body's bytes as they come, decoded but not otherwise touched.
+class Answer(Protocol):
+    """What carried the answer: direct.py's connection, or aiohttp's."""
 
-    Iterate over it, then `close` it: before its end that closes the connection. What it raises is an EndpointError.
-    """
+    @property
+    def status(self) -> int:
+        """HTTP's."""
+        ...
 
-    __slots__ = ("_ahead", "_call", "_content", "_response", "status")
+    @property
+    def fields(self) -> Sequence[tuple[bytes, bytes]]:
+        """The headers as they came."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether its end has come, so that nothing is cut short by letting go of it."""
+        ...
+
+    async def read(self) -> bytes:
+        """Some of the decoded body, b"" at its end; raises an EndpointError."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it; where its end has not come the connection closes."""
+        ...
+
+
+class _ByAiohttp:
+    __slots__ = ("_call", "_content", "_response", "fields", "status")
 
     def __init__(self, call: Call, response: aiohttp.ClientResponse) -> None:
         self._call, self._response, self._content = call, response, response.content
-        self._ahead = b""
-        self.status = response.status
-
-    def header(self, name: str) -> str:
-        """A header's value, "" where there is none."""
-        return self._response.headers.get(name, "")
+        self.status, self.fields = response.status, response.raw_headers
 
     @property
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """What may be handed on: names in lower case, without those of the connection, the length and the coding."""
-        own = _HOP | {n.strip() for n in self.header("connection").lower().encode("latin-1", "replace").split(b",")}
-        return [(name, v) for n, v in self._response.raw_headers if (name := n.lower()) not in own]
+    def ended(self) -> bool:
+        return self._content.is_eof() or self._response.closed
 
-    def __aiter__(self) -> Upstream:
-        return self
-
-    async def begin(self) -> None:
-        """Wait for the first bytes, which then are the first chunk; they may be none."""
-        with suppress(StopAsyncIteration):
-            self._ahead = await anext(self)
-
-    async def __anext__(self) -> bytes:
-        if self._ahead:
-            chunk, self._ahead = self._ahead, b""
-            return chunk
+    async def read(self) -> bytes:
         try:
-            chunk = await self._content.readany()
+            return await self._content.readany()
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, aiohttp.ClientError) and (came := self._came()):
                 return came
             raise _ours(self._call, error) from _shown(error)
-        if not chunk:
-            raise StopAsyncIteration
-        return chunk
 
     def _came(self) -> bytes:
         """What had come before the connection broke; aiohttp itself would drop it."""
@@ -214,6 +245,51 @@ class Upstream:
         if waiting:
             waiting.clear()
         return came
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class Upstream:
+    """A server's answer: `status` and headers, then the body's bytes as they come, decoded but not otherwise touched.
+
+    Iterate over it, then `close` it: before its end that closes the connection. What it raises is an EndpointError.
+    """
+
+    __slots__ = ("_ahead", "_answer", "_call", "status")
+
+    def __init__(self, call: Call, answer: Answer) -> None:
+        self._call, self._answer = call, answer
+        self._ahead = b""
+        self.status = answer.status
+
+    def header(self, name: str) -> str:
+        """A header's value, "" where there is none."""
+        wanted = name.lower().encode()
+        found = (v for n, v in self._answer.fields if n.lower() == wanted)
+        return next(found, b"").decode("utf-8", "surrogateescape")
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What may be handed on: names in lower case, without those of the connection, the length and the coding."""
+        own = _HOP | {n.strip() for n in self.header("connection").lower().encode("latin-1", "replace").split(b",")}
+        return [(name, v) for n, v in self._answer.fields if (name := n.lower()) not in own]
+
+    def __aiter__(self) -> Upstream:
+        return self
+
+    async def begin(self) -> None:
+        """Wait for the first bytes, which then are the first chunk; they may be none."""
+        self._ahead = await self._answer.read()
+
+    async def __anext__(self) -> bytes:
+        if self._ahead:
+            chunk, self._ahead = self._ahead, b""
+            return chunk
+        chunk = await self._answer.read()
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
 
     async def whole(self) -> bytes:
         """The body; raises Garbled where it is larger than the call allows. Closes."""
@@ -240,7 +316,7 @@ class Upstream:
 
     def close(self) -> None:
         """Let go of it; where its end has not come the connection closes."""
-        self._response.close()
+        self._answer.close()
 
     async def aclose(self) -> None:
         """`close`, for contextlib.aclosing."""
@@ -248,7 +324,7 @@ class Upstream:
 
     def leave(self) -> None:
         """Let go of it after the last event that counts; its end is awaited apart, so that the connection is kept."""
-        if self._content.is_eof() or self._response.closed:
+        if self._answer.ended:
             self.close()
             return
         task = asyncio.get_running_loop().create_task(self._rest())
@@ -278,22 +354,19 @@ def _shown(error: Exception) -> Exception | None:
 
 def _ours(call: Call, error: Exception) -> SpratError:
     """What aiohttp and the clock raise, as the endpoint's errors."""
-    who = f"'{call.name}' at {call.url}"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return TimedOut(f"{who} did not accept a connection within {call.connect_timeout:g} s.")
+        return failures.not_accepted(call)
     if isinstance(error, TimeoutError):
         read = call.read_timeout if isinstance(error, aiohttp.ServerTimeoutError) else None
-        hint = "Raise its timeout, or ask for fewer tokens."
-        return TimedOut(f"{who} gave no answer within {read or call.timeout:g} s.", hint=hint, billable=True)
+        return failures.no_answer(call, read or call.timeout)
     if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
-        return Unreachable(f"{who} can't be reached.", hint="The proxy that the environment names did not let it.")
+        return failures.not_reached(call, "The proxy that the environment names did not let it.")
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        hint = "Its certificate is not trusted here; SSL_CERT_FILE may name a file with the one that it is signed by."
-        return Unreachable(f"{who} can't be reached.", hint=hint)
+        return failures.not_trusted(call)
     if isinstance(error, aiohttp.ClientConnectorError):
-        return Unreachable(f"{who} can't be reached.", hint="Is the server running, and the url right?")
+        return failures.not_reached(call)
     if isinstance(error, aiohttp.InvalidURL | ValueError):
-        return BadInput(f"{who} can't be asked: {scrub(call.secret, str(error))}.")
+        return failures.not_asked(call, error)
     if isinstance(error.__cause__, ContentEncodingError):
-        return Garbled(f"{who} sent a body that can't be decoded.", billable=True)
-    return Unreachable(f"The connection to {who} broke.", billable=True)
+        return failures.not_decoded(call)
+    return failures.broken(call)

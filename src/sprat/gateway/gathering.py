@@ -15,11 +15,11 @@ import numpy as np
 
 from ..core import Ask, Request, Texts
 from ..data import Floats
-from ..drivers.process import answer_all
+from ..drivers.process import values_of
 from ..encoders.static import StaticEncoder
 from ..errors import SpratError, WrongAwait
 from ..shape import exchanged, leaves, name_of
-from ..signals.embedded import Ahead, Nearest
+from ..signals.embedded import Ahead, Nearest, Rows, away
 
 _AT_ONCE = 32  # one go takes about 3 ms; what else waits for the loop comes in between
 
@@ -27,13 +27,15 @@ _AT_ONCE = 32  # one go takes about 3 ms; what else waits for the loop comes in 
 class Judge:
     """A signal as an endpoint that judges many requests in one go.
 
-    What the signal asks meanwhile is free, so nothing is counted; and a text that several parts read is encoded once.
+    What the signal asks meanwhile is free, so nothing is counted; a text that several parts read is encoded once, and
+    compared once with the rows that several parts keep: those are a megabyte, mostly out of the processor's cache.
     """
 
     offline = True
 
     def __init__(self, signal: Ahead) -> None:
         self.signal, self.name = signal, name_of(signal)
+        self._same: dict[int, tuple[Rows, Rows]] = {}  # arrays of kept rows, each with the first one that equals it
 
     def answer_many(self, requests: Sequence[Request]) -> list[Any]:
         """The trust in each, or its error."""
@@ -47,23 +49,43 @@ class Judge:
     def _trusts(self, requests: Sequence[Request]) -> Floats:
         asking, answer = self.signal.trusts(requests), None
         read: dict[StaticEncoder, dict[str, Any]] = {}
+        of: dict[int, tuple[str, ...]] = {}  # the texts of each array of rows that was answered
+        compared: dict[int, tuple[Rows, dict[str, int]]] = {}
+        alive: list[Rows] = []  # so that no other array gets its id
         try:
             while True:
                 effect = asking.send(answer)
                 if not isinstance(effect, Ask):
                     raise WrongAwait(f"{self.name} awaited {type(effect).__name__} where one ask was needed.")
-                if not isinstance(effect.model, StaticEncoder):
-                    (answer,) = effect.model.answer_many([effect.request])
-                    continue
-                rows = read.setdefault(effect.model, {})
-                new = [text for text in dict.fromkeys(effect.request.texts) if text not in rows]
-                if new:
-                    rows.update(zip(new, effect.model.encode(new), strict=True))
-                answer = np.stack([rows[text] for text in effect.request.texts])
+                model, asked = effect.model, effect.request
+                if isinstance(model, StaticEncoder):
+                    rows = read.setdefault(model, {})
+                    new = [text for text in dict.fromkeys(asked.texts) if text not in rows]
+                    if new:
+                        rows.update(zip(new, model.encode(new), strict=True))
+                    answer = np.stack([rows[text] for text in asked.texts])
+                    of[id(answer)] = asked.texts
+                    alive.append(answer)
+                elif isinstance(model, Nearest) and id(asked) in of:
+                    texts, kept = of[id(asked)], self._once(model.rows)
+                    found = compared.get(id(kept))
+                    if found is None or not found[1].keys() >= set(texts):
+                        found = compared[id(kept)] = away(kept, asked), {text: i for i, text in enumerate(texts)}
+                    answer = model.among(found[0][[found[1][text] for text in texts]])
+                else:
+                    (answer,) = model.answer_many([asked])
         except StopIteration as end:
             return end.value
         finally:
             asking.close()
+
+    def _once(self, rows: Rows) -> Rows:
+        """Of equal arrays the first: routers keep the rows that they were fitted on, mostly the same ones."""
+        found = self._same.get(id(rows))
+        if found is None:
+            equal = (first for _, first in self._same.values() if np.array_equal(first, rows))
+            found = self._same[id(rows)] = rows, next(equal, rows)
+        return found[1]
 
 
 def judge_of(signal: Any) -> Judge | None:
@@ -110,7 +132,7 @@ class Gathered:
             asyncio.get_running_loop().call_soon(self._answer, 0)
         outcomes: list[Any] = []
         try:
-            outcomes += answer_all(self.endpoint, [payload for payload, _ in some])
+            outcomes += values_of(self.endpoint, [payload for payload, _ in some])
         except Exception as error:  # a flaw in it: whoever asked hears of it
             outcomes += [error] * len(some)
         for (_, future), outcome in zip(some, outcomes, strict=True):
@@ -119,7 +141,7 @@ class Gathered:
             if isinstance(outcome, Exception):
                 future.set_exception(outcome)
             else:
-                future.set_result(outcome.value)
+                future.set_result(outcome)
 
 
 _loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, Gathered]] = WeakKeyDictionary()

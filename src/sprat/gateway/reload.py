@@ -3,7 +3,8 @@
 Told by SIGHUP, or by the file itself where `reload` is set in [gateway] (looked at every second; taken over once it has
 stayed the same from one look to the next). Whatever is wrong with the new file, the old one goes on being served, and
 /readyz and /metrics say so. Running requests end with the models that they began with; connections to upstreams that
-are no longer named close when they have been idle for 30 s. With several workers each does this for itself.
+are no longer named close when they have been idle for 30 s. With several workers each does this for itself, and one
+that takes the place of another begins with the file as it is then.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ class Reloading:
             self._told.clear()
             now = await asyncio.to_thread(digest, self.path)
             settled, seen = now == seen, now
+            if settled and now == self.digest:  # what is served is there again
+                self.refused, self.error = None, ""
             changed = settled and now not in (self.digest, self.refused)
             if told or (changed and self.gateway.served.settings.reload):
                 await self.again()
@@ -125,6 +128,18 @@ def checked(path: Path) -> Served:
     if served.promised is not None:
         reference_of(served, served.promised)
     return served
+
+
+def anew(served: Served) -> Served:
+    """The file as it is now, for a worker that starts; as it was before where it has not changed or can't be served."""
+    if served.path is None or digest(served.path) == served.digest:
+        return served  # forked: the workers share its memory
+    try:
+        return checked(served.path)
+    except Exception as error:  # whatever it is, a worker that serves the file before is better than none
+        said = str(error) if isinstance(error, SpratError) else f"{type(error).__name__}: {error}"
+        log.error("%s can't be served; a worker starts with the one before: %s", served.path.name, said)
+        return served
 
 
 _WATCHED = ("promised", "certificate", "answering", "altered")  # of these a change begins a new watch

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeGuard, cast
 
-from ..config import fingerprint, read
+from ..config import BESIDE, fingerprint, read
 from ..config_values import Reader, build
 from ..core import Reply, Request
 from ..endpoints import OpenAI
@@ -154,9 +154,9 @@ def longest_of(options: Mapping[str, Any]) -> int:
     return max((options.get(name) or 0 for name in ("max_completion_tokens", "max_tokens")), default=0)
 
 
-def hold_of(model: Any, request: Request, n: int) -> Hold:
-    """What the request may take at most; where it names no longest reply, as if it were 4,096 tokens."""
-    longest = longest_of(request.options) or 4096
+def hold_of(model: Any, request: Request, n: int, longest: int | None = None) -> Hold:
+    """What the request may take at most; where nobody names a longest reply, as if it were 4,096 tokens."""
+    longest = (longest_of(request.options) or 4096) if longest is None else longest
     dollars = worst(model, request, longest * n, n)
     return Hold(None if dollars == float("inf") or _has_media(request) else dollars, longest * n)
 
@@ -199,6 +199,9 @@ def load(path: Path | str) -> Served:
     made: dict[int, Witness] = {}
     models = {AUTO: witnessed(found.model, made), **found.models}
     extra = found.extra
+    strange = next((name for name in extra if name not in BESIDE), None)
+    if strange is not None:
+        raise BadInput(f"{path}: [{strange}] is not known.", hint=nearest(strange, BESIDE))
     table = extra.get("promise")
     promise = promised(table, str(path), found.models)
     ways = ways_of(table or {}, found, made, str(path))

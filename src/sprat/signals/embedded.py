@@ -140,13 +140,15 @@ class Nearest:
         return [found] if len(asked) == 1 else [Near(found.at[part], found.cosine[part]) for part in parts_of(asked)]
 
     def _nearest(self, rows: Rows) -> Near:
-        # This way round the product packs the few rows, not the many: 120 us less for 2 to 30 rows against 1,000.
-        away = np.negative((self.rows @ rows.T).T, order="C")
-        line, k = np.arange(len(rows))[:, None], min(self.k, len(self.rows))
+        return self.among(away(self.rows, rows))
+
+    def among(self, away: Rows) -> Near:
+        """The nearest where the negative cosines (n, kept) are known: `away` of the kept rows and the asked ones."""
+        line, k = np.arange(len(away))[:, None], min(self.k, len(self.rows))
         if k == 1:
             part = away.argmin(axis=1)[:, None]
             return Near(part, -away[line, part])
-        part = np.tile(np.arange(k), (len(rows), 1))
+        part = np.tile(np.arange(k), (len(away), 1))
         if k < len(self.rows):
             part = np.argpartition(away, k - 1, axis=1)[:, :k]
         near = away[line, part]
@@ -156,6 +158,12 @@ class Nearest:
     def of(self, rows: Rows) -> Ask:
         """Await the nearest of these rows (n, d)."""
         return ask(self, rows)
+
+
+def away(kept: Rows, rows: Rows) -> Rows:
+    """The negative cosines (n, kept) of rows (n, d) and the kept ones."""
+    # This way round the product packs the few rows, not the many: 120 us less for 2 to 30 rows against 1,000.
+    return np.negative((kept @ rows.T).T, order="C")
 
 
 def parts_of(asked: Sequence[Rows]) -> list[slice]:

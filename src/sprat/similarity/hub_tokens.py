@@ -8,7 +8,9 @@ the package bert-score in benchmarks/bertscore.py, on texts within the limit.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -160,6 +162,20 @@ def _libraries(model: str) -> Any:
         raise MissingExtra("torch", f"The token encoder '{model}'") from missing
 
 
+@contextmanager
+def _quiet(library: Any) -> Generator[None]:
+    """transformers' progress bars on a terminal alone: elsewhere they would only fill logs."""
+    logging = library.utils.logging
+    silenced = not sys.stderr.isatty() and logging.is_progress_bar_enabled()
+    if silenced:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if silenced:
+            logging.enable_progress_bar()
+
+
 @lru_cache(maxsize=2)
 def _load(model: str, layer: int, device: str) -> _Loaded:
     library = _libraries(model)
@@ -167,7 +183,8 @@ def _load(model: str, layer: int, device: str) -> _Loaded:
         config: Any = library.AutoConfig.from_pretrained(model)
         spaced = {"add_prefix_space": True} if config.model_type in _SPACED else {}
         tokenizer: Any = library.AutoTokenizer.from_pretrained(model, **spaced)
-        network: Any = library.AutoModel.from_pretrained(model).eval()
+        with _quiet(library):
+            network: Any = library.AutoModel.from_pretrained(model).eval()
     except (OSError, ValueError) as broken:
         hint = "Check the name, the network, or give the folder of a downloaded model."
         raise BadInput(f"The token encoder '{model}' could not be loaded: {broken}.", hint=hint) from broken

@@ -39,7 +39,7 @@ class Flight:
         self.payer: object | None = None
         self.replies: list[Reply] = []
         self.error: Exception | None = None
-        self.ended = False
+        self.ended = self._given_up = False
         self._whole = whole
         self._last = _Node()
         self._first: _Node | None = self._last
@@ -50,7 +50,7 @@ class Flight:
     @property
     def open(self) -> bool:
         """Whether others may still join, from its first piece on."""
-        return self._first is not None and not self.ended
+        return self._first is not None and not self.ended and not self._given_up
 
     async def pieces(self, rider: object, live: bool) -> AsyncGenerator[Piece]:
         """The pieces from the first one on where `live`, else none until it has ended; raises its error."""
@@ -79,6 +79,7 @@ class Flight:
             if not self.ended:
                 self.aboard.remove(rider)
                 if not self.aboard:
+                    self._given_up = True  # its upstream takes a moment to close: whoever asks meanwhile asks anew
                     self.task.cancel()
 
     def _take(self, taken: int) -> None:

@@ -35,7 +35,7 @@ def card(
     uncovered: str = "",
 ) -> dict[str, Any]:
     """The card as a table; `options` says what each of the `priced` models would have taken for as many tokens."""
-    usage = written_by(reply).usage
+    usage = written_by(reply).usage if len(priced) > 1 else None
     made: dict[str, Any] = {
         "id": number,
         "asked": asked,

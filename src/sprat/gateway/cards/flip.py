@@ -15,6 +15,8 @@ from .predicted import AtLeast, Evidence
 def levels(model: Any, trusts: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
     """The trusts found, each with the least that was needed and the model that it would have kept, where known."""
     rows: list[dict[str, Any]] = [{"signal": name, "trust": value} for name, value in trusts]
+    if not rows:
+        return rows
     if isinstance(model, (Route, Cascade)):
         active = [(m, t) for m, t in zip(model.models, model.at_least, strict=False) if 0 < t <= 1]
         if len(rows) <= len(active):

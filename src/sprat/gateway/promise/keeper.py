@@ -133,7 +133,7 @@ class Keeper:
     def _shadow(self) -> Way:
         """What is shadowed while the promise is broken."""
         policy, keys = self.gateway.policy, self.gateway.keys
-        return policy.cheapest(keys is not None and keys.budgeted)
+        return policy.cheapest(getattr(keys, "budgeted", False))
 
     def _first(self, request: Request) -> tuple[bool, str]:
         """Whether a request is a draw of its own, and its thread's hash in hex where a thread is named."""

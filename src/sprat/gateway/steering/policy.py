@@ -113,6 +113,7 @@ class Policy:
         self.threads: OrderedDict[str, tuple[Way, Mixture]] = OrderedDict()
         self.covered = tuple(w for w in self.ways if w.certified) or (self.own,)
         self._signal = _shared((self.own, *self.ways))
+        self._word = name_of(self._signal.signal) if self._signal is not None else ""
         if not 0 <= self.explore <= 1:
             raise BadInput(f"[promise] explore is {self.explore}; it must lie between 0 and 1.", hint="Such as 0.05.")
         if self.explore and len(self.covered) < 2:
@@ -124,7 +125,7 @@ class Policy:
     @property
     def signal(self) -> str:
         """The word of the one signal by which all settings decide; "" where they don't share one."""
-        return name_of(self._signal.signal) if self._signal is not None else ""
+        return self._word
 
     @property
     def plain(self) -> Choice:
@@ -180,7 +181,7 @@ class Policy:
     def _chosen(self, key: Any, request: Request, now: float) -> Choice:
         called = self.spending.way(key) if self.spending is not None else None
         thread = request.affinity if self.explore or called else ""
-        kept = self.threads.get(thread) if request.continues else None
+        kept = self.threads.get(thread) if thread and request.continues else None
         if kept is not None:
             return self._run(*kept)
         way, whose = called or (self.own, "")

@@ -29,7 +29,10 @@ class Overrides:
     cache: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+_NONE = Overrides()
+
+
+@dataclass(slots=True)
 class Asked:
     """One request; `n` samples are wanted; `echo` is what a dialect repeats in its reply."""
 
@@ -86,7 +89,7 @@ def overrides(body: Mapping[str, Any]) -> Overrides:
     """The body's "sprat"; Problem for a key that is not known or a value that is not of its kind."""
     given = body.get("sprat")
     if given is None:
-        return Overrides()
+        return _NONE
     if not isinstance(given, dict):
         raise Problem(400, f"'sprat' takes a table with any of: {', '.join(OVERRIDES)}.", param="sprat")
     table = cast("dict[str, Any]", given)
@@ -206,5 +209,4 @@ def messages_of(given: Any, param: str = "messages") -> tuple[Mapping[str, Any],
 
 def written_by(reply: Reply) -> Reply:
     """The leaf that wrote the reply: its own usage is what the client's context took."""
-    found = [leaf for leaf in reply.leaves() if leaf.ok and leaf.model == reply.model]
-    return found[-1] if found else reply
+    return next((leaf for leaf in reversed(reply.leaves()) if leaf.ok and leaf.model == reply.model), reply)
