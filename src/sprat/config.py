@@ -28,7 +28,7 @@ from .registry import find, known
 
 _TOP = ("models", "way", "parts", "arrays")
 # what the gateway reads of the same file
-_BESIDE = ("gateway", "encoders", "certificate", "card", "promise", "budget", "cache", "otel")
+BESIDE = ("gateway", "encoders", "certificate", "card", "promise", "budget", "cache", "otel")
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def read(path: Path | str) -> Saved:
     path = Path(path)
     table, lines = _toml(path)
     for key, value in table.items():
-        close = nearest(key, _TOP) if key not in (*_TOP, *_BESIDE) else ""
+        close = nearest(key, (*_TOP, *BESIDE)) if key not in (*_TOP, *BESIDE) else ""
         if close.startswith("Did") or (key not in _TOP and not isinstance(value, dict)):
             raise BadInput(f"{path}: '{key}' is not known.", hint=close)
     if "way" not in table:

@@ -135,3 +135,12 @@ def test_a_threshold_changed_by_hand_leaves_the_certificate(studied: Path) -> No
     finally:
         path.write_text(whole)
     assert not load(path).altered
+
+
+@pytest.mark.slow
+def test_the_levels_of_a_study_go_by_the_signals_that_are_served(tmp_path: Path) -> None:
+    found = sprat.study(sprat.load("aquarium"), small="sprat", large="mackerel", keep=0.98)
+    way = load(found.save(tmp_path / "out") / "serve.toml")
+    trust = way.models["auto"].trust[0]
+    predicted = foreseen(way.evidence, "", way.models["auto"], "sprat", [(trust.signal.use, 0.7)])
+    assert predicted.quality != foreseen(way.evidence, "", way.models["auto"], "sprat", []).quality

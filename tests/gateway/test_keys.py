@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -148,14 +149,14 @@ def test_spend_outlives_a_restart_and_is_never_counted_twice(tmp_path: Path, mon
             store.put(exchange)
             assert keys.spent(CAPPED, NOW).calls == i + 1
         await store.flush()
-        assert keys.spent(CAPPED, NOW) == pytest.approx((0.5, 10, 0))
+        assert keys.spent(CAPPED, NOW) == pytest.approx((0.5, 10, 0, 0))
 
     async def second(store: Store, keys: Keys) -> None:
-        assert keys.spent(CAPPED, NOW) == pytest.approx((0.5, 10, 0))
+        assert keys.spent(CAPPED, NOW) == pytest.approx((0.5, 10, 0, 0))
         keys.charge("key_a", 0.1, NOW)
         store.put(made(99, at=NOW, cost=0.1))
         await store.flush()
-        assert keys.spent(CAPPED, NOW) == pytest.approx((0.6, 11, 0))
+        assert keys.spent(CAPPED, NOW) == pytest.approx((0.6, 11, 0, 0))
 
     run(first, tmp_path)
     run(second, tmp_path)
@@ -178,10 +179,35 @@ def test_another_process_s_spend_is_seen(tmp_path: Path, monkeypatch: pytest.Mon
     run(work, tmp_path)
 
 
-def test_unknown_cost_is_counted_and_refused_only_where_asked(tmp_path: Path):
+def test_an_unknown_cost_counts_as_the_most_that_it_can_have_been(tmp_path: Path):
+    async def work(store: Store, keys: Keys) -> None:
+        hold = Hold(0.6)
+        assert keys.refusal(CAPPED, NOW, hold=hold) is None
+        keys.charge("key_a", None, NOW, hold=hold, at_most=0.6)
+        assert keys.spent(CAPPED, NOW) == (0.0, 1, 1, 0.6)
+        refused = keys.refusal(CAPPED, NOW, hold=Hold(0.5))
+        assert refused is not None
+        assert "has spent $0.0000 and up to $0.6000 more in calls of unknown cost of its budget" in refused.said
+        assert keys.refusal(CAPPED, NOW, hold=Hold(0.4)) is None
+
+    run(work, tmp_path)
+
+
+def test_an_unknown_cost_still_counts_after_a_restart(tmp_path: Path):
+    async def first(store: Store, keys: Keys) -> None:
+        store.put(made(1, at=time.time(), cost=None, at_most=0.6))
+
+    async def second(store: Store, keys: Keys) -> None:
+        assert keys.refusal(CAPPED, time.time(), hold=Hold(0.5)) is not None
+
+    run(first, tmp_path)
+    run(second, tmp_path)
+
+
+def test_a_cost_without_any_bound_is_counted_and_refused_only_where_asked(tmp_path: Path):
     async def work(store: Store, keys: Keys) -> None:
         keys.charge("key_a", None, NOW)
-        assert keys.spent(CAPPED, NOW) == (0.0, 1, 1)
+        assert keys.spent(CAPPED, NOW) == (0.0, 1, 1, 0.0)
         assert keys.refusal(CAPPED, NOW, hold=Hold(None)) is None
         refused = keys.refusal(replace(CAPPED, priced_only=True), NOW, hold=Hold(None))
         assert refused is not None
@@ -266,7 +292,7 @@ def test_keys_in_postgresql_are_followed_and_capped_too():
         keys.charge(key.id, 1.0, NOW)
         store.put(made(1, at=NOW, key=key.id, cost=1.0))
         await store.flush()
-        assert keys.spent(key, NOW) == (1.0, 1, 0)
+        assert keys.spent(key, NOW) == (1.0, 1, 0, 0.0)
         assert keys.refusal(key, NOW) is not None
         with pytest.raises(BadInput, match="already"):
             create(store.engine, "a")

@@ -51,12 +51,13 @@ def test_the_table_and_the_totals_name_what_is_unknown(capsys: pytest.CaptureFix
     with Store.read(create=True) as store:
         key, _ = create(store.engine, "search")
     now = time.time()
-    fill([made(1, at=now, key=key.id), made(2, at=now + 1, cost=None, status=502, model="", input_tokens=None)])
+    failed = {"cost": None, "at_most": 0.02, "status": 502, "model": "", "input_tokens": None}
+    fill([made(1, at=now, key=key.id), made(2, at=now + 1, **failed)])
     assert main(["logs"]) == 0
     said = capsys.readouterr().out
     assert all(w in said for w in ("small", "cascade", "100+50", "$0.001000", "0.50", "200", "search", "?+50", "502"))
     assert "2 requests, 1 failed; 100 tokens read, 100 written." in said
-    assert "Cost: $0.0010, and 1 requests of unknown cost." in said
+    assert "Cost: $0.0010 + 1 requests of unknown cost (up to $0.0200 more)." in said
     assert "Saved $0.0090 (90%) against the reference's $0.0100; 1 requests can't be compared." in said
 
 

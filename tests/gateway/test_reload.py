@@ -110,6 +110,15 @@ def test_a_bad_file_is_tried_once_and_a_mended_one_taken_over(gateway: Running, 
     assert ask(gateway, "mended") == 200
 
 
+def test_a_file_that_comes_back_as_it_was_is_no_longer_told_of(gateway: Running, file: Path) -> None:
+    before = file.read_bytes()
+    file.write_text("[way")
+    until(lambda: reloading(gateway).failures == 1)
+    file.write_bytes(before)
+    until(lambda: reloading(gateway).error == "")
+    assert "sprat_config_stale 0" in gateway.get("/metrics")[2]
+
+
 def test_a_file_that_is_gone_changes_nothing(gateway: Running, file: Path) -> None:
     file.unlink()
     until(lambda: reloading(gateway).failures == 1)

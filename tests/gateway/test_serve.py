@@ -129,6 +129,10 @@ def test_a_file_that_is_not_there_is_said(capsys: Any) -> None:
         ("[encoders.x]\n", "says no 'use'"),
         ("[models.auto]\nuse = 'tiny'\n", "can't be called 'auto'"),
         ("[models.b]\nmodel = 'x'\n", "no url"),
+        ("[budgets]\nall = '1/day'\n", "Did you mean 'budget'"),
+        ("[something]\n", "something.* is not known"),
+        ("[models.b]\nurl = 'http://127.0.0.1:9/v1'\ntimeout = -1\n", "timeout of 'b' is -1"),
+        ("[models.b]\nurl = 'http://127.0.0.1:9/v1'\nretries = -1\n", "retries of 'b' are -1"),
     ],
 )
 def test_what_can_not_be_served_is_said(tmp_path: Path, more: str, said: str) -> None:

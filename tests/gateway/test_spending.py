@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from promised import FILE, asking
 from running import Running
-from stored import wait_for
+from stored import made, wait_for
 
 from mock_server import MockServer
 from sprat.cli import main
@@ -20,6 +20,7 @@ from sprat.gateway.access import keys
 from sprat.gateway.access.limits import Budget
 from sprat.gateway.ledger.store import Store
 from sprat.gateway.served import load
+from sprat.gateway.wire.problem import Problem
 
 MIDNIGHT = 20_000 * 86_400.0
 CHAT = "/v1/chat/completions"
@@ -171,6 +172,22 @@ def test_two_processes_count_together(tmp_path: Path, url: str) -> None:
         assert [two.ask()[0] for _ in range(6)] == [200] * 4 + [429] * 2
         wait_for(lambda: one.app.policy.budgets()[0]["spent"] == pytest.approx(0.1))
         assert one.ask()[0] == 429
+
+
+def test_unknown_costs_of_two_processes_are_added_up(tmp_path: Path, url: str) -> None:
+    table = '[budget]\nall = "1/day"'
+    with Budgeted(tmp_path, url, table) as one, Budgeted(tmp_path, url, table) as two:
+        one.now = two.now = time.time()
+        for i, gateway in enumerate((one, two)):
+            lost = made(i, at=time.time(), cost=None, at_most=0.3)
+            gateway.spending.reserve(None, 0.3)
+            gateway.spending.settle(None, 0.3, None, lost.at, 0.3)
+            store: Any = gateway.app.store
+            store.put(lost)
+        for gateway in (one, two):
+            wait_for(lambda g=gateway: g.app.policy.budgets()[0]["at_most"] == pytest.approx(0.6))
+            with pytest.raises(Problem, match=r"\$0.6 are spent"):
+                gateway.spending.reserve(None, 0.5)
 
 
 def test_a_key_sees_its_own_budget_and_the_total(tmp_path: Path, url: str) -> None:

@@ -70,6 +70,13 @@ def test_what_is_put_is_read_back_newest_first(url: str, read: Read):
     assert read(url).exchanges() == [made(i) for i in reversed(range(1200))]
 
 
+def test_what_was_refused_at_the_door_is_kept_too(url: str, read: Read):
+    refused = made(1, status=429, cost=0.0, error="rate")
+    fill(url, refused)
+    assert read(url).exchanges() == [refused]
+    assert read(url).spent_in(span("day", refused.at)) == {}
+
+
 def test_prompts_are_kept_only_if_asked_for(url: str, read: Read):
     told = made(1, request={"messages": [{"role": "user", "content": "hi \0 \ud800 é"}]}, reply={"text": "yes"})
     fill(url, told)
@@ -87,11 +94,11 @@ def test_a_part_of_the_log_by_time_and_key(url: str, read: Read):
 
 
 def test_unknown_costs_are_counted_as_unknown_and_never_as_nothing(url: str, read: Read):
-    fill(url, made(1), made(2, cost=None), made(3, cost=float("nan")), made(4, status=500, cost=0.0))
+    fill(url, made(1), made(2, cost=None, at_most=0.5), made(3, cost=float("nan")), made(4, status=500, cost=0.0))
     totals = read(url).totals()
     assert (totals.requests, totals.failed, totals.unknown, totals.compared) == (4, 1, 2, 2)
     assert (totals.dollars, totals.saved) == pytest.approx((0.001, 0.019))
-    assert read(url).spent_in(span("month", NOW))["key_a"] == Spent(0.001, 4, 2)
+    assert read(url).spent_in(span("month", NOW))["key_a"] == Spent(0.001, 4, 2, 0.5)
 
 
 def test_spend_is_the_sum_of_the_exchanges_in_each_window(url: str, read: Read):
@@ -182,6 +189,8 @@ def test_a_database_of_an_earlier_version_is_brought_up_to_date(url: str, read: 
             connection.exec_driver_sql(f"drop table sprat_{table}")
         for column in ("setting", "drawn", "crafted"):
             connection.exec_driver_sql(f"alter table sprat_exchanges drop column {column}")
+        for table in ("exchanges", "spend"):
+            connection.exec_driver_sql(f"alter table sprat_{table} drop column at_most")
         connection.exec_driver_sql("delete from sprat_versions where version > 1")
     engine.dispose()
     fill(url, made(1))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from .keys import console, open_store, plain
+from .keys import console, open_store, plain, unsure
 
 budget = App(
     name="budget",
@@ -51,7 +51,7 @@ def status(
 
 def _spent(row: dict[str, Any]) -> str:
     said = f"${row['spent']:.4f} ({row['spent'] / row['budget']:.0%})"
-    return said + (f" + {row['unknown']} calls of unknown cost" if row["unknown"] else "")
+    return said + unsure(row["unknown"], row["at_most"])
 
 
 def _setting(row: dict[str, Any]) -> str:

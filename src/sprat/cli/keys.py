@@ -118,8 +118,7 @@ def show(*, store: str | None = None, as_json: _Json = False) -> None:
         state = "disabled" if key.disabled else "expired" if row["expired"] else "on"
         rates = [f"{key.rate}/min"] if key.rate else []
         rates += [f"{key.tokens} tokens/min"] if key.tokens else []
-        unknown = row["spent"]["unknown"]
-        paid = f"${row['spent']['dollars']:.4f}" + (f" + {unknown} calls of unknown cost" if unknown else "")
+        paid = f"${row['spent']['dollars']:.4f}{unsure(row['spent']['unknown'], row['spent']['at_most'])}"
         per = key.budget.per if key.budget else "month"
         cells = (key.name, key.shown, str(key.budget or "-"), f"{paid} this {per}", ", ".join(rates) or "-")
         table.add_row(*map(plain, (*cells, ", ".join(key.models) or "all", state)))
@@ -207,6 +206,12 @@ def console() -> Any:
 
     found = Console()
     return found if found.is_terminal else Console(width=240)
+
+
+def unsure(calls: int, dollars: float, what: str = "calls") -> str:
+    """What a sum leaves out: those of unknown cost, and what a cap counts for them."""
+    most = f" (up to ${dollars:.4f} more)" if dollars else ""
+    return f" + {calls:,} {what} of unknown cost{most}" if calls else ""
 
 
 def plain(text: str) -> Any:

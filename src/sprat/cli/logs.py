@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from ..errors import BadInput
-from .keys import console, open_store, plain, seconds
+from .keys import console, open_store, plain, seconds, unsure
 
 if TYPE_CHECKING:
     from ..gateway.ledger.exchange import Exchange
@@ -80,8 +80,8 @@ def show(
     for line in sentences(totals):
         print(line)
     if watching.calls and only is None:
-        unknown = f", and {watching.unknown:,} calls of unknown cost" if watching.unknown else ""
-        print(f"Of these, watching the promise: {watching.calls:,} calls, ${watching.dollars:.4f}{unknown}.")
+        paid = f"${watching.dollars:.4f}{unsure(watching.unknown, watching.at_most)}"
+        print(f"Of these, watching the promise: {watching.calls:,} calls, {paid}.")
 
 
 @logs.command
@@ -204,8 +204,7 @@ def sentences(totals: Totals) -> list[str]:
     t = totals
     failed = f", {t.failed} failed" if t.failed else ""
     lines = [f"{t.requests:,} requests{failed}; {t.input_tokens:,} tokens read, {t.output_tokens:,} written."]
-    cost = f"Cost: ${t.dollars:.4f}"
-    lines.append(f"{cost}, and {t.unknown:,} requests of unknown cost." if t.unknown else f"{cost}.")
+    lines.append(f"Cost: ${t.dollars:.4f}{unsure(t.unknown, t.at_most, 'requests')}.")
     if t.compared and t.reference > 0:
         word, share = ("Saved", t.saved / t.reference) if t.saved >= 0 else ("Paid more", -t.saved / t.reference)
         against = f"{word} ${abs(t.saved):.4f} ({share:.0%}) against the reference's ${t.reference:.4f}"

@@ -91,7 +91,8 @@ class Anthropic(Endpoint):
         yield Piece(reply=self._reply(building.message, time.perf_counter() - began))
 
     def ready(self) -> None:
-        """Raises BadInput where it can't be asked: no url, or a key that no header can carry."""
+        """Raises BadInput where it can't be asked: no url, a key that no header can carry, a limit that is none."""
+        http.check_times(self)
         http.check_url(self.name, self.url, self.where)
         self._secret()
 

@@ -75,6 +75,16 @@ def check_url(name: str, url: str, where: str) -> str:
     return url.rstrip("/")
 
 
+def check_times(endpoint: Any) -> None:
+    """BadInput where a limit of the endpoint's is no number of seconds above 0, or `retries` none from 0 on."""
+    for name in ("timeout", "connect_timeout", "read_timeout", "first_timeout"):
+        value = getattr(endpoint, name, None)
+        if value is not None and not 0 < value < float("inf"):
+            raise BadInput(f"The {name} of '{endpoint.name}' is {value!r}.", hint="Needed: seconds above 0.")
+    if endpoint.retries < 0:
+        raise BadInput(f"The retries of '{endpoint.name}' are {endpoint.retries}.", hint="Needed: 0 or more.")
+
+
 async def post(call: Call) -> Any:
     """The JSON that the server answers; raises an EndpointError after the last retry."""
 

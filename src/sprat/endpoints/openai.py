@@ -114,7 +114,8 @@ class OpenAI(Endpoint):
         return Reply(None, self.name, usage=usage, cost=cost(self.price, usage, cached), seconds=seconds, raw=found)
 
     def ready(self) -> None:
-        """Raises BadInput where it can't be asked: no url, or a key that no header can carry."""
+        """Raises BadInput where it can't be asked: no url, a key that no header can carry, a limit that is none."""
+        http.check_times(self)
         http.check_url(self.name, self.url, self.where)
         self._secret()
 

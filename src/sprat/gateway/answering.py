@@ -49,6 +49,7 @@ async def answers(model: Any, request: Request, n: int, tap: Tap) -> tuple[bytes
         found = [task.result() for task in tasks]
         errors = [f for f in found if isinstance(f, SpratError)]
         if errors:
+            errors[0].spent = None  # the others may have been answered
             raise errors[0]
         replies = [f[1] for f in found if not isinstance(f, SpratError)]
         tap.model = replies[0].model
@@ -74,6 +75,7 @@ async def _whole(model: Any, request: Request, tap: Tap) -> tuple[bytes | None, 
         finally:
             witness.seen.reset(mark)
         if done.error:
+            done.error.spent = done.node.cost
             raise done.error
         tap.model, reply = tap.model or done.node.model, done.node
     return tap.body, reply
@@ -111,6 +113,7 @@ async def streamed(model: Any, request: Request, tap: Tap) -> AsyncGenerator[Pie
                 if isinstance(out, Piece):
                     yield out
                 elif out.error:
+                    out.error.spent = out.node.cost
                     raise out.error
                 else:
                     tap.model = tap.model or out.node.model

@@ -66,8 +66,10 @@ class Keys(Protocol):
         """Why a request does not go ahead; None: it does, and is charged once."""
         ...
 
-    def charge(self, key_id: str, dollars: float | None, now: float, tokens: int = 0, hold: Hold = ...) -> None:
-        """Count what a request took."""
+    def charge(
+        self, key_id: str, dollars: float | None, now: float, tokens: int = 0, hold: Hold = ..., at_most: Any = None
+    ) -> None:
+        """Count what a request took, or what it took at most."""
         ...
 
 
@@ -101,7 +103,14 @@ class Call:
         self.key: Any = None
         self.text = ""  # what a card's neighbours are found by; in memory alone
         self.hold: Hold | None = None  # what the key was admitted with; None: it was not
+        self.paid: float | None = None  # dollars, by an upstream's error that says that no more was billed
         self.reserved: float | None = None  # dollars that budgets set aside for it; None: it was not admitted
+
+    def at_most(self, cost: float | None) -> float | None:
+        """Dollars that an unknown cost was at most: what was held for it; None where that, too, is unknown."""
+        if cost is not None or self.hold is None:
+            return None
+        return self.hold.dollars if self.paid is None else self.paid
 
     @property
     def anthropic(self) -> bool:
@@ -216,17 +225,16 @@ class Gateway:
                 if spending is not None:
                     spending.release(key, reserved)
                 raise Problem(refused.status, refused.said, code=_REFUSED[refused.kind], after=refused.retry_after)
-            call.hold = held
-        call.reserved = reserved
+        call.hold, call.reserved = held, reserved
 
     def finished(self, call: Call, exchange: Exchange, stored: bool = False) -> None:
         """Count and charge a finished request, and store it where that was not done."""
         self.metrics.note(exchange)
         if self.keys is not None and call.key is not None and call.hold is not None:
             tokens = (exchange.input_tokens or 0) + (exchange.output_tokens or 0)
-            self.keys.charge(call.key.id, exchange.cost, exchange.at, tokens, call.hold)
+            self.keys.charge(call.key.id, exchange.cost, exchange.at, tokens, call.hold, exchange.at_most)
         if self.policy.spending is not None and call.reserved is not None:
-            self.policy.spending.settle(call.key, call.reserved, exchange.cost, exchange.at)
+            self.policy.spending.settle(call.key, call.reserved, exchange.cost, exchange.at, exchange.at_most)
         if self.store is not None and not stored:
             self.store.put(exchange)
         if exchange.card:

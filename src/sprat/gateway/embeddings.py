@@ -8,6 +8,7 @@ import time
 from typing import Any, cast
 
 from ..core import Reply, Request, Usage
+from ..errors import EndpointError
 from ..prices import cost
 from .app import Call, Gateway, log
 from .asgi import JSON, Gone, Headers, Watch, fresh, read, read_body, respond
@@ -52,12 +53,17 @@ async def embeddings(gateway: Gateway, call: Call) -> None:
         problem = Problem(499, "The client left.")
     except Exception as error:
         problem = problem_of(error)
+        if isinstance(error, EndpointError) and not error.billable:
+            call.paid = error.spent
         if problem.code in UNTOLD:
             log.error("Request %s failed: %s", number, type(error).__name__, exc_info=error)
         await gateway.complain(call, problem)
     finally:
         gateway.working -= 1
         usage = reply.usage or Usage()
+        # Once an upstream was asked, what it took is unknown until it has said so; an encoder of ours takes nothing.
+        sent = call.hold is not None and name not in gateway.served.encoders
+        dollars = None if sent and not reply.model else reply.cost
         exchange = Exchange(
             number,
             call.at,
@@ -67,10 +73,11 @@ async def embeddings(gateway: Gateway, call: Call) -> None:
             reply.model,
             input_tokens=usage.input_tokens,
             output_tokens=0,
-            cost=reply.cost,
+            cost=dollars,
             seconds=time.perf_counter() - call.began,
             status=problem.status if problem else 200,
             error=problem.message if problem else "",
+            at_most=call.at_most(dollars),
         )
         if trace is not None and gateway.tracing is not None:
             asked = [reply] if reply.model else []
@@ -88,7 +95,7 @@ async def _embedded(gateway: Gateway, call: Call, name: str, body: dict[str, Any
             raise Problem(
                 404, f"'{name}' gives no embeddings. Encoders: {known}.", param="model", code="model_not_found"
             )
-        gateway.allow(call, name, lambda: hold_of(model, Request((body,)), 1))
+        gateway.allow(call, name, lambda: hold_of(model, Request((body,)), 1, longest=0))
         sent = {k: v for k, v in body.items() if k != "sprat"}
         data, reply = await whole(posted(model, "embeddings", sent), model)
         usage = reply.usage and Usage(reply.usage.input_tokens, 0)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..core import Reply
-from ..errors import Garbled
+from ..errors import EndpointError, Garbled
 from ..shape import name_of
 from .answering import Tap
 from .app import Call, Gateway, log
@@ -95,6 +95,8 @@ class Talk:
             self.problem = Problem(_LEFT, "The client left.")
         except Exception as error:
             self.problem = problem_of(error)
+            if isinstance(error, EndpointError) and not self.begun and not error.billable:
+                call.paid = error.spent
             if self.problem.code in UNTOLD:
                 log.error("Request %s failed: %s", self.number, type(error).__name__, exc_info=error)
             if not self.begun:
@@ -284,6 +286,8 @@ class Talk:
         request, problem = asked.request, self.problem
         stored = self.gateway.served.settings.store_prompts
         choice = self.choice
+        # Unknown once a model was asked, unless somebody else pays for that.
+        dollars = self._cost() if self.replies or (self.sent and not (self.source and self.source.free)) else 0.0
         propensity, drawn = choice.propensity(self.tap.trusts) if choice else (None, "")
         return Exchange(
             self.number,
@@ -297,8 +301,7 @@ class Talk:
             request.key,
             _sum(u.input_tokens for u in usages if u) if known else None,
             _sum(u.output_tokens for u in usages if u) if known else None,
-            # Unknown once a model was asked, unless somebody else pays for that.
-            self._cost() if self.replies or (self.sent and not (self.source and self.source.free)) else 0.0,
+            dollars,
             reference_cost(self.gateway.served.reference, self.replies),
             time.perf_counter() - self.call.began,
             self.first,
@@ -313,6 +316,7 @@ class Talk:
             _kept(self._said()) if stored and self.replies and not self.cached else None,
             choice.setting if choice else "",
             drawn,
+            at_most=self.call.at_most(dollars),
         )
 
 

@@ -157,7 +157,7 @@ def _levels(found: Evidence, place: int, setting: Setting) -> list[dict[str, Any
         if come.sum() < FEWEST:
             break
         drawn = curve(values[come, level], scores[come], facts.units[come], level)
-        signal = name_of(candidate.signals[level])
+        signal = name_of(found.held.signals[place][level])  # as it is served: it may be trusted on known groups alone
         made.append({"signal": signal, "model": candidate.models[level], **drawn._asdict()})
     return made
 

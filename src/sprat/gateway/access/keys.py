@@ -5,8 +5,10 @@ people choose. One is looked up by the beginning of its digest, and the whole di
 Changes by another process are noticed in about a second, by a number that each change raises.
 
 A cap is hard within one process: what is queued, what is committed and what running requests may cost at most (`Hold`)
-count together. Several workers see each other's spend about a second late, so together they may pass a cap by what the
-others admitted in that second; rates are shared by the workers of one server (rates.py).
+count together. A call whose cost nobody knows, because its client left, counts as the most that it can have cost; where
+a model has no price it counts as nothing, unless the key takes only requests of known cost. Several workers see each
+other's spend about a second late, so together they may pass a cap by what the others admitted in that second; rates are
+shared by the workers of one server (rates.py).
 """
 
 from __future__ import annotations
@@ -190,14 +192,20 @@ class Keys:
         return self._too_fast(key, hold) or self._go(key, hold)
 
     def charge(
-        self, key_id: str, dollars: float | None, now: float, tokens: int = 0, hold: Hold = _NOTHING_HELD
+        self,
+        key_id: str,
+        dollars: float | None,
+        now: float,
+        tokens: int = 0,
+        hold: Hold = _NOTHING_HELD,
+        at_most: float | None = None,
     ) -> None:
-        """Count what a request cost (None: unknown) and its tokens, and let go of what was held for it.
+        """Count what a request cost (None: unknown, but `at_most` so much) and its tokens, and let go of its hold.
 
         Every admitted request is charged once, a failed one with 0.0. `now` is the Exchange's `at`; the Exchange
         itself, put into the store, is what lasts.
         """
-        one = charge(dollars)
+        one = charge(dollars, at_most)
         with self._lock:
             for place in ((key_id, span("day", now)), (key_id, span("month", now))):
                 self._pending[place] = self._pending.get(place, Spent()).plus(one)
@@ -210,16 +218,17 @@ class Keys:
     def _over(self, key: Key, budget: Budget, now: float, most: float) -> Refusal | None:
         place = (key.id, span(budget.per, now))
         with self._lock:
-            spent = self._known.get(place, Spent()).plus(self._pending.get(place, Spent())).dollars
+            paid = self._known.get(place, Spent()).plus(self._pending.get(place, Spent()))
             held = self._held.get(key.id, 0.0)
             self._active.add(key.id)
-        cap = budget.dollars + 1e-9
+        spent, cap = paid.counted, budget.dollars + 1e-9
         if spent < budget.dollars and spent + held + most <= cap:
             return None
         if spent < budget.dollars and spent + most <= cap:
             said = f"The running requests of the key '{key.name}' may use up its budget of {budget}."
             return Refusal(429, "budget", said, 1.0)
-        said = f"The key '{key.name}' has spent ${spent:.4f} of its budget of {budget}"
+        unsure = f" and up to ${paid.at_most:.4f} more in calls of unknown cost" if paid.at_most else ""
+        said = f"The key '{key.name}' has spent ${paid.dollars:.4f}{unsure} of its budget of {budget}"
         said += "." if spent >= budget.dollars else f", and this request may cost ${most:.4f}."
         return Refusal(429, "budget", said, until_next(budget.per, now))
 
@@ -243,8 +252,7 @@ class Keys:
             for place, done in added.items():
                 left = self._pending.pop(place, None)
                 if left is not None and left.calls > done.calls:
-                    rest = (max(0.0, left.dollars - done.dollars), left.calls - done.calls, left.unknown - done.unknown)
-                    self._pending[place] = Spent(*rest)
+                    self._pending[place] = left.less(done)
 
     def poll(self, connection: Connection) -> None:
         """Follow what others changed: the keys where their version moved, and the spend of the keys in use."""

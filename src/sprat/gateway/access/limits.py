@@ -65,15 +65,29 @@ def until_next(per: Per, now: float) -> float:
 
 
 class Spent(NamedTuple):
-    """Dollars of the calls whose cost is known, all calls, and those among them whose cost is unknown."""
+    """Dollars of the calls whose cost is known, all calls, those among them whose cost is unknown, and the dollars
+    that these cost at most, as far as a price was known.
+    """
 
     dollars: float = 0.0
     calls: int = 0
     unknown: int = 0
+    at_most: float = 0.0
+
+    @property
+    def counted(self) -> float:
+        """Dollars that count against a cap: an unknown cost counts as the most that it can have been."""
+        return self.dollars + self.at_most
 
     def plus(self, other: Spent) -> Spent:
         """Both together."""
-        return Spent(self.dollars + other.dollars, self.calls + other.calls, self.unknown + other.unknown)
+        dollars, at_most = self.dollars + other.dollars, self.at_most + other.at_most
+        return Spent(dollars, self.calls + other.calls, self.unknown + other.unknown, at_most)
+
+    def less(self, other: Spent) -> Spent:
+        """Without the other, whose dollars may have been added up in another order: never below 0."""
+        dollars, at_most = max(self.dollars - other.dollars, 0.0), max(self.at_most - other.at_most, 0.0)
+        return Spent(dollars, max(self.calls - other.calls, 0), max(self.unknown - other.unknown, 0), at_most)
 
 
 class Hold(NamedTuple):

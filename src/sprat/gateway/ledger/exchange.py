@@ -14,8 +14,9 @@ class Exchange:
     `asked` is the model that the client named, `model` who wrote the reply, `way` the name of what decided.
     `setting` is the certified setting that was run, `propensity` the probability with which this decision was drawn:
     where `drawn` is "action", that of asking the model that was asked, given the `trusts`; where it is "setting", that
-    of the setting. `crafted` says why the request looks made to force the dear model.
-    `request` and `reply` are kept only where prompts are stored; `request_key` is Request.key, always.
+    of the setting. `at_most` is what an unknown cost was at most, where that is known. `crafted` says why the request
+    looks made to force the dear model. `request` and `reply` are kept only where prompts are stored; `request_key` is
+    Request.key, always.
     """
 
     id: str
@@ -44,3 +45,4 @@ class Exchange:
     setting: str = ""
     drawn: str = ""
     crafted: str = ""
+    at_most: float | None = None

@@ -60,6 +60,7 @@ def row_of(exchange: Exchange, secrets: Sequence[str] = ()) -> tuple[Any, ...]:
         _text(e.setting),
         _text(e.drawn),
         _text(e.crafted),
+        finite(e.at_most),
     )
 
 
@@ -88,16 +89,16 @@ def charges(exchanges: Sequence[Exchange]) -> Charges:
     for e in exchanges:
         if e.cost == 0.0 and e.status in _REFUSED:
             continue
-        one = charge(e.cost)
+        one = charge(e.cost, e.at_most)
         for place in ((_text(e.key), span("day", e.at)), (_text(e.key), span("month", e.at))):
             found[place] = found[place].plus(one) if place in found else one
     return found
 
 
-def charge(cost: float | None) -> Spent:
-    """One call of this cost; one that is unknown, or no number, is counted as unknown."""
+def charge(cost: float | None, at_most: float | None = None) -> Spent:
+    """One call of this cost; one that is unknown, or no number, is counted as unknown, with what it cost at most."""
     known = finite(cost)
-    return Spent(0.0, 1, 1) if known is None else Spent(known, 1, 0)
+    return Spent(0.0, 1, 1, finite(at_most) or 0.0) if known is None else Spent(known, 1, 0)
 
 
 def finite(value: float | None) -> float | None:

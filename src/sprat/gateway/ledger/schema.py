@@ -37,6 +37,7 @@ exchanges = sa.Table(
     Column("trusts", Text),
     Column("card", Text),
     *(Column(name, Text) for name in ("setting", "drawn", "crafted")),
+    Column("at_most", Float),
 )
 prompts = sa.Table(
     "sprat_prompts",
@@ -68,6 +69,7 @@ spend = sa.Table(
     Column("dollars", Float),
     Column("calls", BigInteger),
     Column("unknown", BigInteger),
+    Column("at_most", Float),
 )
 settings = sa.Table("sprat_settings", _TABLES, Column("name", Text, primary_key=True), Column("value", Text))
 labels = sa.Table(
@@ -151,6 +153,13 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "create index sprat_evidence_new on sprat_evidence (watch, at, id) where folded = 0",
             "create table sprat_watches (name text primary key, watch text not null, holder text not null,"
             " until double precision not null, version bigint not null, state text not null, status text not null)",
+        ),
+    ),
+    (
+        "what a call of unknown cost was at most",
+        (
+            "alter table sprat_exchanges add column at_most double precision",
+            "alter table sprat_spend add column at_most double precision not null default 0",
         ),
     ),
 )

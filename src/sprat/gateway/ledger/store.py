@@ -43,7 +43,10 @@ def beside(toml: str | Path | None = None) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over exchanges; `saved` is the reference's cost less the cost, over the `compared` ones with both known."""
+    """Sums over exchanges; `saved` is the reference's cost less the cost, over the `compared` ones with both known.
+
+    `at_most` is what those of unknown cost were at most, as far as it is known.
+    """
 
     requests: int
     failed: int
@@ -54,6 +57,7 @@ class Totals:
     compared: int
     saved: float
     reference: float
+    at_most: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,17 +236,18 @@ class Store:
             f.coalesce(f.sum(sa.case((both, 1), else_=0)), 0),
             f.coalesce(f.sum(sa.case((both, e.reference_cost - e.cost))), 0.0),
             f.coalesce(f.sum(sa.case((both, e.reference_cost))), 0.0),
+            f.coalesce(f.sum(e.at_most), 0.0),
         ).select_from(schema.exchanges)
         with self._reading() as connection:
             found = tuple(connection.execute(_within(asked, since, until, key)).one())
-        n, bad, cost, unknown, read, wrote, compared, saved, reference = found
+        n, bad, cost, unknown, read, wrote, compared, saved, reference, at_most = found
         counts = (int(n), int(bad), float(cost), int(unknown), int(read), int(wrote), int(compared))
-        return Totals(*counts, float(saved), float(reference))
+        return Totals(*counts, float(saved), float(reference), float(at_most))
 
     def spend(self, key: str | None, since: float | None = None) -> Spent:
         """What a key (None: all) spent in the exchanges that are kept."""
         found = self.totals(since, None, key)
-        return Spent(found.dollars, found.requests, found.unknown)
+        return Spent(found.dollars, found.requests, found.unknown, found.at_most)
 
     def spent_in(self, window: str) -> dict[str, Spent]:
         """What each key spent in a window (see limits.span), whether or not its exchanges are kept."""

@@ -35,9 +35,11 @@ _CHUNK = 100  # rows of one statement: a thread that runs many small ones waits 
 _STEP = 500  # rows that retention deletes in one transaction
 _RETRY = (0.1, 5.0)
 _POISON = (IntegrityError, DataError, ValueError, TypeError, OverflowError)
-_ADD = """insert into sprat_spend (key, span, dollars, calls, unknown) values (:key, :span, :dollars, :calls, :unknown)
+_ADD = """insert into sprat_spend (key, span, dollars, calls, unknown, at_most)
+values (:key, :span, :dollars, :calls, :unknown, :at_most)
 on conflict (key, span) do update set dollars = sprat_spend.dollars + excluded.dollars,
-calls = sprat_spend.calls + excluded.calls, unknown = sprat_spend.unknown + excluded.unknown"""
+calls = sprat_spend.calls + excluded.calls, unknown = sprat_spend.unknown + excluded.unknown,
+at_most = sprat_spend.at_most + excluded.at_most"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +262,7 @@ class Writer:
     def _commit(self, exchanges: Sequence[Exchange], aside: Charges) -> tuple[Charges, Charges]:
         heard = charges(exchanges)
         _merge(heard, aside)
-        if not heard:
+        if not heard and not exchanges:  # what was refused at the door is no spend, but it is kept
             return {}, {}
         with schema.writing(self.engine) as connection:
             fresh = self._unwritten(connection, exchanges) if self._again else exchanges
@@ -364,7 +366,7 @@ def read_spend(connection: Connection, keys: set[str] | None, spans: set[str]) -
     table = schema.spend
     asked = sa.select(table).where(table.c.span.in_(spans))
     asked = asked if keys is None else asked.where(table.c.key.in_(keys))
-    return {(r.key, r.span): Spent(r.dollars, r.calls, r.unknown) for r in connection.execute(asked)}
+    return {(r.key, r.span): Spent(r.dollars, r.calls, r.unknown, r.at_most) for r in connection.execute(asked)}
 
 
 def delete_older(engine: Engine, cut: float, limit: int = _STEP) -> int:

@@ -151,18 +151,18 @@ class Spending:
         for scope in self.of(key):
             scope.budget.release(reserved)
 
-    def settle(self, key: Any, reserved: float, cost: float | None, at: float) -> None:
-        """Books what an admitted request cost (None: unknown); `at` is its Exchange's time."""
+    def settle(self, key: Any, reserved: float, cost: float | None, at: float, at_most: float | None = None) -> None:
+        """Books what an admitted request cost (None: unknown, but `at_most` so much); `at` is its Exchange's time."""
         if not (scopes := self.of(key)):
             return
-        one = charge(cost)
+        one = charge(cost, at_most)
         with self._lock:
             for name in (ALL, getattr(key, "id", "")):
                 for per in ("day", "month"):
                     place = (name, span(per, at))
                     self._pending[place] = self._pending.get(place, Spent()).plus(one)
         for scope in scopes:
-            scope.budget.settle(reserved, reserved if cost is None else max(cost, 0.0), *self._now(scope))
+            scope.budget.settle(reserved, max(one.counted, 0.0), *self._now(scope))
 
     # Shown.
 
@@ -174,11 +174,14 @@ class Spending:
     def _row(self, scope: Scope) -> dict[str, Any]:
         budget = scope.budget
         choice = budget.choose(*self._now(scope))
+        paid = self._paid(scope)
         return {
             "scope": scope.name,
             "budget": scope.allowance.dollars,
             "per": scope.allowance.per,
-            "spent": budget.spent,
+            "spent": max(budget.spent - paid.at_most, 0.0),
+            "unknown": paid.unknown,
+            "at_most": paid.at_most,
             "set_aside": budget.pending,
             "forecast": choice.forecast,
             "elapsed": budget.share,
@@ -226,8 +229,7 @@ class Spending:
                 for place in ((key, window), (ALL, window)):
                     self._known[place] = self._known.get(place, Spent()).plus(spent)
                     if (left := self._pending.get(place)) is not None:
-                        dollars, calls = max(left.dollars - spent.dollars, 0.0), max(left.calls - spent.calls, 0)
-                        self._pending[place] = Spent(dollars, calls, max(left.unknown - spent.unknown, 0))
+                        self._pending[place] = left.less(spent)
 
     def poll(self, connection: Connection) -> None:
         """Read what all processes have spent, and keep the controllers' state."""
@@ -236,10 +238,11 @@ class Spending:
             return
         spans = {self._span(scope) for scope in scopes.values()}
         known = read_spend(connection, {name for name in scopes if name != ALL}, spans)
-        sums = (sa.func.sum(table.c.dollars), sa.func.sum(table.c.calls), sa.func.sum(table.c.unknown))
+        c, total = table.c, sa.func.sum
+        sums = total(c.dollars), total(c.calls), total(c.unknown), total(c.at_most)
         asked = sa.select(table.c.span, *sums).where(table.c.span.in_(spans)).group_by(table.c.span)
-        for window, dollars, calls, unknown in connection.execute(asked):
-            known[ALL, window] = Spent(float(dollars), int(calls), int(unknown))
+        for window, dollars, calls, unknown, at_most in connection.execute(asked):
+            known[ALL, window] = Spent(float(dollars), int(calls), int(unknown), float(at_most))
         with self._lock:
             self._known = known
             self._pending = {place: spent for place, spent in self._pending.items() if any(spent)}
@@ -292,11 +295,15 @@ class Spending:
         if scope.seen != self._looks and self.store is not None:
             scope.seen = self._looks
             scope.budget.choose(*now)  # so that the window is the present one
-            place = (scope.ident, self._span(scope))
-            with self._lock:
-                spent = self._known.get(place, Spent()).plus(self._pending.get(place, Spent()))
-            scope.budget.learn(spent.dollars, spent.calls, *now)
+            spent = self._paid(scope)
+            scope.budget.learn(spent.counted, spent.calls, *now)
         return now
+
+    def _paid(self, scope: Scope) -> Spent:
+        """What all processes together have booked in the present window, as far as this one has heard."""
+        place = (scope.ident, self._span(scope))
+        with self._lock:
+            return self._known.get(place, Spent()).plus(self._pending.get(place, Spent()))
 
     def _span(self, scope: Scope) -> str:
         per: Per = scope.allowance.per
@@ -326,10 +333,12 @@ def kept(store: Any, now: float) -> list[dict[str, Any]]:
     shown: list[dict[str, Any]] = []
     for ident, told in states.items():
         window = span(told["per"], now)
-        dollars = sum(s.dollars for (key, at), s in spent.items() if at == window and ident in (ALL, key))
-        unknown = sum(s.unknown for (key, at), s in spent.items() if at == window and ident in (ALL, key))
+        paid = Spent()
+        for (key, at), one in spent.items():
+            paid = paid.plus(one) if at == window and ident in (ALL, key) else paid
         setting = told["setting"] or {}
-        row = {"scope": told["name"], "budget": told["budget"], "per": told["per"], "spent": dollars}
-        row |= {"unknown": unknown, "setting": setting.get("name"), "certified": setting.get("certified")}
+        row = {"scope": told["name"], "budget": told["budget"], "per": told["per"], "spent": paid.dollars}
+        row |= {"unknown": paid.unknown, "at_most": paid.at_most}
+        row |= {"setting": setting.get("name"), "certified": setting.get("certified")}
         shown.append({**row, "price": told["state"]["price"], "kept": told["at"]})
     return sorted(shown, key=lambda row: (row["scope"] != "all", row["scope"]))

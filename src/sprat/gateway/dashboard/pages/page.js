@@ -101,11 +101,12 @@ function verdict(found) {
 function facts(found) {
   const { totals, spent, latency: l } = found;
   const unknown = (n, words) => (n ? `${number(n)} ${words}` : null);
-  const month = `${money(spent.month.dollars)} this month${spent.month.unknown ? ` and ${number(spent.month.unknown)} unknown` : ""}`;
+  const most = (s) => (s.at_most ? ` (up to ${money(s.at_most)} more)` : "");
+  const month = `${money(spent.month.dollars)} this month${spent.month.unknown ? ` and ${number(spent.month.unknown)} unknown${most(spent.month)}` : ""}`;
   const failed = totals.requests ? `${number(totals.failed)} failed: ${percent(totals.failures[0])}${totals.failures[1] === null ? "" : ` [${percent(totals.failures[1], false)}, ${percent(totals.failures[2], false)}]`}` : null;
   const rows = [
     [totals.compared ? percent(totals.saving[0]) : "unknown", totals.compared ? interval(totals.saving) : "no reply with both costs known", `of the cost saved against ${found.reference} alone`],
-    [money(spent.day.dollars), [unknown(spent.day.unknown, "calls of unknown cost"), month].filter(Boolean).join("; "), "spent today (UTC)"],
+    [money(spent.day.dollars), [unknown(spent.day.unknown, `calls of unknown cost${most(spent.day)}`), month].filter(Boolean).join("; "), "spent today (UTC)"],
     [number(totals.requests), failed, "requests"],
     [duration(l.seconds?.[1]), l.first_byte ? `${duration(l.first_byte[1])} to the first byte` : null, "p95 to the reply's end"],
   ];

@@ -107,15 +107,16 @@ export function latency(found) {
 }
 
 export function budgets(found) {
-  const of = (spent, budget) => [`${money(spent)} of ${money(budget)}`, level(spent / budget, null, null, spent >= budget ? "alarm" : "")];
+  const unsure = (most) => (most ? el("small", {}, `up to ${money(most)} more`) : null);
+  const of = (spent, most, budget) => [`${money(spent)} of ${money(budget)}`, level((spent + most) / budget, null, null, spent + most >= budget ? "alarm" : ""), unsure(most)];
   const made = [];
   if (found.budgets.length) {
     const head = [["for"], ["spent", "spend"], ["forecast", "n"], ["runs at"], ["harm worth a dollar", "n extra"]];
-    const rows = found.budgets.map((b) => [[b.scope === "all" ? "all keys" : b.scope, el("small", {}, `per ${b.per}`)], of(b.spent, b.budget), [money(b.forecast), b.forecast > b.budget ? el("small", { class: "bad" }, "above it") : null], [b.setting ?? "no setting: a cap alone", b.setting && b.certified === false ? el("small", { class: "bad" }, "not certified") : null], b.price === null || b.price === undefined ? "unknown" : Number(Number(b.price).toPrecision(3))]);
+    const rows = found.budgets.map((b) => [[b.scope === "all" ? "all keys" : b.scope, el("small", {}, `per ${b.per}`)], of(b.spent, b.at_most ?? 0, b.budget), [money(b.forecast), b.forecast > b.budget ? el("small", { class: "bad" }, "above it") : null], [b.setting ?? "no setting: a cap alone", b.setting && b.certified === false ? el("small", { class: "bad" }, "not certified") : null], b.price === null || b.price === undefined ? "unknown" : Number(Number(b.price).toPrecision(3))]);
     made.push(table("Budgets that choose the setting", head, rows, { class: "wide" }));
   }
   const head = [["key"], ["spent", "spend"], ["requests", "n"], ["of unknown cost", "n extra"], ["state", "extra"]];
-  const rows = found.keys.map((k) => ({ "data-key": k.id, cells: [[k.name, el("small", {}, k.shown)], k.budget ? [...of(k.dollars, k.budget), el("small", {}, `this ${k.per}`)] : [money(k.dollars), el("small", {}, `this ${k.per}, no budget`)], number(k.calls), number(k.unknown), k.state] }));
+  const rows = found.keys.map((k) => ({ "data-key": k.id, cells: [[k.name, el("small", {}, k.shown)], k.budget ? [...of(k.dollars, k.at_most, k.budget), el("small", {}, `this ${k.per}`)] : [money(k.dollars), el("small", {}, `this ${k.per}, no budget`)], number(k.calls), number(k.unknown), k.state] }));
   if (rows.length) made.push(table("Keys, each with its hard cap; days and months are UTC", head, rows, { class: "wide" }));
   if (!found.keys.some((k) => k.budget) && !found.budgets.length) made.push(el("p", {}, "Nothing limits the spend. Give a key a hard cap: ", code("sprat keys create --name NAME --budget 50/month"), "."));
   return made;
