@@ -26,7 +26,8 @@ from ..promise.evidence import Evidence
 from . import schema
 from .exchange import Exchange
 from .records import exchange_of
-from .writer import Health, Waiter, Watcher, Writer, delete_older, read_spend
+from .retention import delete_older
+from .writer import Health, Waiter, Watcher, Writer, read_spend
 
 if TYPE_CHECKING:
     from ...data import Dataset
