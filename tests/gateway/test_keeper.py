@@ -341,3 +341,33 @@ def test_while_broken_the_cheapest_certified_setting_is_shadowed_whatever_the_bu
         wait_for(lambda: gateway.keeper.status()["pairs"] == 5)
         assert gateway.keeper.status()["mean_loss"] == pytest.approx(0.95)
         assert [c["body"]["model"] for c in upstream.calls].count("mock") == 5
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('model = "mock"\n', 'model = "another"\n'), ("at_least = [0.0]", "at_least = [0.9]")]
+)
+def test_other_models_or_thresholds_are_another_watch(upstream: Upstream, tmp_path: Path, old: str, new: str) -> None:
+    file = written(tmp_path, upstream.url)
+    with Watched(file, tmp_path / "s.db") as gateway:
+        before = gateway.keeper.identity
+        file.write_text(file.read_text().replace(old, new, 1))
+        asyncio.run_coroutine_threadsafe(exchange(gateway.app, load(file)), gateway.loop).result(10)
+        assert gateway.keeper.identity != before
+
+
+def test_how_models_are_asked_and_paid_is_no_other_watch(upstream: Upstream, tmp_path: Path) -> None:
+    file = written(tmp_path, upstream.url)
+    before = load(file).answering
+    file.write_text(file.read_text().replace('model = "mock"\n', 'model = "mock"\nretries = 1\n', 1))
+    assert load(file).answering == before
+
+
+def test_a_file_that_was_changed_since_its_certificate_is_not_said_to_hold(upstream: Upstream, tmp_path: Path) -> None:
+    file = written(tmp_path, upstream.url, "share = 1.0")
+    (tmp_path / "certificate.json").write_text(json.dumps({"served": "of another way"}))
+    with Watched(file, tmp_path / "s.db") as gateway:
+        gateway.ask(2)
+        counted(gateway, 2)
+        found = gateway.get("/sprat/promise")[2]
+        assert found["state"] == "suspended"
+        assert "not watched as certified: the file was changed" in found["sentence"]

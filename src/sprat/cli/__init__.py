@@ -14,6 +14,8 @@ from ..errors import SpratError
 COMMANDS = {
     "study": "What can a small model take over? The main job.",
     "calibrate": "Mend a confidence, and certify from where on to answer.",
+    "marks": "A mean from few human marks and many cheap scores.",
+    "predict": "Foretell a large model's score from small ones.",
     "replay": "Measure a way of working on other recorded rows.",
     "certify": "Check a certificate that a study wrote.",
     "collect": "Ask models for the calls that a study needs; priced, resumable.",

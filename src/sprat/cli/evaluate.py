@@ -14,7 +14,8 @@ from ..errors import BadInput
 def evaluate(
     source: str,
     *,
-    with_: Annotated[str, Parameter(name="--with")] = "bertscore",
+    with_: Annotated[str | None, Parameter(name="--with")] = None,
+    set_: Annotated[str | None, Parameter(name="--set")] = None,
     encoder: str = "static",
     layer: int | None = None,
     idf: Annotated[bool, Parameter(negative="")] = False,
@@ -30,13 +31,19 @@ def evaluate(
 
     Example: sprat evaluate outputs.jsonl --with bertscore,f1 --encoder microsoft/deberta-large-mnli --spans 3
 
+    `sprat evaluate judge-the-judge --set summ_judged --with rouge1,chrf` asks instead which metric agrees with people,
+    on a set of judged texts: correlations by level, pairwise accuracy with ties, Williams' test.
+
     Parameters
     ----------
     source
         A calls file (JSON lines, CSV, Parquet, or another tool's log), or a set by name.
     with_
-        Measures, separated by commas: bertscore; likelihood (of the model --by, per token); self_check (against
-        the other draws of a prompt; 0 is consistent); any grader of sprat study (exact, f1, number, choice, ...).
+        Measures, separated by commas: bertscore (the default); likelihood (of the model --by, per token); self_check
+        (against the other draws of a prompt; 0 is consistent); bleu, chrf, rouge1, rouge2, rougeL, rougeL:recall; any
+        other grader of sprat study (exact, f1, number, choice, ...).
+    set
+        With judge-the-judge: a folder of judged texts, or its name under SPRAT_DATA.
     encoder
         Whose tokens BERTScore compares: static (embedded), or a transformers encoder (needs sprat[torch]).
     layer
@@ -63,7 +70,12 @@ def evaluate(
     from ..reading import read
     from .study import renamed
 
-    asked = [m.strip() for m in with_.split(",") if m.strip()]
+    if source == "judge-the-judge":
+        from .judging import judge_the_judge
+
+        judge_the_judge(set_, with_, as_json)
+        return
+    asked = [m.strip() for m in ("bertscore" if with_ is None else with_).split(",") if m.strip()]
     if not asked or spans < 0:
         raise BadInput("--with needs at least one measure, and --spans a number of at least 0.")
     data = read(source, columns=renamed(columns), skip_bad=skip_bad)

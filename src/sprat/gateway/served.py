@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
@@ -32,6 +34,11 @@ from .wire.problem import Problem, dumped
 from .witness import Witness, witnessed
 
 _ENCODERS = {"static": "sprat.encoders:StaticEncoder", "sentence": "sprat.encoders:SentenceEncoder"}
+# Of a model's table: how it is asked and paid, which changes nothing of what it answers.
+_ASIDE = (
+    *("price", "timeout", "connect_timeout", "read_timeout", "first_timeout", "retries", "at_once", "key_env"),
+    *("key_file", "idempotent", "stream_usage", "continuous_usage", "continues"),
+)
 # Where a maximum cost is set and the request names no longest reply.
 _LONGEST = 1024
 
@@ -75,7 +82,8 @@ class Served:
 
     `ways` are the promise's settings, safest first; `explore` is the share of requests that draws among them;
     `ordinary` is what prompts of the study read like, by which a request looks crafted;
-    `evidence` is how good replies were in the study; `altered` says that the way is not the one that was certified.
+    `evidence` is how good replies were in the study; `altered` says that the way is not the one that was certified;
+    `answering` is a hash of what answers, models and all, and `read_at` when the file was read (seconds since 1970).
     """
 
     models: Mapping[str, Any]
@@ -93,6 +101,8 @@ class Served:
     evidence: Evidence | None = None
     altered: bool = False
     digest: str = ""
+    answering: str = ""
+    read_at: float = 0.0
 
     @property
     def reference(self) -> Any:
@@ -182,7 +192,7 @@ def digest(path: Path) -> str:
 
 def load(path: Path | str) -> Served:
     """What a serve.toml holds; BadInput says what is wrong and where."""
-    before = digest(Path(path))
+    before, read_at = digest(Path(path)), time.time()
     found = read(path)
     if AUTO in found.models:
         raise BadInput(f"{path}: a model can't be called '{AUTO}'; that is the [way].", hint="Give it another name.")
@@ -214,6 +224,8 @@ def load(path: Path | str) -> Served:
         evidence=evidence_of(extra.get("card"), str(path)),
         altered=_altered(Path(path)),
         digest=before,
+        answering=_answering(Path(path)),
+        read_at=read_at,
     )
 
 
@@ -225,6 +237,17 @@ def _altered(path: Path) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return bool(certified) and certified != fingerprint(path)
+
+
+def _answering(path: Path) -> str:
+    """A hash of what answers: as in the certificate's, and which models endpoints ask, and where."""
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    told = [fingerprint(path)]
+    for name, entry in sorted(table.get("models", {}).items()):
+        told.append(
+            json.dumps([name, {k: v for k, v in entry.items() if k not in _ASIDE}], sort_keys=True, default=str)
+        )
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
 def of(model: Any, **settings: Any) -> Served:

@@ -207,6 +207,15 @@ def _bertscore(rest: str) -> Grader:
     return ByBertScore("f", encoder or "static", int(layer) if layer else None)
 
 
+def _lexical(name: str) -> Callable[[str], Grader]:
+    def made(part: str) -> Grader:
+        from .lexical import lexical
+
+        return ByText(f"{name}:{part}" if part else name, lexical(name, part, targets))
+
+    return made
+
+
 GRADERS: dict[str, Callable[[str], Grader]] = {
     "recorded": lambda _: Recorded(),
     "exact": lambda _: ByText("exact", _best(exact)),
@@ -216,6 +225,7 @@ GRADERS: dict[str, Callable[[str], Grader]] = {
     "regex": matching,
     "agreement": Agreement,
     "bertscore": _bertscore,
+    **{name: _lexical(name) for name in ("bleu", "chrf", "chrf++", "rouge1", "rouge2", "rougeL")},
 }
 
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from ...data import Dataset
 
 DEFAULT = "sprat.db"
-__all__ = ["DEFAULT", "Health", "Label", "Store", "Totals", "beside"]
+WATCHED = "judge:promise"  # the source of what the watch over the promise found
+__all__ = ["DEFAULT", "WATCHED", "Health", "Label", "Store", "Totals", "beside"]
 
 
 def beside(toml: str | Path | None = None) -> Path:
@@ -270,6 +271,22 @@ class Store:
         asked = _within(joined, since, until, None).order_by(table.c.at, table.c.exchange)
         with self._reading() as connection:
             return [Label(**row) for row in connection.execute(asked).mappings()]
+
+    def watched(self, reference: str, since: float | None = None) -> list[Label]:
+        """How the watch over the promise scored what clients got; `reference` is the setting that asks it alone.
+
+        A person's marks come before the judge's scores.
+        """
+        pair, done = schema.evidence.c, schema.exchanges.c
+        first: Any = sa.func.coalesce(pair.marked_policy, pair.policy)
+        score: Any = sa.case(
+            (done.setting == reference, sa.func.coalesce(pair.marked_reference, pair.reference)), else_=first
+        )
+        asked = sa.select(done.id, score, pair.at).join(schema.evidence, pair.exchange == done.id)
+        asked = asked.where(pair.kind == "pair", score.is_not(None)).order_by(pair.at, done.id)
+        with self._reading() as connection:
+            rows = connection.execute(_within(asked, since, None, None))
+            return [Label(row[0], WATCHED, float(row[1]), float(row[2])) for row in rows]
 
     def facts(self, name: str, words: Sequence[str]) -> dict[str, int]:
         """How many kept exchanges have a card whose fact of this name begins with each word and a colon."""

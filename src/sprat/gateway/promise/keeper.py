@@ -47,7 +47,7 @@ from ..served import AUTO, Served, longest_of, worst
 from . import evidence, pairs
 from .asking import Asking
 from .evidence import Evidence
-from .folding import Folder
+from .folding import Folder, acting
 from .plan import Plan
 from .promised import Promised
 from .watch import Drawn, State
@@ -75,8 +75,15 @@ class Keeper:
         if promised.budget and self.reference.price is None:
             hint = f"Set price = {{input = 1.0, output = 4.0}} (dollars per million) in [models.{self.reference.name}]."
             raise BadInput("A budget for watching the promise needs the reference's price.", hint=hint)
-        self.identity = promised.identity(served.certificate)
-        self.folder = Folder(store.engine, self.promised, self.identity)
+        self.identity = promised.identity(served.certificate, served.answering)
+        self.folder = Folder(
+            store.engine,
+            self.promised,
+            self.identity,
+            certificate=promised.certified(served.certificate),
+            read_at=served.read_at,
+            altered=served.altered,
+        )
         self.asking = Asking(gateway, store, promised.budget)
         self.busy = self.lost = self.unscored = 0
         self._random = random.Random()
@@ -103,7 +110,7 @@ class Keeper:
     @property
     def state(self) -> State:
         """What the watch says: the reference alone is to answer while it is broken."""
-        return self.folder.status.get("state", "holding")
+        return acting(self.folder.status)
 
     def plan(self, asked: Asked, request: Request, choice: Choice, at: float) -> Plan:
         """Draw what happens with a request to `auto`; the plan's model is to answer it."""
@@ -126,7 +133,7 @@ class Keeper:
     def _shadow(self) -> Way:
         """What is shadowed while the promise is broken."""
         policy, keys = self.gateway.policy, self.gateway.keys
-        return policy.cheapest(keys is not None and keys.budgeted)
+        return policy.cheapest(getattr(keys, "budgeted", False))
 
     def _first(self, request: Request) -> tuple[bool, str]:
         """Whether a request is a draw of its own, and its thread's hash in hex where a thread is named."""
@@ -291,7 +298,7 @@ class Keeper:
         own["marks_waiting"], own["behind_marks"] = self.folder.waiting
         own |= {"superseded": self.folder.superseded, "trouble": self.folder.trouble}
         found = {**self.folder.status, **own, "watching": self.asking.status()}
-        past = self.gateway.policy.suspended if self.state == "holding" else ""
+        past = self.gateway.policy.suspended if found.get("state") == "holding" else ""
         if past:  # what the certified settings answer is watched all the same
             why = past.removeprefix("suspended: ")
             found |= {"state": "suspended", "why": why, "sentence": f"Suspended: {why}"}
@@ -300,6 +307,7 @@ class Keeper:
     def refer(self, served: Served) -> None:
         """Go on with the same promise over models that were loaded anew."""
         self.reference = reference_of(served, self.promised)
+        self.folder.read_at = max(self.folder.read_at, served.read_at)
 
     async def close(self) -> None:
         """Let pairs under way end, for a few seconds; called before the store is closed."""

@@ -1,0 +1,176 @@
+"""Which metric agrees with people on a task like mine? Scores a set of judged texts by each metric and compares.
+
+A set is a folder's JSON lines: documents with `ref` or `refs`, and `systems`, each with its `text` and people's
+`scores`; or pairs with `ref`, `better` and `worse` (WMT's relative ranking), judged by Kendall's tau as there. Checked
+by a set made by hand. See measure/meta_evaluation.py for what is computed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core import Reply, Request
+from ..data import Call, Dataset, Example
+from ..errors import BadInput, nearest
+from ..measure.grade import grade
+from ..measure.meta_evaluation import HOWS, LEVELS, correlated, correlation, pairwise_accuracy, williams
+from ..measure.resampling import Estimate, bootstrap
+
+Floats = NDArray[np.float64]
+METRICS = ("f1", "bleu", "chrf", "rouge1", "rouge2", "rougeL", "rouge1:recall")
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far one metric agrees with people's marks of one quality; None where it can't be said.
+
+    `correlations["summary, spearman"]` and so on; `behind` is Williams' p that the quality's best metric, by Pearson's
+    correlation over all rows, is no better than this one (None for the best).
+    """
+
+    set: str
+    quality: str
+    metric: str
+    documents: int
+    correlations: Mapping[str, Estimate | None]
+    accuracy: float | None
+    tie: float | None
+    behind: float | None
+
+
+def folder_of(named: str) -> Path:
+    """A set's folder: a path, or a name under SPRAT_DATA; raises BadInput that names the nearest."""
+    if Path(named).exists():
+        return Path(named)
+    root = os.environ.get("SPRAT_DATA")
+    places = [p for d in ("", "research_only") if root for p in Path(root, d).glob("*/") if p.is_dir()]
+    found = next((p for p in places if p.name == named), None)
+    if found is None:
+        why = nearest(named, [p.name for p in places]) if places else "Set SPRAT_DATA to the folder that holds it."
+        raise BadInput(f"There is no judged set '{named}'.", hint=why)
+    return found
+
+
+def judge_the_judges(
+    named: str, metrics: Sequence[str] = METRICS, times: int = 300, most: int | None = None
+) -> Iterator[Agreement]:
+    """Every metric's agreement with people, per file and quality of a set; `most` takes the first rows of each alone.
+
+    Metrics are graders by name, each with its higher-is-better score. Raises BadInput where the folder holds no judged
+    set, MissingExtra where a metric's package is not installed.
+    """
+    path = folder_of(named)
+    files = sorted(path.glob("*.jsonl*")) if path.is_dir() else [path]
+    some = False
+    for file in files:
+        rows = _rows(file)[:most]
+        kind = "pairs" if rows and {"ref", "better", "worse"} <= rows[0].keys() else "systems"
+        if kind == "systems" and not (rows and isinstance(rows[0].get("systems"), list)):
+            continue
+        some = True
+        name = file.name.partition(".")[0]
+        yield from (_pairs if kind == "pairs" else _graded)(name, rows, metrics, times)
+    if not some:
+        raise BadInput(f"{path} holds no judged texts.", hint="Rows need ref and systems, or ref, better and worse.")
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    data = file.read_bytes()
+    text = (gzip.decompress(data) if file.suffix == ".gz" else data).decode()
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def _dataset(name: str, rows: Sequence[tuple[list[str], Mapping[str, str]]]) -> Dataset:
+    """References and texts by system as examples with calls."""
+    examples = [
+        Example(
+            str(i),
+            Request.of(f"{name} {i}"),
+            refs[0],
+            tuple(Call(system, Reply(text, system)) for system, text in texts.items()),
+            meta={"targets": refs},
+        )
+        for i, (refs, texts) in enumerate(rows)
+    ]
+    return Dataset(tuple(examples), name)
+
+
+def _graded(name: str, rows: list[dict[str, Any]], metrics: Sequence[str], times: int) -> Iterator[Agreement]:
+    texts = [{str(s["system"]): str(s["text"]) for s in r["systems"]} for r in rows]
+    data = _dataset(name, [(list(r.get("refs") or [r["ref"]]), t) for r, t in zip(rows, texts, strict=True)])
+    scores = {m: _scores(data, m) for m in metrics}
+    for quality in dict.fromkeys(q for r in rows for s in r["systems"] for q in s["scores"]):
+        marked = [{str(s["system"]): s["scores"].get(quality) for s in r["systems"]} for r in rows]
+        human = np.array([[_mark(m.get(system)) for system in data.models] for m in marked])
+        if not np.isfinite(human).any():
+            continue
+        pearson = {m: _or_none(human, s, "segment", "pearson", times) for m, s in scores.items()}
+        best = max(metrics, key=lambda m: e.value if (e := pearson[m]) else -2.0)
+        for metric in metrics:
+            found = {
+                f"{level}, {how}": pearson[metric]
+                if (level, how) == ("segment", "pearson")
+                else _or_none(human, scores[metric], level, how, times)
+                for level in LEVELS
+                for how in HOWS
+            }
+            accuracy = pairwise_accuracy(human, scores[metric]) if len(data.models) > 1 else None
+            behind = None if metric == best else _behind(human, scores, pearson, best, metric)
+            told = (accuracy.value, accuracy.tie) if accuracy else (None, None)
+            yield Agreement(name, quality, metric, len(rows), found, *told, behind)
+
+
+def _mark(value: Any) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _scores(data: Dataset, metric: str) -> Floats:
+    return grade(data, metric).scores(data.models)
+
+
+def _or_none(human: Floats, scores: Floats, level: Any, how: Any, times: int) -> Estimate | None:
+    """The correlation with its interval; None where nothing varies at this level."""
+    try:
+        return correlated(human, scores, level, how, times=times)
+    except BadInput:
+        return None
+
+
+def _behind(
+    human: Floats,
+    scores: Mapping[str, Floats],
+    pearson: Mapping[str, Estimate | None],
+    best: str,
+    metric: str,
+) -> float | None:
+    first, second = pearson[best], pearson[metric]
+    if first is None or second is None:
+        return None
+    both = np.isfinite(human) & np.isfinite(scores[best]) & np.isfinite(scores[metric])
+    between = correlation(scores[best], scores[metric], "segment", "pearson")
+    return williams(first.value, second.value, between, int(both.sum())).p
+
+
+def _pairs(name: str, rows: list[dict[str, Any]], metrics: Sequence[str], times: int) -> Iterator[Agreement]:
+    """Kendall's tau of the pairs: concordant less discordant over all, a metric's tie being discordant, as at WMT."""
+    data = _dataset(name, [([r["ref"]], {"better": r["better"], "worse": r["worse"]}) for r in rows])
+    units = [r["ref"] for r in rows]
+    for metric in metrics:
+        scores = _scores(data, metric)
+        won = np.where(scores[:, 0] > scores[:, 1], 1.0, -1.0)
+        tau = bootstrap(_mean, won, units=units, times=times)
+        accuracy = float(np.mean(scores[:, 0] > scores[:, 1]))
+        yield Agreement(name, "preference", metric, len(rows), {"segment, kendall": tau}, accuracy, 0.0, None)
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean())

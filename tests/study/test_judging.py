@@ -1,0 +1,95 @@
+"""Judging metrics by a set that is made by hand: the metric that people agree with wins, and says by how much."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sacrebleu
+
+from sprat.cli import main
+from sprat.core import Reply, Request
+from sprat.data import Call, Dataset, Example
+from sprat.errors import BadInput
+from sprat.measure.grade import grade
+from sprat.measure.lexical import bleu
+from sprat.study.judging import judge_the_judges
+
+WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "then", "ran", "away", "from", "dogs", "that", "came", "in"]
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Path:
+    """People mark how many of the reference's words are there; the order they do not mind."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(20):
+        systems = []
+        for s in range(5):
+            kept = [w for w in WORDS if rng.uniform() < 0.3 + 0.15 * s]
+            rng.shuffle(kept)
+            text = " ".join(kept) or "x"
+            systems.append({"system": f"s{s}", "text": text, "scores": {"content": len(kept), "none": None}})
+        rows.append({"id": str(i), "ref": " ".join(WORDS), "systems": systems})
+    folder = tmp_path / "judged"
+    folder.mkdir()
+    (folder / "made.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    pairs = [{"ref": "a b c d", "better": "b c", "worse": "b x"}, {"ref": "b c", "better": "x", "worse": "y"}]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(p) + "\n" for p in pairs * 10))
+    return folder
+
+
+def test_the_metric_that_counts_words_is_the_best(judged: Path):
+    made = judge_the_judges(str(judged), ["rouge1:recall", "rouge2"], 50)
+    recall, order = (a for a in made if a.quality == "content")
+    assert recall.behind is None
+    assert order.behind is not None
+    assert order.behind < 0.01
+    first, second = (a.correlations["segment, pearson"] for a in (recall, order))
+    assert first is not None
+    assert second is not None
+    assert first.value > second.value
+    assert recall.accuracy > order.accuracy
+
+
+def test_a_quality_that_nobody_marked_is_left_out(judged: Path):
+    assert "none" not in {a.quality for a in judge_the_judges(str(judged), ["f1"], 50)}
+
+
+def test_a_folder_that_is_not_there_is_refused(judged: Path):
+    with pytest.raises(BadInput):
+        list(judge_the_judges(str(judged / "nothing"), ["f1"], 50))
+
+
+def test_taus_of_pairs_count_a_tie_as_lost(judged: Path):
+    (found,) = [a for a in judge_the_judges(str(judged), ["f1"], 50) if a.set == "pairs"]
+    assert found.correlations["segment, kendall"].value == pytest.approx(0.0)
+    assert found.accuracy == 0.5
+
+
+@pytest.mark.parametrize("metric", ["bleu", "chrf", "chrf++", "rouge1", "rougeL:precision"])
+def test_a_copy_of_the_reference_has_the_full_score(metric: str):
+    reply = Reply("The cat sat on the mat today.", "m")
+    data = Dataset((Example("1", Request.of("q"), reply.text, (Call("m", reply),)),))
+    assert grade(data, metric).scores(["m"])[0, 0] == pytest.approx(1)
+
+
+def test_bleu_is_sacrebleus():
+    text, refs = "the cat is on a mat", ["the cat sat on the mat", "a cat is on the mat"]
+    assert bleu(text, refs) == pytest.approx(sacrebleu.sentence_bleu(text, refs).score / 100)
+
+
+def test_the_command_prints_a_table_and_json(judged: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["evaluate", "judge-the-judge", "--set", str(judged), "--with", "f1"]) == 0
+    assert "made: content (20 documents)" in capsys.readouterr().out
+    assert main(["evaluate", "judge-the-judge", "--set", str(judged), "--with", "f1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {a["quality"] for a in found} == {"content", "preference"}
+
+
+@pytest.mark.parametrize("more", [[], ["--set", "no_such_set"], ["--set", ".", "--with", "f1"]])
+def test_what_can_not_be_judged_is_said(more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", "judge-the-judge", *more]) == 2
