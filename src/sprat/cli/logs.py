@@ -44,7 +44,7 @@ def show(
     Parameters
     ----------
     store
-        The store: a file or postgresql://...; sprat.db in the current folder unless given.
+        The store: a file or postgresql://...; else $SPRAT_STORE, else sprat.db in the current folder.
     since
         How far back, such as 15m, 1h or 7d; all unless given.
     key
@@ -104,7 +104,7 @@ def export(
     purpose
         What it is for.
     store
-        The store: a file or postgresql://...; sprat.db in the current folder unless given.
+        The store: a file or postgresql://...; else $SPRAT_STORE, else sprat.db in the current folder.
     since
         How far back, such as 7d; all unless given.
     as_json
@@ -156,7 +156,7 @@ def evaluate(
     file
         The file that was served; serve.toml beside the store unless given.
     store
-        The store: a file or postgresql://...; sprat.db in the current folder unless given.
+        The store: a file or postgresql://...; else $SPRAT_STORE, else sprat.db in the current folder.
     since
         How far back, such as 7d; all unless given.
     as_json

@@ -245,7 +245,7 @@ class Talk:
             found.append((b"x-sprat-model", writer.encode("ascii", "replace")))
         if self.model is not None:
             reply = self.replies[0] if self.replies else None
-            found.append((b"x-sprat-decision", short(self.model, reply, self.tap.trusts).encode()))
+            found.append((b"x-sprat-decision", short(self.model, reply, self.tap.trusts, self.name != AUTO).encode()))
         if writer:
             told = (b"x-sprat-quality", foreseen_of(self, writer).header), (b"x-sprat-certificate", covering(self))
             found += [(name, line.encode()) for name, line in told if line]
