@@ -56,7 +56,7 @@ class Key(Protocol):
 
 
 class Keys(Protocol):
-    """Who may ask (see keys.py)."""
+    """Who may ask (see access/keys.py)."""
 
     def check(self, secret: str, now: float) -> Any:
         """The key of a secret, None where it is not known."""
@@ -74,7 +74,7 @@ class Keys(Protocol):
 
 
 class Store(Protocol):
-    """Where finished requests go (see store.py)."""
+    """Where finished requests go (see ledger/store.py)."""
 
     def put(self, exchange: Exchange) -> Any:
         """Take one in, without waiting."""
@@ -156,7 +156,7 @@ class Gateway:
         self.working = 0
         self.draining = False
         self.open_keys = keys is None
-        self.dashboard: Any = None  # made when it is first looked at (see dashboard.py)
+        self.dashboard: Any = None  # made when it is first looked at (see dashboard/addresses.py)
         self.routes: Mapping[str, Mapping[str, Handler]] = ROUTES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
