@@ -249,7 +249,8 @@ def _sentences(found: Mapping[str, Any]) -> list[str]:
             f"Mean loss {found['mean_loss']:.4f} over {found['pairs']} pairs; the promise is that it is at most 0."
         )
     if found["state"] == "broken":
-        lines.append(f"{found['reference']} answers alone; the policy is shadowed on {found['share']:.2%} of requests.")
+        shadowed = f"; the policy is shadowed on {found['share']:.2%} of requests" if found["share"] else ""
+        lines.append(f"{found['reference']} answers alone{shadowed}.")
         if found["restorable"]:
             lines.append("Renew it with: sprat promise renew")
     if found["marks_waiting"]:

@@ -84,6 +84,8 @@ def serve(
     print(f"  base URL  http://{shown}:{at}/v1")
     print(f"  key       {secret}   (shown once)" if secret else "  key       one of `sprat keys list`")
     print(f"  dashboard http://{shown}:{at}/sprat/" + (f"   password {password}   (shown once)" if password else ""))
+    if served.promised is not None:
+        print(f"  promise   {served.promised.how}")
     print(f"  health    http://{shown}:{at}/healthz   metrics at /metrics", flush=True)
     gc.collect()
     gc.freeze()  # what is loaded stays: the collector need not look at it again and again

@@ -26,7 +26,6 @@ from ..promise.evidence import Evidence
 from . import schema
 from .exchange import Exchange
 from .records import exchange_of
-from .retention import delete_older
 from .writer import Health, Waiter, Watcher, Writer, read_spend
 
 if TYPE_CHECKING:
@@ -282,11 +281,12 @@ class Store:
         score: Any = sa.case(
             (done.setting == reference, sa.func.coalesce(pair.marked_reference, pair.reference)), else_=first
         )
-        asked = sa.select(done.id, score, pair.at).join(schema.evidence, pair.exchange == done.id)
+        told = done.id.label("exchange"), score.label("score"), pair.at.label("at")
+        asked = sa.select(*told).join(schema.evidence, pair.exchange == done.id)
         asked = asked.where(pair.kind == "pair", score.is_not(None)).order_by(pair.at, done.id)
         with self._reading() as connection:
-            rows = connection.execute(_within(asked, since, None, None))
-            return [Label(row[0], WATCHED, float(row[1]), float(row[2])) for row in rows]
+            rows = connection.execute(_within(asked, since, None, None)).mappings()
+            return [Label(**row, source=WATCHED) for row in rows]
 
     def facts(self, name: str, words: Sequence[str]) -> dict[str, int]:
         """How many kept exchanges have a card whose fact of this name begins with each word and a colon."""
@@ -311,19 +311,22 @@ class Store:
         except (DBAPIError, PoolTimeout) as error:
             raise self._unreadable(error) from None
 
+    def swap(self, name: str, before: str, value: str) -> bool:
+        """Keep a text in place of `before`; False where another has taken that one's place already."""
+        table = schema.settings
+        same = sa.and_(table.c.name == name, table.c.value == before)
+        try:
+            with schema.writing(self.engine) as connection:
+                return connection.execute(sa.update(table).where(same).values(value=value)).rowcount == 1
+        except (DBAPIError, PoolTimeout) as error:
+            raise self._unreadable(error) from None
+
     def dataset(self, since: float | None = None, until: float | None = None) -> Dataset:
         """The calls whose prompts were stored, by request, with the scores of the labelled; raises BadInput if none."""
         from .study_rows import dataset
 
         kept = self.exchanges(since, until, prompts=True)
         return dataset(kept, self.labels(since, until), self.name)
-
-    def delete_before(self, at: float) -> int:
-        """Delete the exchanges from before `at` in small steps; how many there were."""
-        n = 0
-        while step := delete_older(self.engine, at):
-            n += step
-        return n
 
 
 def _within(asked: Any, since: float | None, until: float | None, key: str | None) -> Any:
