@@ -1,4 +1,4 @@
-"""What the watch over the promise counts, over HTTP: which requests are draws, who failed, and what is watched at all."""
+"""What the watch over the promise counts, over HTTP: which requests are draws, who failed, what is watched at all."""
 
 from __future__ import annotations
 
