@@ -121,6 +121,18 @@ def test_requests_that_change_break_it_too_and_it_says_what_has_moved(upstream: 
         assert "'characters' has moved" in gateway.keeper.status()["why"]
 
 
+def test_broken_without_scores_says_that_nothing_restores_it_and_what_would(upstream: Upstream, tmp_path: Path) -> None:
+    more = f"drift_rate = 1e6\n[promise.features]\ncharacters = {list(range(40))}\n"
+    file = written(tmp_path, upstream.url, more)
+    file.write_text(file.read_text().replace('measure = "agreement"', 'measure = "exact"'))
+    with Watched(file, tmp_path / "s.db") as gateway:
+        gateway.ask(150, text="x" * 100)
+        wait_for(lambda: gateway.keeper.state == "broken")
+        found = gateway.keeper.status()
+    assert "nothing can show that it holds again" in found["sentence"]
+    assert found["share"] == 0
+
+
 def test_while_it_is_suspended_nothing_is_counted(upstream: Upstream, tmp_path: Path) -> None:
     store = str(tmp_path / "s.db")
     with Watched(written(tmp_path, upstream.url, "share = 1.0"), store) as gateway:

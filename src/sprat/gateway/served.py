@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from math import inf
 from pathlib import Path
 from typing import Any, TypeGuard, cast
 
@@ -19,7 +20,7 @@ from ..endpoints import OpenAI
 from ..errors import BadInput, nearest
 from ..prices import Price, cost
 from ..registry import find
-from ..shape import leaves
+from ..shape import asks_of, leaves
 from ..signals.ordinary import Ordinary
 from .access.limits import Hold
 from .caching.cache import CacheSettings, settings_of
@@ -142,11 +143,21 @@ class Served:
 
 
 def worst(model: Any, request: Request, longest: int, times: int = 1) -> float:
-    """The most that an answer can cost: every model below asked once, a token of input per byte; inf where unknown."""
+    """The most that `times` answers can cost, `longest` tokens in all; inf where a price or a number is unknown.
+
+    Every model below is asked as often as it may be, and reads a token for each byte that it is sent.
+    """
     # A message's frame in a template takes a few tokens that its text does not show.
-    read = times * (len(dumped([request.messages, request.options])) + 16 * len(request.messages))
-    known: list[Price | None] = [m.price for m in leaves(model) if hasattr(m, "price")]
-    return sum(float("inf") if p is None else p.worst(read, longest) for p in known)
+    read, each = len(dumped([request.messages, request.options])) + 16 * len(request.messages), longest // times
+    dollars = 0.0
+    for one in asks_of(model):
+        if not hasattr(one.part, "price"):
+            continue
+        price: Price | None = one.part.price
+        written = each if one.longest is None else one.longest
+        most = inf if price is None else price.worst(read + one.replies * each + one.prompt, written)
+        dollars += one.times * times * most if most else 0.0
+    return dollars
 
 
 def longest_of(options: Mapping[str, Any]) -> int:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..core import Reply
-from ..errors import EndpointError, Garbled
+from ..errors import Garbled
 from ..shape import name_of
 from .answering import Tap
 from .app import Call, Gateway, log
@@ -21,8 +21,9 @@ from .cards.foreseen import Foreseen
 from .cards.min_quality import chosen
 from .cards.neighbours import compared
 from .ledger.exchange import Exchange
+from .ledger.records import struck
 from .promise.plan import Plan
-from .served import AUTO, hold_of, passes, reference_cost
+from .served import AUTO, hold_of, passes, reference_cost, secrets_of
 from .steering.policy import Choice
 from .telemetry.tracing import Trace
 from .wire.asked import Asked, Dialect
@@ -97,8 +98,8 @@ class Talk:
             self.problem = Problem(_LEFT, "The client left.")
         except Exception as error:
             self.problem = problem_of(error)
-            if isinstance(error, EndpointError) and not self.begun and not error.billable:
-                call.paid = error.spent
+            if not self.begun:
+                call.failed(error)
             if self.problem.code in UNTOLD:
                 log.error("Request %s failed: %s", self.number, type(error).__name__, exc_info=error)
             if not self.begun:
@@ -250,7 +251,7 @@ class Talk:
             found.append((b"x-sprat-model", writer.encode("ascii", "replace")))
         if self.model is not None:
             reply = self.replies[0] if self.replies else None
-            found.append((b"x-sprat-decision", short(self.model, reply, self.tap.trusts).encode()))
+            found.append((b"x-sprat-decision", short(self.model, reply, self.tap.trusts, self.name != AUTO).encode()))
         if writer:
             told = (b"x-sprat-quality", foreseen_of(self, writer).header), (b"x-sprat-certificate", covering(self))
             found += [(name, line.encode()) for name, line in told if line]
@@ -294,6 +295,8 @@ class Talk:
         choice = self.choice
         # Unknown once a model was asked, unless somebody else pays for that.
         dollars = self._cost() if self.replies or (self.sent and not (self.source and self.source.free)) else 0.0
+        dollars = self.call.paid if dollars is None and self.call.unsent else dollars
+        told = struck(problem.detail or problem.message, secrets_of(self.served)) if problem else ""
         propensity, drawn = choice.propensity(self.tap.trusts) if choice else (None, "")
         return Exchange(
             self.number,
@@ -312,7 +315,7 @@ class Talk:
             time.perf_counter() - self.call.began,
             self.first,
             problem.status if problem else 200,
-            problem.message if problem else "",
+            told,
             asked.stream,
             propensity,
             dict(self.tap.trusts),

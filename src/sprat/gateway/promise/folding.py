@@ -258,6 +258,11 @@ class Folder:
                 else f" (evidence {found.drift_wealth:.3g}, alarm at {found.drift_alarm:.3g})"
             )
             sentence = f"{asked.how[0].upper()}{asked.how[1:]}{drift}."
+        if found.state == "broken" and not asked.loss_watched:
+            sentence = (
+                f"Broken: {why} No pairs are scored, so nothing can show that it holds again: "
+                'set judge = "MODEL" or marks = 0.1 under [promise], or study requests like these anew.'
+            )
         if found.state == "holding" and self.altered:
             state, why = "suspended", ALTERED
             sentence = f"Suspended: {ALTERED} What is served now: {sentence[0].lower()}{sentence[1:]}"
@@ -277,7 +282,7 @@ class Folder:
             "delta": asked.delta,
             "reference": asked.reference,
             "setting": asked.setting,
-            "share": asked.restore_rate if found.state == "broken" else asked.rate,
+            "share": 0.0 if not asked.loss_watched else asked.restore_rate if found.state == "broken" else asked.rate,
             "renewals": self.promise.renewals,
             "refused": self.refused,
             "written": now,
