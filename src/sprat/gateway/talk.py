@@ -55,6 +55,8 @@ class Talk:
             str, str
         ] = {}  # what else decided (a setting, a cache, a broken promise), in words, for the card
         self.plan: Plan | None = None  # of the watch over the promise
+        self.promise = self.keeper.state if self.keeper is not None else "holding"
+        self.broken = False  # the promise, when it was chosen who answers
         self.choice: Choice | None = None
         self.trace: Trace | None = None
         self.heard: list[bytes] = []  # what passed as bytes, where replies are stored
@@ -105,7 +107,9 @@ class Talk:
         finally:
             gateway.working -= 1
             if self.keeper is not None and self.plan is not None:
-                self.keeper.settle(self.plan, self.number, [] if self.cached else self.replies, self.tap, self.problem)
+                new = self.sent and not self.cached
+                replies = self.replies if new else []
+                self.keeper.settle(self.plan, self.number, replies, self.tap, self.problem, new)
             if self.trace is not None:
                 self._traced(self.trace)
             if self.asked is not None and not self.logged:
@@ -132,6 +136,7 @@ class Talk:
     def _choose(self, asked: Asked, request: Any, free: bool) -> None:
         """Which setting answers; a request with a maximum cost, for which the [way] was found good, gets that."""
         keeper, policy = self.keeper, self.policy
+        self.broken = self.promise == "broken"
         if free:
             choice = self.choice = policy.choose(self.call.key, request, self.call.at)
             self.model = choice.model
@@ -141,6 +146,7 @@ class Talk:
             elif keeper is not None:
                 plan = self.plan = keeper.plan(asked, request, choice, self.call.at)
                 if plan.broken:
+                    self.promise, self.broken = "broken", True
                     self.choice = policy.choose(self.call.key, request, self.call.at, keeper)
                 self.model, self.facts = plan.model, {**self.facts, **plan.facts}
         else:
@@ -249,7 +255,7 @@ class Talk:
         if writer:
             told = (b"x-sprat-quality", foreseen_of(self, writer).header), (b"x-sprat-certificate", covering(self))
             found += [(name, line.encode()) for name, line in told if line]
-        if self.plan is not None and self.plan.broken:
+        if self.broken:
             found.append((b"x-sprat-promise", b"broken"))
         if self.source is not None and self.source.said:
             found.append((b"x-sprat-cache", self.source.said.encode()))
