@@ -335,7 +335,7 @@ def _sum(values: Any) -> int | None:
 
 
 def _kept(replies: list[Reply]) -> dict[str, Any]:
-    """What the store keeps of an answer: its text, and what each model that was asked said (see ledger/study_rows.py)."""
+    """What the store keeps of an answer: its text, and what each model that was asked said (see study_rows.py)."""
     asks = [
         {
             "model": leaf.model,
