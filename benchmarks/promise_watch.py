@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from sprat.gateway.promise.drift import DriftTest
-from sprat.gateway.promise.e_process import EProcess, Law, pairs_to_restore
+from sprat.gateway.promise.e_process import EProcess, Law
 from sprat.gateway.promise.labels import CorrectedLosses
 from sprat.gateway.steering.budget import Budget, Setting
 from sprat.gateway.steering.off_policy import Logged, evaluate, threshold
@@ -168,7 +168,7 @@ def restores(rng: Any, runs: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for mean in (-0.02, -0.05, -0.1):
         test = EProcess(LOW, HIGH, DELTA, 0.2)
-        n = pairs_to_restore(test, law(mean), 0.8) or 0
+        n = test.mirrored().delay(law(mean).negated(), 0.8, seen=0) or 0
         shown = sum(first_alarm(test.mirrored(), -losses(rng, n, mean)) is not None for _ in range(runs))
         found.append({"mean": mean, "pairs": n, **rate(shown, runs)})
     return found

@@ -95,7 +95,12 @@ class OverBudget(SpratError):
 
 
 class EndpointError(SpratError):
-    """A model's endpoint failed; `status` is the HTTP status where there was one, `billable`: it may be billed."""
+    """A model's endpoint failed; `status` is the HTTP status where there was one, `billable`: it may be billed.
+
+    `sent` is False where no attempt came as far as sending the request.
+    """
+
+    sent = True
 
     def __init__(
         self,

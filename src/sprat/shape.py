@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from .core import Can, Reply, Request
 from .errors import CannotDo
@@ -62,6 +62,44 @@ def leaves(model: Any) -> list[Any]:
 
     visit(model)
     return list(found.values())
+
+
+class Asks(NamedTuple):
+    """How one part is asked for an answer, at most: `times` (inf: unknown), beside the request's own text with so many
+    `replies` and `prompt` bytes to read; it writes `longest` tokens, None: as many as the request allows.
+    """
+
+    part: Any
+    times: float = 1.0
+    replies: int = 0
+    prompt: int = 0
+    longest: int | None = None
+
+
+def asks_of(model: Any) -> list[Asks]:
+    """How every endpoint inside a model or signal is asked, at most.
+
+    A part says so by `asks() -> Iterable[Asks]`; one that does not asks each of its own parts once.
+    """
+    found: list[Asks] = []
+
+    def visit(thing: Any, so_far: Asks) -> None:
+        if hasattr(thing, "answer_many"):
+            found.append(so_far._replace(part=thing))
+        elif callable(getattr(thing, "asks", None)) and not isinstance(thing, type):
+            for one in thing.asks():
+                longest = so_far.longest if one.longest is None else one.longest
+                replies, prompt = so_far.replies + one.replies, so_far.prompt + one.prompt
+                visit(one.part, Asks(None, so_far.times * one.times, replies, prompt, longest))
+        elif isinstance(thing, (tuple, list)):
+            for part in thing:  # pyright: ignore[reportUnknownVariableType]
+                visit(part, so_far)
+        elif dataclasses.is_dataclass(thing) and not isinstance(thing, (type, Request, Reply)):
+            for f in dataclasses.fields(thing):
+                visit(getattr(thing, f.name), so_far)
+
+    visit(model, Asks(None))
+    return found
 
 
 def need(model: Any, can: Can, by: str) -> None:

@@ -167,5 +167,35 @@ def test_no_error_holds_the_upstreams_key_or_address(gateway: Running, up: MockS
         assert str(up.port) not in said
 
 
+def test_what_an_upstream_refused_is_told_to_the_operator_alone(
+    up: MockServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    up.faults += [{"status": 404, "said": f"The model mistyped does not exist; key {SECRET}"}] * 2
+    far = sprat.openai("far", up.url, "mistyped", key=lambda: SECRET, retries=0)
+    with Running(far) as gateway:
+        for _ in range(2):
+            assert "mistyped" not in str(gateway.post(CHAT, {"model": "auto", "messages": HELLO})[2])
+    assert "HTTP 404: The model mistyped does not exist" in gateway.kept[-1].error
+    told = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert ["HTTP 404: The model mistyped does not exist" in line for line in told] == [True]  # once in a minute
+    assert SECRET not in gateway.kept[-1].error + told[0]
+
+
+def test_what_never_was_sent_costs_nothing() -> None:
+    nobody = sprat.openai("nobody", "http://127.0.0.1:9/v1", "mock", retries=0)
+    with Running(nobody, breaker_failures=1) as gateway:
+        found = [gateway.post(CHAT, {"model": "auto", "messages": HELLO})[0] for _ in range(2)]
+    assert found == [502, 503]
+    assert [e.cost for e in gateway.kept] == [0.0, 0.0]
+
+
+def test_the_cost_of_an_attempt_before_the_circuit_opened_stays_unknown(up: MockServer) -> None:
+    up.faults.append({"status": 500, "after": "0"})
+    far = sprat.openai("far", up.url, "mock", key=lambda: SECRET, retries=3)
+    with Running(far, breaker_failures=1) as gateway:
+        assert gateway.post(CHAT, {"model": "auto", "messages": HELLO})[0] == 503
+    assert gateway.kept[0].cost is None
+
+
 def test_embeddings_of_a_model_that_has_none_are_refused(gateway: Running) -> None:
     assert gateway.post("/v1/embeddings", {"model": "auto", "input": "x"})[0] == 404

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import re
 import time
@@ -16,7 +17,7 @@ from dashboard_browser import PASSWORD, Shown
 from sprat.cli import main
 from sprat.errors import BadInput
 from sprat.gateway.dashboard import login
-from sprat.gateway.dashboard.login import first_password, generated, set_password
+from sprat.gateway.dashboard.login import Operator, first_password, generated, set_password
 from sprat.gateway.ledger.store import Store
 
 
@@ -84,6 +85,30 @@ def test_a_wrong_password_does_not(visitor: Visitor) -> None:
 @pytest.mark.parametrize("path", ["overview", "decisions", "decision/x1"])
 def test_no_number_is_shown_without_a_login(visitor: Visitor, path: str) -> None:
     assert visitor.ask("GET", f"/sprat/api/{path}").status == 401
+
+
+def test_a_logout_does_not_undo_a_password_that_is_set_meanwhile(tmp_path: Path) -> None:
+    with Store.read(tmp_path / "sprat.db", create=True) as store:
+        set_password(store, PASSWORD)
+
+        class Slow(Store):
+            def setting(self, name: str) -> str | None:
+                """What is there; and then, once, somebody else sets a password."""
+                found = super().setting(name)
+                if others:
+                    set_password(store, others.pop())
+                return found
+
+        async def leave() -> bool:
+            operator = Operator(Slow(store.engine))
+            session = await operator.session(await operator.begin(0.0), 0.0)
+            assert session is not None
+            others.append("correct horse batterz")
+            await operator.end(session, 0.0)
+            return await operator.check("correct horse batterz")
+
+        others: list[str] = []
+        assert asyncio.run(leave())
 
 
 def test_the_page_leads_to_the_login(visitor: Visitor) -> None:

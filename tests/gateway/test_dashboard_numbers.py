@@ -17,6 +17,7 @@ from week import write
 
 from sprat.gateway.dashboard import overview
 from sprat.gateway.dashboard.failures import escalation
+from sprat.gateway.ledger.retention import delete_older
 from sprat.gateway.ledger.store import Store
 
 
@@ -66,7 +67,7 @@ def test_the_shares_of_the_models_add_up_to_one(looking: Looking) -> None:
 def test_spend_outlives_the_exchanges(shown: Shown, looking: Looking) -> None:
     before = looking.read("overview?window=hour")["spent"]["month"]["dollars"]
     with Store.read(shown.path) as store:
-        store.delete_before(time.time() + 1)
+        delete_older(store.engine, time.time() + 1)
     time.sleep(1.05)
     after = looking.read("overview?window=hour")
     assert after["spent"]["month"]["dollars"] == pytest.approx(before)

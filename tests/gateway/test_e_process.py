@@ -20,7 +20,6 @@ from sprat.gateway.promise.e_process import (
     Mixture,
     bounds_of,
     loss_of,
-    pairs_to_restore,
     starting_share,
 )
 from sprat.study.certify import Promise
@@ -112,13 +111,13 @@ def test_no_delay_is_predicted_while_the_promise_holds():
 
 def test_the_pairs_to_restore_are_enough():
     rng, test = np.random.default_rng(4), EProcess.of("within", 0.05, 0.1)
-    n = pairs_to_restore(test, law(-0.1), power=0.8)
+    n = test.mirrored().delay(law(-0.1).negated(), 0.8, seen=0)
     shown = sum(alarmed_at(test.mirrored(), -losses(rng, n, -0.1)) is not None for _ in range(60))
     assert shown / 60 >= 0.8 - 2 * sqrt(0.16 / 60)
 
 
 def test_nothing_restores_a_setting_that_breaks_the_promise():
-    assert pairs_to_restore(EProcess.of("within", 0.05, 0.1), law(0.02)) is None
+    assert EProcess.of("within", 0.05, 0.1).mirrored().delay(law(0.02).negated(), 0.8, seen=0) is None
 
 
 def test_a_worse_law_has_the_mean_asked_for():

@@ -47,8 +47,8 @@ def engine(url: str) -> Iterator[Any]:
     made.dispose()
 
 
-def folder(engine: Any, identity: str = "w", asked: Promised = ASKED) -> Folder:
-    made = Folder(engine, asked, identity)
+def folder(engine: Any, identity: str = "w", asked: Promised = ASKED, **told: Any) -> Folder:
+    made = Folder(engine, asked, identity, **told)
     made._begin()
     return made
 
@@ -188,15 +188,79 @@ def test_a_row_that_can_not_be_counted_is_refused_and_the_rest_goes_on(engine: A
     assert (watch.promise.watch.seen, watch.refused, left(engine)) == (3, 2, 0)
 
 
-def test_rows_of_requests_are_gone_once_folded_and_pairs_are_kept(engine: Any) -> None:
-    asked = Promised("within", 0.05, 0.1, features={"turns": tuple(float(i) for i in range(40))}, share=1.0)
-    watch = folder(engine, asked=asked)
-    told = {"features": {"turns": 3.0}, "draw": 0.5}
-    add(engine, [Evidence("r", "w", "request", time.time() + 1, body=told), *pairs(2)])
+def broken(engine: Any, **told: Any) -> Folder:
+    watch = folder(engine, **told)
+    add(engine, pairs(60, policy=0.0))
+    watch.tick()
+    assert watch.status["state"] == "broken"
+    return watch
+
+
+def test_a_worker_with_an_older_file_does_not_replace_the_watch(engine: Any) -> None:
+    newer = broken(engine, read_at=2.0)
+    older = folder(engine, "old", read_at=1.0)
+    assert (older.superseded, older.status["state"]) == (True, "broken")
+    older.tick()
+    newer.tick()
+    assert (newer.superseded, newer.status["state"]) == (False, "broken")
+
+
+def test_a_time_of_reading_from_a_clock_that_was_wrong_is_not_waited_for(engine: Any) -> None:
+    folder(engine, "ahead", read_at=time.time() + 1e6)
+    assert not folder(engine, read_at=time.time()).superseded
+
+
+def test_reading_the_same_file_again_is_remembered_by_whoever_folds(engine: Any) -> None:
+    first = folder(engine, read_at=1.0)
+    folder(engine, "other", read_at=2.0)
+    folder(engine, read_at=3.0)
+    expire(engine)
+    add(engine, pairs(1))
+    first.tick()
+    assert folder(engine, "other", read_at=2.0).superseded
+
+
+def test_a_broken_promise_stays_broken_whatever_of_the_file_was_changed(engine: Any) -> None:
+    why = broken(engine, certificate="c", read_at=1.0).status["why"]
+    after = folder(engine, "changed", certificate="c", read_at=2.0)
+    assert (after.status["state"], after.status["why"], after.status["pairs"]) == ("broken", why, 0)
+
+
+def test_another_certificate_begins_anew_after_a_broken_promise(engine: Any) -> None:
+    broken(engine, certificate="c", read_at=1.0)
+    assert folder(engine, "changed", certificate="d", read_at=2.0).status["state"] == "holding"
+
+
+def test_what_a_changed_file_serves_is_watched_but_not_said_to_be_as_certified(engine: Any) -> None:
+    watch = folder(engine, altered=True)
+    add(engine, pairs(3))
+    watch.tick()
+    assert watch.status["state"] == "suspended"
+    assert "not watched as certified: the file was changed" in watch.status["sentence"]
+    assert (watch.status["pairs"], folding.acting(watch.status)) == (3, "holding")
+
+
+def test_a_request_that_the_writer_adds_again_after_it_was_folded_counts_once(engine: Any) -> None:
+    watch = folder(engine, asked=Promised("within", 0.05, 0.1, features={"characters": tuple(range(100))}))
+    body = {"features": {"characters": 5.0}, "draw": 0.5}
+    row = Evidence("request-1", "w", "request", time.time() + 1, "1", body=body)
+    for _ in range(3):
+        add(engine, [row])
+        watch.tick()
+    assert watch.status["requests"] == 1
+
+
+def test_folded_requests_are_deleted_after_an_hour_and_pairs_are_kept(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "_CLEARED", 1)
+    watch = folder(engine, asked=Promised("within", 0.05, 0.1, features={"characters": tuple(range(100))}))
+    body = {"features": {"characters": 5.0}, "draw": 0.5}
+    add(engine, [Evidence(f"r{i}", "w", "request", time.time() - 4000 * i, body=body) for i in range(2)])
+    add(engine, [Evidence("p", "w", "pair", time.time() - 4000, reference=1.0, policy=1.0, propensity=1.0)])
     watch.tick()
     with engine.connect() as connection:
-        kinds = connection.execute(sa.select(schema.evidence.c.kind)).scalars().all()
-    assert (list(kinds), watch.promise.status().requests) == (["pair", "pair"], 1)
+        assert {r.id for r in connection.execute(sa.select(schema.evidence))} == {"r0", "p"}
 
 
 def test_a_pair_of_what_answered_before_the_alarm_was_heard_of_restores_nothing(engine: Any) -> None:

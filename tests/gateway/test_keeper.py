@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from stored import wait_for
-from watched import Upstream, Watched, written  # skips where a package of the gateway's is not there
+from watched import Upstream, Watched, counted, written  # skips where a package of the gateway's is not there
 
 from sprat.cli import main
-from sprat.gateway.ledger import schema
-from sprat.gateway.promise import evidence
-from sprat.gateway.promise.evidence import Evidence
 from sprat.gateway.reload import exchange
 from sprat.gateway.served import load
 from sprat.gateway.steering.policy import Policy
@@ -27,10 +23,6 @@ from sprat.gateway.steering.policy import Policy
 def upstream() -> Iterator[Upstream]:
     with Upstream() as up:
         yield up
-
-
-def counted(gateway: Watched, pairs: int) -> None:
-    wait_for(lambda: gateway.keeper.status()["pairs"] == pairs)
 
 
 def test_every_shadowed_request_becomes_a_pair(upstream: Upstream, tmp_path: Path) -> None:
@@ -127,6 +119,18 @@ def test_requests_that_change_break_it_too_and_it_says_what_has_moved(upstream: 
         gateway.ask(150, text="x" * 100)
         wait_for(lambda: gateway.keeper.state == "broken")
         assert "'characters' has moved" in gateway.keeper.status()["why"]
+
+
+def test_broken_without_scores_says_that_nothing_restores_it_and_what_would(upstream: Upstream, tmp_path: Path) -> None:
+    more = f"drift_rate = 1e6\n[promise.features]\ncharacters = {list(range(40))}\n"
+    file = written(tmp_path, upstream.url, more)
+    file.write_text(file.read_text().replace('measure = "agreement"', 'measure = "exact"'))
+    with Watched(file, tmp_path / "s.db") as gateway:
+        gateway.ask(150, text="x" * 100)
+        wait_for(lambda: gateway.keeper.state == "broken")
+        found = gateway.keeper.status()
+    assert "nothing can show that it holds again" in found["sentence"]
+    assert found["share"] == 0
 
 
 def test_while_it_is_suspended_nothing_is_counted(upstream: Upstream, tmp_path: Path) -> None:
@@ -266,78 +270,3 @@ def test_what_a_budget_has_answered_past_the_certified_settings_shows_as_suspend
         found = gateway.get("/sprat/promise")[2]
         assert (found["state"], gateway.keeper.state) == ("suspended", "holding")
         assert found["sentence"] == "Suspended: the budget calls for more."
-
-
-LATER = [{"role": "assistant", "content": "4"}, {"role": "user", "content": "And 3 + 3?"}]
-
-
-def test_later_turns_of_a_conversation_make_neither_pairs_nor_features(upstream: Upstream, tmp_path: Path) -> None:
-    more = f"share = 1.0\ndrift_rate = 1e6\n[promise.features]\ncharacters = {list(range(40))}\n"
-    with Watched(written(tmp_path, upstream.url, more), tmp_path / "s.db") as gateway:
-        for turns in range(4):
-            asked = [{"role": "user", "content": "What is 2 + 2?"}, *LATER * turns]
-            assert gateway.post("/v1/chat/completions", {"model": "auto", "messages": asked})[0] == 200
-        gateway.ask()
-        counted(gateway, 2)
-        wait_for(lambda: gateway.keeper.status()["requests"] == 2)
-
-
-def test_of_a_thread_that_is_named_one_request_counts_whatever_it_says(upstream: Upstream, tmp_path: Path) -> None:
-    with Watched(written(tmp_path, upstream.url, "share = 1.0"), tmp_path / "s.db") as gateway:
-        for thread in ("a", "b", "a", "a"):
-            gateway.ask(text=f"What is {thread}?", sprat={"thread": thread})
-        gateway.keeper._threads.clear()  # as in another worker
-        gateway.ask(text="And then?", sprat={"thread": "b"})
-        gateway.ask()
-        counted(gateway, 3)
-
-
-def test_the_threads_that_are_remembered_are_bounded(
-    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sprat.gateway.promise.keeper._THREADS", 3)
-    with Watched(written(tmp_path, upstream.url), tmp_path / "s.db") as gateway:
-        for thread in range(6):
-            gateway.ask(sprat={"thread": f"t{thread}"})
-        assert len(gateway.keeper._threads) == 3
-
-
-SETTINGS = """
-reference = "large"
-setting = "small first"
-[[promise.settings]]
-name = "reference alone"
-cost = 0.01
-harm = 0.0
-large = 1.0
-way = {model = "large"}
-[[promise.settings]]
-name = "small first"
-cost = 0.003
-harm = 0.003
-large = 0.2
-"""
-
-
-def broken(gateway: Watched) -> None:
-    """Let pairs speak against the promise until it breaks."""
-    now, keeper = time.time(), gateway.keeper
-    told = {"reference": 1.0, "policy": 0.0, "propensity": keeper.promised.rate}
-    rows = [Evidence(f"b{i}", keeper.identity, "pair", now + i * 1e-6, **told) for i in range(400)]
-    with schema.writing(gateway.app.store.engine) as connection:
-        evidence.insert(connection, rows)
-    wait_for(lambda: keeper.state == "broken")
-
-
-def test_while_broken_the_cheapest_certified_setting_is_shadowed_whatever_the_budget_calls_for(
-    upstream: Upstream, tmp_path: Path
-) -> None:
-    upstream.wrong = 1.0
-    more = f'share = 1.0\nrestore_share = 1.0{SETTINGS}[budget]\nall = "1000/day"\n'
-    with Watched(written(tmp_path, upstream.url, more), tmp_path / "s.db") as gateway:
-        assert gateway.ask() == "large"  # so much money is there
-        broken(gateway)
-        gateway.ask(5)
-        wait_for(lambda: gateway.keeper.status()["pairs"] == 5)
-        assert gateway.keeper.status()["mean_loss"] == pytest.approx(0.95)
-        assert [c["body"]["model"] for c in upstream.calls].count("mock") == 5

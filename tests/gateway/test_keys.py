@@ -183,7 +183,7 @@ def test_an_unknown_cost_counts_as_the_most_that_it_can_have_been(tmp_path: Path
     async def work(store: Store, keys: Keys) -> None:
         hold = Hold(0.6)
         assert keys.refusal(CAPPED, NOW, hold=hold) is None
-        keys.charge("key_a", None, NOW, hold=hold, at_most=0.6)
+        keys.charge("key_a", None, NOW, hold=hold)
         assert keys.spent(CAPPED, NOW) == (0.0, 1, 1, 0.6)
         refused = keys.refusal(CAPPED, NOW, hold=Hold(0.5))
         assert refused is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sprat.cli import main
 from sprat.errors import BadInput
 from sprat.gateway.ledger.exchange import Exchange
 from sprat.gateway.ledger.store import Label, Store
+from sprat.gateway.promise.evidence import Evidence
 from sprat.gateway.served import Served, load
 from sprat.gateway.steering.evaluating import alike, evaluated
 
@@ -50,18 +52,12 @@ def log(n: int, mixture: Any = MIXTURE, seed: int = 0) -> tuple[list[Exchange], 
     return exchanges, labels
 
 
-async def kept(file: Path, exchanges: list[Exchange]) -> None:
-    store = await Store.open(file)
-    for exchange in exchanges:
-        store.put(exchange)
-    assert await store.close() == 0
-
-
 @pytest.mark.parametrize("policy", ["at .6", "2", "at_least=0.6"])
 def test_another_setting_of_the_certificate_is_estimated_within_its_intervals(served: Served, policy: str) -> None:
     found = evaluated(served, policy, *log(4000), "cost").found
     truth = 0.4 * COSTS["small"] + 0.6 * COSTS["large"]
-    assert {e.name for e in found.estimates} == {"ips", "snips", "doubly robust"}
+    assert {e.name for e in found.estimates} == {"snips", "doubly robust"}
+    assert "IPS is not shown" in found.left_out  # what a request may cost at most is not known
     for estimate in found.estimates:
         assert estimate.low < truth < estimate.high
     assert found["doubly robust"].value == pytest.approx(truth, rel=0.05)
@@ -71,6 +67,35 @@ def test_scores_come_from_labels(served: Served) -> None:
     found = evaluated(served, "at .6", *log(6000), "score").found
     truth = 0.4 * 0.8 + 0.6 * 0.9
     assert found["doubly robust"].low < truth < found["doubly robust"].high
+
+
+def failing(log: tuple[list[Exchange], list[Label]], every: int) -> tuple[list[Exchange], list[Label]]:
+    """Every so many-th answer of the small model fails, and then has no label."""
+    exchanges, labels = log
+    small = [e.id for e in exchanges if e.model == "small"][::every]
+    exchanges = [replace(e, status=502, cost=None) if e.id in small else e for e in exchanges]
+    return exchanges, [label for label in labels if label.exchange not in small]
+
+
+def test_a_failed_request_scores_nothing(served: Served) -> None:
+    found = evaluated(served, "at .6", *failing(log(6000), 2), "score").found
+    truth = 0.4 * 0.8 / 2 + 0.6 * 0.9
+    assert found["doubly robust"].low < truth < found["doubly robust"].high
+
+
+def test_failures_count_as_often_as_the_others_have_scores(served: Served) -> None:
+    exchanges, labels = failing(log(12000), 2)
+    told = evaluated(served, "at .6", exchanges, labels[::4], "score")
+    truth = 0.4 * 0.8 / 2 + 0.6 * 0.9
+    assert told.found["doubly robust"].low < truth < told.found["doubly robust"].high
+    assert told.left_out["failed, beyond the share of requests with a score"] > 0
+
+
+def test_no_cost_is_estimated_where_many_requests_failed(served: Served) -> None:
+    told = evaluated(served, "at .6", *failing(log(2000), 10), "cost")
+    assert not told.found.estimates
+    assert "% of the requests failed" in told.found.refused
+    assert evaluated(served, "at .6", *failing(log(2000), 200), "cost").found.estimates
 
 
 def test_a_threshold_past_the_certificate_is_refused_and_exploring_is_said_not_to_help(served: Served) -> None:
@@ -106,7 +131,7 @@ def test_where_settings_share_no_signal_a_row_tells_of_its_setting(served: Serve
         exchanges.append(Exchange(f"x{i}", 0.0, model="large", propensity=p, thread=f"t{i}", **told))
     found = evaluated(mixed, "at .6", exchanges, [], "cost").found
     assert found["snips"].low < 0.006 < found["snips"].high
-    with pytest.raises(BadInput, match="don't share a signal"):
+    with pytest.raises(BadInput, match=r"don.t share a signal(.|\n)*2 at .6"):
         evaluated(mixed, "at_least=0.4", exchanges, [], "cost")
 
 
@@ -124,13 +149,15 @@ def test_rows_that_tell_nothing_are_left_out_and_counted(served: Served) -> None
     exchanges, labels = log(300)
     more = [
         Exchange("a", 0.0, asked="small", model="small"),
-        Exchange("b", 0.0, asked="auto", setting="at .2", status=502),
+        Exchange("b", 0.0, asked="auto", setting="at .2", status=429, cost=0.0),
+        Exchange("d", 0.0, asked="auto", setting="at .2", status=499),
         Exchange("c", 0.0, asked="auto", setting="at .2", propensity=0.5, drawn="setting"),
     ]
     left = evaluated(served, "2", [*exchanges, *more], labels[:290], "score").left_out
     assert left == {
         "were not drawn by the policy": 1,
-        "failed": 1,
+        "were refused before a model was asked": 1,
+        "were left by their client": 1,
         "were drawn by other settings than the file's": 1,
         "have no known outcome": 10,
     }
@@ -149,9 +176,40 @@ def test_fitted_values_are_compared_number_by_number() -> None:
 def test_the_command_prints_estimates_and_exits_with_4_where_it_refuses(
     served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asyncio.run(kept(tmp_path / "sprat.db", log(1500)[0]))
+    asyncio.run(watched(tmp_path / "sprat.db", log(1500)[0], []))
     at = ["--store", str(tmp_path / "sprat.db")]
-    assert main(["logs", "evaluate", "at .6", *at]) == 0
+    assert main(["logs", "evaluate", "2", *at]) == 0
     assert "doubly robust" in capsys.readouterr().out
     assert main(["logs", "evaluate", "at_least=0.05", "--json", *at]) == 4
     assert "covers only" in json.loads(capsys.readouterr().out)["found"]["refused"]
+
+
+async def watched(file: Path, exchanges: list[Exchange], pairs: list[Evidence]) -> None:
+    store = await Store.open(file)
+    for exchange in exchanges:
+        store.put(exchange)
+    for pair in pairs:
+        store.note(pair)
+    assert await store.close() == 0
+
+
+def test_scores_of_the_watch_are_outcomes_too(
+    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exchanges, labels = log(1500)
+    judged = {label.exchange: label.score for label in labels}
+    told: dict[str, Any] = {"watch": "w", "kind": "pair", "reference": 1.0}
+    pairs = [Evidence(f"p{e.id}", at=e.at, exchange=e.id, policy=judged[e.id], **told) for e in exchanges]
+    asyncio.run(watched(tmp_path / "sprat.db", exchanges, pairs))
+    assert main(["logs", "evaluate", "2", "--outcome", "score", "--json", "--store", str(tmp_path / "sprat.db")]) == 0
+    found = json.loads(capsys.readouterr().out)["found"]
+    assert found["rows"] == 1500
+    assert {e["name"] for e in found["estimates"]} >= {"ips"}
+
+
+def test_while_a_promise_is_broken_the_client_got_the_references_reply(tmp_path: Path) -> None:
+    exchanges = [Exchange("safe", 1.0, setting="reference alone"), Exchange("own", 2.0, setting="at .2")]
+    told: dict[str, Any] = {"watch": "w", "kind": "pair", "at": 1.0, "reference": 1.0, "policy": 0.25}
+    asyncio.run(watched(tmp_path / "sprat.db", exchanges, [Evidence(e.id, exchange=e.id, **told) for e in exchanges]))
+    with Store.read(tmp_path / "sprat.db") as store:
+        assert {m.exchange: m.score for m in store.watched("reference alone")} == {"safe": 1.0, "own": 0.25}

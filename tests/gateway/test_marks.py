@@ -15,7 +15,7 @@ from watched import Upstream, Watched, written  # skips where a package of the g
 from sprat.cli import main
 from sprat.errors import BadInput
 from sprat.gateway.ledger import schema
-from sprat.gateway.ledger.writer import delete_older
+from sprat.gateway.ledger.retention import delete_older
 from sprat.gateway.promise import evidence
 from sprat.gateway.promise.evidence import Evidence
 from sprat.gateway.promise.folding import Folder

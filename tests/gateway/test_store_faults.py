@@ -11,6 +11,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +108,7 @@ def test_a_full_disk_is_said_and_what_waited_is_written_when_there_is_room(tmp_p
         pages[0] = "pragma max_page_count = 1000000"
         await until(lambda: store.health.ok and not store.health.queued)
         assert (len(store.exchanges()), store.health.written) == (400, 400)
-        assert store.spent_in(span("month", NOW))["key_a"] == (250.0, 500, 0)  # what was dropped was still spent
+        assert store.spent_in(span("month", NOW))["key_a"] == (250.0, 500, 0, 0.0)  # what was dropped was still spent
         await store.close()
 
     run(go)
@@ -254,6 +256,56 @@ def test_kill_9_again_and_again_leaves_a_whole_database(tmp_path: Path):
             assert connection.exec_driver_sql("pragma integrity_check").scalar() == "ok"
 
 
+def test_what_a_full_queue_dropped_is_charged_once_though_the_commit_was_not_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    unheard, real = [2], schema.writing
+
+    @contextmanager
+    def writing(engine: Any) -> Iterator[Any]:
+        with real(engine) as connection:
+            yield connection
+        if unheard[0]:
+            unheard[0] -= 1
+            raise ConnectionError("the commit's answer was lost")
+
+    async def go() -> None:
+        store = await Store.open(tmp_path / "sprat.db", limit=0)
+        monkeypatch.setattr(schema, "writing", writing)
+        for i in range(3):
+            store.put(made(i, cost=1.0))
+            await store.flush()
+            await until(lambda: store.health.ok)
+        assert not unheard[0]
+        assert store.spent_in(span("month", NOW))["key_a"] == (3.0, 3, 0, 0.0)
+        await store.close()
+
+    monkeypatch.setattr(writer, "_RETRY", (0.001, 0.004))
+    run(go)
+
+
+def test_what_the_database_refuses_is_charged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    real = writer.row_of
+
+    def refused(exchange: Any, secrets: Any) -> Any:
+        if exchange.id == "x1":
+            raise ValueError
+        return real(exchange, secrets)
+
+    async def go() -> None:
+        store = await Store.open(tmp_path / "sprat.db")
+        monkeypatch.setattr(writer, "row_of", refused)
+        for i in range(3):
+            store.put(made(i, cost=1.0))
+        await store.flush()
+        await store.close()
+        assert (store.health.unwritable, store.health.written) == (1, 2)
+
+    run(go)
+    with Store.read(tmp_path / "sprat.db") as store:
+        assert store.spent_in(span("month", NOW))["key_a"] == (3.0, 3, 0, 0.0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_faults_at_random_lose_and_repeat_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int):
@@ -288,7 +340,7 @@ def test_faults_at_random_lose_and_repeat_nothing(tmp_path: Path, monkeypatch: p
         health = store.health
         assert min(failures) > 5
         assert 0 < health.written == len(store.exchanges()) == 6000 - health.dropped
-        assert store.spent_in(span("month", NOW))["key_a"] == (1500.0, 6000, 0)
+        assert store.spent_in(span("month", NOW))["key_a"] == (1500.0, 6000, 0, 0)
         await store.close()
 
     monkeypatch.setattr(writer.Writer, "_commit", broken)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from running import Running
+from stored import wait_for
 
 from mock_server import MockServer
 from sprat.gateway.access.keys import Keys
@@ -86,3 +87,8 @@ class Watched(Running):
             status, headers, _ = self.post("/v1/chat/completions", body)
             assert status == 200
         return headers["x-sprat-model"]
+
+
+def counted(gateway: Watched, pairs: int) -> None:
+    """Wait until so many pairs are counted."""
+    wait_for(lambda: gateway.keeper.status()["pairs"] == pairs)

@@ -24,7 +24,7 @@ def status(
     Parameters
     ----------
     store
-        The store: a file or postgresql://...; sprat.db in the current folder unless given.
+        The store: a file or postgresql://...; else $SPRAT_STORE, else sprat.db in the current folder.
     as_json
         Print everything as JSON.
     """

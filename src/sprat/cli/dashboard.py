@@ -34,7 +34,7 @@ def password(
     own
         Ask for one (or read it from standard input) instead of making one at random.
     store
-        The store: a file or postgresql://...; sprat.db in the current folder unless given.
+        The store: a file or postgresql://...; else $SPRAT_STORE, else sprat.db in the current folder.
     as_json
         Print the outcome as JSON.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from dataclasses import asdict
@@ -57,7 +58,7 @@ def create(
     priced_only
         Refuse requests whose cost is not known beforehand.
     store
-        The store: a file or postgresql://...; sprat.db in the current folder unless given.
+        The store: a file or postgresql://...; else $SPRAT_STORE, else sprat.db in the current folder.
     as_json
         Print the key as JSON.
     """
@@ -92,7 +93,7 @@ def show(*, store: str | None = None, as_json: _Json = False) -> None:
     Parameters
     ----------
     store
-        The store: a file or postgresql://...; sprat.db in the current folder unless given.
+        The store: a file or postgresql://...; else $SPRAT_STORE, else sprat.db in the current folder.
     as_json
         Print them as JSON.
     """
@@ -136,7 +137,7 @@ def disable(name: str, *, store: str | None = None, as_json: _Json = False) -> N
     name
         The key's name or id.
     store
-        The store: a file or postgresql://...; sprat.db in the current folder unless given.
+        The store: a file or postgresql://...; else $SPRAT_STORE, else sprat.db in the current folder.
     as_json
         Print the outcome as JSON.
     """
@@ -154,7 +155,7 @@ def enable(name: str, *, store: str | None = None, as_json: _Json = False) -> No
     name
         The key's name or id.
     store
-        The store: a file or postgresql://...; sprat.db in the current folder unless given.
+        The store: a file or postgresql://...; else $SPRAT_STORE, else sprat.db in the current folder.
     as_json
         Print the outcome as JSON.
     """
@@ -171,14 +172,14 @@ def _turn(name: str, store: str | None, as_json: bool, disabled: bool) -> None:
 
 
 def open_store(store: str | None, create: bool = False) -> Store:
-    """The store to read; raises BadInput where it is not there, MissingExtra without the gateway's libraries."""
+    """The store to read: as given, else $SPRAT_STORE, else sprat.db here; raises BadInput, or MissingExtra."""
     try:
         from ..gateway.ledger.store import DEFAULT, Store
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "sqlalchemy":
             raise
         raise MissingExtra("gateway", "The gateway's store") from None
-    return Store.read(store or DEFAULT, create=create)
+    return Store.read(store or os.environ.get("SPRAT_STORE") or DEFAULT, create=create)
 
 
 def seconds(text: str, what: str) -> float:

@@ -44,7 +44,7 @@ def show(
     Parameters
     ----------
     store
-        The store: a file or postgresql://...; sprat.db in the current folder unless given.
+        The store: a file or postgresql://...; else $SPRAT_STORE, else sprat.db in the current folder.
     since
         How far back, such as 15m, 1h or 7d; all unless given.
     key
@@ -104,7 +104,7 @@ def export(
     purpose
         What it is for.
     store
-        The store: a file or postgresql://...; sprat.db in the current folder unless given.
+        The store: a file or postgresql://...; else $SPRAT_STORE, else sprat.db in the current folder.
     since
         How far back, such as 7d; all unless given.
     as_json
@@ -141,20 +141,22 @@ def evaluate(
 ) -> int:
     """Estimate what another setting would have cost or scored, from logged requests and their propensities.
 
-    Example: sprat logs evaluate at_least=0.6 --outcome score --store study/sprat.db
+    Example: sprat logs evaluate 2 --outcome score --store study/sprat.db
 
     Exits with 4 where the log can't tell, and says what exploration would be needed.
 
     Parameters
     ----------
     policy
-        A setting of the served file by its name or number, at_least=NUMBER, or another serve.toml with the same signal.
+        A setting of the served file by its name or number, safest first; where all are routes by one signal also
+        at_least=NUMBER, or another serve.toml with that signal.
     outcome
-        cost in dollars per request, or score: labels by people, else by a judge.
+        cost in dollars per request, or score: labels by people, else by a judge, else what the watch over the promise
+        found; a request that failed scores 0.
     file
         The file that was served; serve.toml beside the store unless given.
     store
-        The store: a file or postgresql://...; sprat.db in the current folder unless given.
+        The store: a file or postgresql://...; else $SPRAT_STORE, else sprat.db in the current folder.
     since
         How far back, such as 7d; all unless given.
     as_json
@@ -168,7 +170,9 @@ def evaluate(
         beside = Path(store or "sprat.db").parent / "serve.toml" if "://" not in (store or "") else Path("serve.toml")
         if not (file or beside).exists():
             raise BadInput(f"{file or beside} is not there.", hint="Give the served file with --file.")
-        found = evaluated(load(file or beside), policy, opened.exchanges(start), opened.labels(start), outcome)
+        served = load(file or beside)
+        labels = [*opened.watched(served.ways[0].name if served.ways else "", start), *opened.labels(start)]
+        found = evaluated(served, policy, opened.exchanges(start), labels, outcome)
     if as_json:
         print(json.dumps(asdict(found)))
     else:
@@ -192,8 +196,6 @@ def told(evaluated: Evaluated) -> list[str]:
     lines += [found.left_out] if found.left_out else []
     if e.left_out:
         lines.append("Left out: " + "; ".join(f"{n:,} {why}" for why, n in e.left_out.items()) + ".")
-    if e.outcome == "cost" and found.estimates:
-        lines.append("The interval of ips takes the dearest logged request for the dearest possible one.")
     return [line for line in lines if line]
 
 

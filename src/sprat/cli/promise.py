@@ -34,7 +34,7 @@ def status(*, store: str | None = None, as_json: _Json = False) -> int:
     Parameters
     ----------
     store
-        The store: a file or postgresql://...; sprat.db in the current folder unless given.
+        The store: a file or postgresql://...; else $SPRAT_STORE, else sprat.db in the current folder.
     as_json
         Print it as JSON.
     """
@@ -81,7 +81,7 @@ def mark(
     limit
         How many to list, or to ask for.
     store
-        The store: a file or postgresql://...; sprat.db in the current folder unless given.
+        The store: a file or postgresql://...; else $SPRAT_STORE, else sprat.db in the current folder.
     as_json
         Print the list, or the outcome, as JSON.
     """
@@ -160,7 +160,7 @@ def renew(*, store: str | None = None, as_json: _Json = False) -> int:
     Parameters
     ----------
     store
-        The store: a file or postgresql://...; sprat.db in the current folder unless given.
+        The store: a file or postgresql://...; else $SPRAT_STORE, else sprat.db in the current folder.
     as_json
         Print the outcome as JSON.
     """
@@ -184,7 +184,7 @@ def suspend(why: str, *, store: str | None = None, as_json: _Json = False) -> in
     why
         The reason, which the status shows.
     store
-        The store: a file or postgresql://...; sprat.db in the current folder unless given.
+        The store: a file or postgresql://...; else $SPRAT_STORE, else sprat.db in the current folder.
     as_json
         Print the outcome as JSON.
     """
@@ -203,7 +203,7 @@ def resume(*, store: str | None = None, as_json: _Json = False) -> int:
     Parameters
     ----------
     store
-        The store: a file or postgresql://...; sprat.db in the current folder unless given.
+        The store: a file or postgresql://...; else $SPRAT_STORE, else sprat.db in the current folder.
     as_json
         Print the outcome as JSON.
     """
@@ -249,7 +249,8 @@ def _sentences(found: Mapping[str, Any]) -> list[str]:
             f"Mean loss {found['mean_loss']:.4f} over {found['pairs']} pairs; the promise is that it is at most 0."
         )
     if found["state"] == "broken":
-        lines.append(f"{found['reference']} answers alone; the policy is shadowed on {found['share']:.2%} of requests.")
+        shadowed = f"; the policy is shadowed on {found['share']:.2%} of requests" if found["share"] else ""
+        lines.append(f"{found['reference']} answers alone{shadowed}.")
         if found["restorable"]:
             lines.append("Renew it with: sprat promise renew")
     if found["marks_waiting"]:

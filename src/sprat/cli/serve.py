@@ -43,7 +43,7 @@ def serve(
     port
         The port to listen on; 0 takes a free one.
     store
-        Where requests are logged: a database's URL; where not given, an SQLite file beside the TOML file.
+        Where requests are logged: a database's URL; else $SPRAT_STORE, else an SQLite file beside the TOML file.
     key_required
         Ask for a key on loopback too.
     workers
@@ -71,7 +71,11 @@ def serve(
         return 0
     if workers < 1:
         raise BadInput(f"There can't be {workers} workers.", hint="Give --workers 1 or more.")
-    served, url, closed = load(file), store or beside(file), key_required or not is_loopback(host)
+    served, url, closed = (
+        load(file),
+        store or os.environ.get("SPRAT_STORE") or beside(file),
+        key_required or not is_loopback(host),
+    )
     secret, password = _first_secrets(url)
     listening = _bound(host, port)
     at = listening.getsockname()[1]
@@ -80,6 +84,8 @@ def serve(
     print(f"  base URL  http://{shown}:{at}/v1")
     print(f"  key       {secret}   (shown once)" if secret else "  key       one of `sprat keys list`")
     print(f"  dashboard http://{shown}:{at}/sprat/" + (f"   password {password}   (shown once)" if password else ""))
+    if served.promised is not None:
+        print(f"  promise   {served.promised.how}")
     print(f"  health    http://{shown}:{at}/healthz   metrics at /metrics", flush=True)
     gc.collect()
     gc.freeze()  # what is loaded stays: the collector need not look at it again and again

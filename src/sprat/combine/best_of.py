@@ -10,6 +10,7 @@ from typing import Any
 
 from ..core import Ask, Model, Reply, Request, Technique, ask, together
 from ..errors import BadInput
+from ..shape import Asks
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,6 +36,12 @@ class BestOf(Technique):
         replies = [r for r in await together(draws) if r.ok]
         trusts = [await self.trust.trust(request, reply) for reply in replies]
         return replies[max(range(len(trusts)), key=lambda i: (trusts[i], -i))]
+
+    def asks(self) -> list[Asks]:
+        """Every model `n` times, and the signal about each of their replies."""
+        draws = self.n * len(self.models)
+        judged = [Asks(self.trust, draws)] if draws > 1 else []
+        return [*(Asks(m, self.n) for m in self.models), *judged]
 
 
 def best_of(*models: Model, trust: Any, n: int = 1, temperature: float | None = None) -> BestOf:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..core import Ask, Model, Reply, Request, Technique, ask, together
 from ..errors import BadInput
+from ..shape import Asks
 
 
 def fusing(request: Request, replies: Sequence[Reply]) -> Request:
@@ -48,6 +49,14 @@ class Blend(Technique):
             return best[0]
         texts = [r for r in best if r.text]
         return ask(self.fuser, fusing(request, texts), f"fuses {len(texts)} of {len(replies)}") if texts else best[0]
+
+    def asks(self) -> list[Asks]:
+        """Every model once, the ranker about each reply, and the fuser, which reads the best `k`."""
+        n, k = len(self.models), min(self.k, len(self.models))
+        if n == 1:
+            return [Asks(self.models)]
+        prompt = 200 + 30 * k  # what `fusing` puts around the replies
+        return [Asks(self.models), Asks(self.ranker, n), Asks(self.fuser, 1, replies=k, prompt=prompt)]
 
 
 def blend(*models: Model, ranker: Any = None, fuser: Model | None = None, k: int = 3) -> Blend:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core import Ask, Model, Piece, Reply, Request, Technique
 from ..errors import BadInput, EndpointError
-from ..shape import name_of
+from ..shape import Asks, name_of
 from .going_on import able, going_on, telling
 
 
@@ -49,6 +49,10 @@ class Fallback(Technique):
         assert failed is not None
         failed.said = seen
         raise failed
+
+    def asks(self) -> list[Asks]:
+        """Every model once; those after the first may have to read what was seen of a reply that broke off."""
+        return [Asks(m, replies=int(i > 0)) for i, m in enumerate(self.models)]
 
 
 def _whole(seen: Sequence[Piece], rest: Reply) -> Reply:

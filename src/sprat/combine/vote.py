@@ -13,6 +13,7 @@ from typing import Any
 from ..answers import final_answer
 from ..core import Model, Reply, Request, Technique, ask, together
 from ..errors import BadInput
+from ..shape import Asks
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,6 +45,10 @@ class Vote(Technique):
         answers = [r for r in replies if r.ok]
         keys = [self.same(r) for r in answers]
         return answers[max(range(len(keys)), key=lambda i: (keys.count(keys[i]), -i))]
+
+    def asks(self) -> list[Asks]:
+        """Every model, `n` times."""
+        return [Asks(m, self.n) for m in self.models]
 
     def _counts(self, replies: list[Reply]) -> list[int]:
         keys = [self.same(r) for r in replies if r.ok]

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from ..errors import BadInput, Garbled, TimedOut, Unreachable
+from typing import TypeVar
+
+from ..errors import BadInput, EndpointError, Garbled, TimedOut, Unreachable
 from .http import Call, scrub
+
+Failure = TypeVar("Failure", bound=EndpointError)
 
 
 def _who(call: Call) -> str:
     return f"'{call.name}' at {call.url}"
 
 
+def _unsent(error: Failure) -> Failure:
+    error.sent = False
+    return error
+
+
 def not_accepted(call: Call) -> TimedOut:
     """No connection within the time for it."""
-    return TimedOut(f"{_who(call)} did not accept a connection within {call.connect_timeout:g} s.")
+    return _unsent(TimedOut(f"{_who(call)} did not accept a connection within {call.connect_timeout:g} s."))
 
 
 def no_answer(call: Call, seconds: float) -> TimedOut:
@@ -24,12 +33,12 @@ def no_answer(call: Call, seconds: float) -> TimedOut:
 def not_trusted(call: Call) -> Unreachable:
     """Its certificate is not known."""
     hint = "Its certificate is not trusted here; SSL_CERT_FILE may name a file with the one that it is signed by."
-    return Unreachable(f"{_who(call)} can't be reached.", hint=hint)
+    return _unsent(Unreachable(f"{_who(call)} can't be reached.", hint=hint))
 
 
 def not_reached(call: Call, hint: str = "Is the server running, and the url right?") -> Unreachable:
     """No connection could be made."""
-    return Unreachable(f"{_who(call)} can't be reached.", hint=hint)
+    return _unsent(Unreachable(f"{_who(call)} can't be reached.", hint=hint))
 
 
 def not_asked(call: Call, error: Exception) -> BadInput:

@@ -28,8 +28,8 @@ from ..errors import (
     TimedOut,
     nearest,
 )
+from .attempts import Attempt, broke
 from .attempts import begun as attempt
-from .attempts import broke
 from .server_events import ServerEvents
 
 if TYPE_CHECKING:
@@ -150,10 +150,11 @@ async def _first(call: Call, deadline: float, fine: Container[int]) -> Upstream:
 async def events(call: Call) -> AsyncGenerator[tuple[str, str]]:
     """(event, data) of a server-sent stream, or one ("json", body) from a server that did not stream."""
     deadline = asyncio.get_running_loop().time() + call.timeout
+    before: EndpointError | None = None
     for tried in count():
         begun = ended = False
         upstream: Upstream | None = None
-        one = attempt(call)
+        one = _attempt(call, before)
         try:
             upstream = await _first(call, deadline, (200,))
             one.passed()
@@ -178,6 +179,7 @@ async def events(call: Call) -> AsyncGenerator[tuple[str, str]]:
                 broke(call, error)
                 raise
             one.failed(error)
+            before = _after(before, error)
             await _pause(call, error, tried, deadline)
         finally:
             one.left()
@@ -188,14 +190,16 @@ async def events(call: Call) -> AsyncGenerator[tuple[str, str]]:
 async def _tried(call: Call, once: Callable[[float], Awaitable[T]]) -> T:
     """What an attempt with the call's deadline gives; raises its error after the last one."""
     deadline = asyncio.get_running_loop().time() + call.timeout
+    before: EndpointError | None = None
     for tried in count():
-        one = attempt(call)
+        one = _attempt(call, before)
         try:
             found = await once(deadline)
             one.passed()
             return found
         except EndpointError as error:
             one.failed(error)
+            before = _after(before, error)
             await _pause(call, error, tried, deadline)
         finally:
             one.left()
@@ -227,6 +231,20 @@ async def models(name: str, url: str, headers: Mapping[str, str], timeout: float
     if not isinstance(listed, list):
         raise Garbled(f"'{name}' lists its models in a form that is not known.")
     return [str(entry["id"]) for entry in cast("list[Any]", listed) if isinstance(entry, dict) and "id" in entry]
+
+
+def _attempt(call: Call, before: EndpointError | None) -> Attempt:
+    try:
+        return attempt(call)
+    except EndpointError as error:
+        raise _after(before, error) from None
+
+
+def _after(before: EndpointError | None, error: EndpointError) -> EndpointError:
+    """The error, which answers for the attempts before it too."""
+    if before is not None:
+        error.billable, error.sent = before.billable or error.billable, before.sent or error.sent
+    return error
 
 
 async def _pause(call: Call, error: EndpointError, tried: int, deadline: float) -> None:

@@ -7,12 +7,12 @@ upstream's own body where a whole reply may pass (`Tap.body`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..core import Look, Piece, Reply, Request
+from ..core import Look, Piece, Reply, Request, Usage
 from ..drivers.concurrent import finish, steps_of
 from ..drivers.process import Done, Leaf, Tail, process
 from ..endpoints import OpenAI
@@ -25,9 +25,21 @@ from .served import passes
 from .upstreams.passthrough import Passed
 
 
+@dataclass(frozen=True)
+class Known:
+    """A reply that is there already: it is given, for nothing, where its model is asked the very same request."""
+
+    name: str
+    request: Request
+    reply: Reply
+
+    async def answer_async(self, request: Request) -> Reply:
+        return replace(self.reply, cost=0.0, seconds=0.0, usage=Usage(0, 0))
+
+
 @dataclass(eq=False)
 class Tap:
-    """What is let through, and what is noted on the way."""
+    """What is let through, and what is noted on the way; `kept` are the trusts behind a reply that was given again."""
 
     streaming: bool = False
     through: bool = False
@@ -36,6 +48,8 @@ class Tap:
     model: str = ""
     body: bytes | None = None
     trusts: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
+    kept: Sequence[tuple[str, float]] = ()
+    known: Known | None = None
 
 
 async def answers(model: Any, request: Request, n: int, tap: Tap) -> tuple[bytes | None, list[Reply]]:
@@ -147,6 +161,9 @@ def _tapped(steps: Any, tap: Tap) -> Generator[Any, Any, Done]:
 
 
 def _leaf(leaf: Leaf, tap: Tap) -> Leaf:
+    known = tap.known
+    if known is not None and name_of(leaf.endpoint) == known.name and leaf.payload == known.request:
+        return Leaf(known, leaf.payload, Tail.NO)
     if quick(leaf.endpoint):
         return Leaf(gathered(leaf.endpoint), leaf.payload, Tail.NO)
     if not leaf.tail:

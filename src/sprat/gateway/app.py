@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..endpoints import http
 from ..endpoints.attempts import gate
-from ..errors import SpratError
+from ..errors import EndpointError, SpratError
 from ..shape import leaves
 from .access.limits import Hold, Refusal
 from .asgi import JSON, Gone, Headers, Receive, Scope, Send, respond
@@ -56,7 +56,7 @@ class Key(Protocol):
 
 
 class Keys(Protocol):
-    """Who may ask (see keys.py)."""
+    """Who may ask (see access/keys.py)."""
 
     def check(self, secret: str, now: float) -> Any:
         """The key of a secret, None where it is not known."""
@@ -74,7 +74,7 @@ class Keys(Protocol):
 
 
 class Store(Protocol):
-    """Where finished requests go (see store.py)."""
+    """Where finished requests go (see ledger/store.py)."""
 
     def put(self, exchange: Exchange) -> Any:
         """Take one in, without waiting."""
@@ -104,7 +104,13 @@ class Call:
         self.text = ""  # what a card's neighbours are found by; in memory alone
         self.hold: Hold | None = None  # what the key was admitted with; None: it was not
         self.paid: float | None = None  # dollars, by an upstream's error that says that no more was billed
+        self.unsent = False  # nothing was sent to the upstream that failed, so that `paid` is what it cost
         self.reserved: float | None = None  # dollars that budgets set aside for it; None: it was not admitted
+
+    def failed(self, error: Exception) -> None:
+        """Take in what an upstream's error says of the cost."""
+        if isinstance(error, EndpointError) and not error.billable:
+            self.paid, self.unsent = error.spent, not error.sent
 
     def at_most(self, cost: float | None) -> float | None:
         """Dollars that an unknown cost was at most: what was held for it; None where that, too, is unknown."""
@@ -150,7 +156,7 @@ class Gateway:
         self.working = 0
         self.draining = False
         self.open_keys = keys is None
-        self.dashboard: Any = None  # made when it is first looked at (see dashboard.py)
+        self.dashboard: Any = None  # made when it is first looked at (see dashboard/addresses.py)
         self.routes: Mapping[str, Mapping[str, Handler]] = ROUTES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

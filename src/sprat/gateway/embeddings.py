@@ -8,12 +8,12 @@ import time
 from typing import Any, cast
 
 from ..core import Reply, Request, Usage
-from ..errors import EndpointError
 from ..prices import cost
 from .app import Call, Gateway, log
 from .asgi import JSON, Gone, Headers, Watch, fresh, read, read_body, respond
 from .ledger.exchange import Exchange
-from .served import hold_of, passes
+from .ledger.records import struck
+from .served import hold_of, passes, secrets_of
 from .upstreams.passthrough import posted, whole
 from .wire.asked import overrides, text_of
 from .wire.problem import UNTOLD, Problem, dumped, problem_of
@@ -53,8 +53,7 @@ async def embeddings(gateway: Gateway, call: Call) -> None:
         problem = Problem(499, "The client left.")
     except Exception as error:
         problem = problem_of(error)
-        if isinstance(error, EndpointError) and not error.billable:
-            call.paid = error.spent
+        call.failed(error)
         if problem.code in UNTOLD:
             log.error("Request %s failed: %s", number, type(error).__name__, exc_info=error)
         await gateway.complain(call, problem)
@@ -63,7 +62,7 @@ async def embeddings(gateway: Gateway, call: Call) -> None:
         usage = reply.usage or Usage()
         # Once an upstream was asked, what it took is unknown until it has said so; an encoder of ours takes nothing.
         sent = call.hold is not None and name not in gateway.served.encoders
-        dollars = None if sent and not reply.model else reply.cost
+        dollars = (call.paid if call.unsent else None) if sent and not reply.model else reply.cost
         exchange = Exchange(
             number,
             call.at,
@@ -76,7 +75,7 @@ async def embeddings(gateway: Gateway, call: Call) -> None:
             cost=dollars,
             seconds=time.perf_counter() - call.began,
             status=problem.status if problem else 200,
-            error=problem.message if problem else "",
+            error=struck(problem.detail or problem.message, secrets_of(gateway.served)) if problem else "",
             at_most=call.at_most(dollars),
         )
         if trace is not None and gateway.tracing is not None:

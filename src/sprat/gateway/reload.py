@@ -142,6 +142,9 @@ def anew(served: Served) -> Served:
         return served
 
 
+_WATCHED = ("promised", "certificate", "answering", "altered")  # of these a change begins a new watch
+
+
 async def exchange(gateway: Gateway, served: Served) -> tuple[str, ...]:
     """Serve this from now on; which settings wait for a restart. What may fail is done before anything is changed."""
     before = gateway.served
@@ -153,7 +156,7 @@ async def exchange(gateway: Gateway, served: Served) -> tuple[str, ...]:
     policy, old, keeper = policy_of(served), gateway.keeper, gateway.keeper
     if served.promised is None:
         keeper = None
-    elif (served.promised, served.certificate) != (before.promised, before.certificate) or old is None:
+    elif old is None or any(getattr(served, n) != getattr(before, n) for n in _WATCHED):
         keeper = await Keeper.open(gateway, served)
     store: Any = gateway.store
     # No await from here on: a request sees either all of the old or all of the new.

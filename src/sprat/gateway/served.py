@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from math import inf
 from pathlib import Path
 from typing import Any, TypeGuard, cast
 
@@ -17,7 +20,7 @@ from ..endpoints import OpenAI
 from ..errors import BadInput, nearest
 from ..prices import Price, cost
 from ..registry import find
-from ..shape import leaves
+from ..shape import asks_of, leaves
 from ..signals.ordinary import Ordinary
 from .access.limits import Hold
 from .caching.cache import CacheSettings, settings_of
@@ -32,6 +35,11 @@ from .wire.problem import Problem, dumped
 from .witness import Witness, witnessed
 
 _ENCODERS = {"static": "sprat.encoders:StaticEncoder", "sentence": "sprat.encoders:SentenceEncoder"}
+# Of a model's table: how it is asked and paid, which changes nothing of what it answers.
+_ASIDE = (
+    *("price", "timeout", "connect_timeout", "read_timeout", "first_timeout", "retries", "at_once", "key_env"),
+    *("key_file", "idempotent", "stream_usage", "continuous_usage", "continues"),
+)
 # Where a maximum cost is set and the request names no longest reply.
 _LONGEST = 1024
 
@@ -75,7 +83,8 @@ class Served:
 
     `ways` are the promise's settings, safest first; `explore` is the share of requests that draws among them;
     `ordinary` is what prompts of the study read like, by which a request looks crafted;
-    `evidence` is how good replies were in the study; `altered` says that the way is not the one that was certified.
+    `evidence` is how good replies were in the study; `altered` says that the way is not the one that was certified;
+    `answering` is a hash of what answers, models and all, and `read_at` when the file was read (seconds since 1970).
     """
 
     models: Mapping[str, Any]
@@ -93,6 +102,8 @@ class Served:
     evidence: Evidence | None = None
     altered: bool = False
     digest: str = ""
+    answering: str = ""
+    read_at: float = 0.0
 
     @property
     def reference(self) -> Any:
@@ -132,11 +143,21 @@ class Served:
 
 
 def worst(model: Any, request: Request, longest: int, times: int = 1) -> float:
-    """The most that an answer can cost: every model below asked once, a token of input per byte; inf where unknown."""
+    """The most that `times` answers can cost, `longest` tokens in all; inf where a price or a number is unknown.
+
+    Every model below is asked as often as it may be, and reads a token for each byte that it is sent.
+    """
     # A message's frame in a template takes a few tokens that its text does not show.
-    read = times * (len(dumped([request.messages, request.options])) + 16 * len(request.messages))
-    known: list[Price | None] = [m.price for m in leaves(model) if hasattr(m, "price")]
-    return sum(float("inf") if p is None else p.worst(read, longest) for p in known)
+    read, each = len(dumped([request.messages, request.options])) + 16 * len(request.messages), longest // times
+    dollars = 0.0
+    for one in asks_of(model):
+        if not hasattr(one.part, "price"):
+            continue
+        price: Price | None = one.part.price
+        written = each if one.longest is None else one.longest
+        most = inf if price is None else price.worst(read + one.replies * each + one.prompt, written)
+        dollars += one.times * times * most if most else 0.0
+    return dollars
 
 
 def longest_of(options: Mapping[str, Any]) -> int:
@@ -182,7 +203,7 @@ def digest(path: Path) -> str:
 
 def load(path: Path | str) -> Served:
     """What a serve.toml holds; BadInput says what is wrong and where."""
-    before = digest(Path(path))
+    before, read_at = digest(Path(path)), time.time()
     found = read(path)
     if AUTO in found.models:
         raise BadInput(f"{path}: a model can't be called '{AUTO}'; that is the [way].", hint="Give it another name.")
@@ -214,6 +235,8 @@ def load(path: Path | str) -> Served:
         evidence=evidence_of(extra.get("card"), str(path)),
         altered=_altered(Path(path)),
         digest=before,
+        answering=_answering(Path(path)),
+        read_at=read_at,
     )
 
 
@@ -225,6 +248,17 @@ def _altered(path: Path) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return bool(certified) and certified != fingerprint(path)
+
+
+def _answering(path: Path) -> str:
+    """A hash of what answers: as in the certificate's, and which models endpoints ask, and where."""
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    told = [fingerprint(path)]
+    for name, entry in sorted(table.get("models", {}).items()):
+        told.append(
+            json.dumps([name, {k: v for k, v in entry.items() if k not in _ASIDE}], sort_keys=True, default=str)
+        )
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
 def of(model: Any, **settings: Any) -> Served:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..core import Reply
-from ..errors import EndpointError, Garbled
+from ..errors import Garbled
 from ..shape import name_of
 from .answering import Tap
 from .app import Call, Gateway, log
@@ -21,8 +21,9 @@ from .cards.foreseen import Foreseen
 from .cards.min_quality import chosen
 from .cards.neighbours import compared
 from .ledger.exchange import Exchange
+from .ledger.records import struck
 from .promise.plan import Plan
-from .served import AUTO, hold_of, passes, reference_cost
+from .served import AUTO, hold_of, passes, reference_cost, secrets_of
 from .steering.policy import Choice
 from .telemetry.tracing import Trace
 from .wire.asked import Asked, Dialect
@@ -54,6 +55,8 @@ class Talk:
             str, str
         ] = {}  # what else decided (a setting, a cache, a broken promise), in words, for the card
         self.plan: Plan | None = None  # of the watch over the promise
+        self.promise = self.keeper.state if self.keeper is not None else "holding"
+        self.broken = False  # the promise, when it was chosen who answers
         self.choice: Choice | None = None
         self.trace: Trace | None = None
         self.heard: list[bytes] = []  # what passed as bytes, where replies are stored
@@ -95,8 +98,8 @@ class Talk:
             self.problem = Problem(_LEFT, "The client left.")
         except Exception as error:
             self.problem = problem_of(error)
-            if isinstance(error, EndpointError) and not self.begun and not error.billable:
-                call.paid = error.spent
+            if not self.begun:
+                call.failed(error)
             if self.problem.code in UNTOLD:
                 log.error("Request %s failed: %s", self.number, type(error).__name__, exc_info=error)
             if not self.begun:
@@ -104,7 +107,9 @@ class Talk:
         finally:
             gateway.working -= 1
             if self.keeper is not None and self.plan is not None:
-                self.keeper.settle(self.plan, self.number, [] if self.cached else self.replies, self.tap, self.problem)
+                new = self.sent and not self.cached
+                replies = self.replies if new else []
+                self.keeper.settle(self.plan, self.number, replies, self.tap, self.problem, new)
             if self.trace is not None:
                 self._traced(self.trace)
             if self.asked is not None and not self.logged:
@@ -131,6 +136,7 @@ class Talk:
     def _choose(self, asked: Asked, request: Any, free: bool) -> None:
         """Which setting answers; a request with a maximum cost, for which the [way] was found good, gets that."""
         keeper, policy = self.keeper, self.policy
+        self.broken = self.promise == "broken"
         if free:
             choice = self.choice = policy.choose(self.call.key, request, self.call.at)
             self.model = choice.model
@@ -140,6 +146,7 @@ class Talk:
             elif keeper is not None:
                 plan = self.plan = keeper.plan(asked, request, choice, self.call.at)
                 if plan.broken:
+                    self.promise, self.broken = "broken", True
                     self.choice = policy.choose(self.call.key, request, self.call.at, keeper)
                 self.model, self.facts = plan.model, {**self.facts, **plan.facts}
         else:
@@ -244,11 +251,11 @@ class Talk:
             found.append((b"x-sprat-model", writer.encode("ascii", "replace")))
         if self.model is not None:
             reply = self.replies[0] if self.replies else None
-            found.append((b"x-sprat-decision", short(self.model, reply, self.tap.trusts).encode()))
+            found.append((b"x-sprat-decision", short(self.model, reply, self.tap.trusts, self.name != AUTO).encode()))
         if writer:
             told = (b"x-sprat-quality", foreseen_of(self, writer).header), (b"x-sprat-certificate", covering(self))
             found += [(name, line.encode()) for name, line in told if line]
-        if self.plan is not None and self.plan.broken:
+        if self.broken:
             found.append((b"x-sprat-promise", b"broken"))
         if self.source is not None and self.source.said:
             found.append((b"x-sprat-cache", self.source.said.encode()))
@@ -288,6 +295,8 @@ class Talk:
         choice = self.choice
         # Unknown once a model was asked, unless somebody else pays for that.
         dollars = self._cost() if self.replies or (self.sent and not (self.source and self.source.free)) else 0.0
+        dollars = self.call.paid if dollars is None and self.call.unsent else dollars
+        told = struck(problem.detail or problem.message, secrets_of(self.served)) if problem else ""
         propensity, drawn = choice.propensity(self.tap.trusts) if choice else (None, "")
         return Exchange(
             self.number,
@@ -306,7 +315,7 @@ class Talk:
             time.perf_counter() - self.call.began,
             self.first,
             problem.status if problem else 200,
-            problem.message if problem else "",
+            told,
             asked.stream,
             propensity,
             dict(self.tap.trusts),

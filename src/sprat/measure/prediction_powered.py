@@ -7,8 +7,9 @@ the closed form of the variance, and by unbiasedness under enumeration of what i
 Y is the mark, f the cheap score, n rows have both and N others f alone. The estimate is mean(Y) + w (mean of f over
 the N - mean of f over the n). With w = Cov(Y, f) / (Var f (1 + n/N)) its variance is Var(Y)/n (1 - rho^2 N/(n + N)): a
 score that says nothing changes nothing. All moments are the marked rows', so that the interval can't be longer than
-that of the marks alone. gateway/labels.py has the same correction for a stream of pairs, valid at all times together,
-by betting; here the sample's size is fixed, and intervals are by the central limit theorem, with Student's quantile.
+that of the marks alone. gateway/promise/labels.py has the same correction for a stream of pairs, valid at all times
+together, by betting; here the sample's size is fixed, and intervals are by the central limit theorem, with Student's
+quantile.
 """
 
 from __future__ import annotations

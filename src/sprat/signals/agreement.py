@@ -14,6 +14,7 @@ from typing import Any
 from ..answers import final_answer
 from ..core import Model, Reply, Request, Signal, ask, together
 from ..errors import BadInput, CannotDo
+from ..shape import Asks
 
 Same = Callable[[Reply], str]
 
@@ -70,6 +71,10 @@ class Agreement(Signal):
         until = settled if self.decide is not None else None
         heard = await opinions(self.models, request, self.samples, self.temperature, until)
         return self._share(own, [r for r in heard if not r.error])
+
+    def asks(self) -> list[Asks]:
+        """Every model once, or `samples` times."""
+        return [Asks(self.models, max(1, self.samples))]
 
     def _agrees(self, own: str, other: Reply) -> bool:
         return bool(own) and other.ok and self.same(other) == own

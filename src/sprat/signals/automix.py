@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..core import Model, Reply, Request, Signal, ask, content_text, together
 from ..data import Lessons
 from ..errors import BadInput
+from ..shape import Asks
 from .learning import judged, observe, unfitted
 
 Floats = NDArray[np.float64]
@@ -101,6 +102,10 @@ class AutoMix(Signal):
             return v
         small, large = self.belief(v) @ self.worth
         return float(np.clip((1 + small - large + self.weight * self.dollars) / 2, 0.0, 1.0))
+
+    def asks(self) -> list[Asks]:
+        """The model `k` times about the reply; no limit is set on what it writes, so as if it were 4,096 tokens."""
+        return [Asks(self.model, self.k, replies=1, prompt=len(check_prompt("", "", "").encode()), longest=4096)]
 
     def belief(self, v: float) -> Floats:
         """How likely each state is (4,) when the confidence is v."""

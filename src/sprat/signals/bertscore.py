@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core import Model, Reply, Request, Signal, ask
 from ..errors import BadInput, CannotDo
+from ..shape import Asks
 from ..similarity.asked import Read, reading
 from ..similarity.greedy import f_of, matched
 from ..similarity.token_vectors import StaticTokens
@@ -32,6 +33,10 @@ class BertScore(Signal):
     what: What = "f"
     use = "bertscore"
     reads_reply = True
+
+    def asks(self) -> list[Asks]:
+        """Every model once, or `samples` times."""
+        return [Asks(self.models, max(1, self.samples))]
 
     async def trust(self, request: Request, reply: Reply | None = None) -> float:
         """The mean over the others' replies, cut to [0, 1]; 0 where nobody else answered, or the reply is empty."""

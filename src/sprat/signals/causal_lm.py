@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from ..core import Can, Model, Reply, Request, Signal, ask
 from ..errors import BadInput
-from ..shape import need
+from ..shape import Asks, need
 
 PROMPT = (
     "Foresee how well a small assistant would answer the question below. Reply with one digit:\n"
@@ -41,6 +41,10 @@ class CausalLM(Signal):
         chances = ratings(rated)
         total = sum(chances.values())
         return sum(p for r, p in chances.items() if r >= self.threshold) / total if total > 0 else 0.0
+
+    def asks(self) -> list[Asks]:
+        """The model once, for one token."""
+        return [Asks(self.model, prompt=len(self.prompt), longest=1)]
 
 
 def ratings(reply: Reply) -> dict[int, float]:

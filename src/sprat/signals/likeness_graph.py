@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ..core import Model, Reply, Request, Signal, ask
 from ..errors import BadInput
+from ..shape import Asks
 from ..uncertainty import graph
 from ..uncertainty.clusters import Alike, Draws, comparing
 from ..uncertainty.levels import AnswerUncertainty, QuestionUncertainty
@@ -46,6 +47,10 @@ class LikenessGraph(Signal):
         if self.how == "degree":
             return graph.degree_of(w) if self.level == "answer" else graph.degree(w)
         return graph.eccentricity_of(w) if self.level == "answer" else graph.eccentricity(w)
+
+    def asks(self) -> list[Asks]:
+        """Every model once, or `samples` times."""
+        return [Asks(self.models, max(1, self.samples))]
 
     async def trust(self, request: Request, reply: Reply | None = None) -> float:
         """1 - degree, 1 / (1 + eccentricity) or 1 / the sum of eigenvalues, in [0, 1]; 0 where no draw came."""

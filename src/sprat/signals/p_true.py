@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from ..core import Can, Model, Reply, Request, Signal, ask, together
 from ..errors import BadInput, CannotDo
+from ..shape import Asks
 from .agreement import opinions
 
 
@@ -76,6 +77,13 @@ class PTrue(Signal):
         told = await together([ask(self.model, d, "p(True)") for d in draws])
         known = [v for r in told if r.ok and (v := letter(r.text or ""))]
         return sum(v == "A" for v in known) / len(known) if known else 0.5
+
+    def asks(self) -> list[Asks]:
+        """The model, for its ideas and for its verdicts."""
+        verdicts = 1 if getattr(self.model, "can", Can.TEXT) >= Can.LOGPROBS else self.draws
+        # The reply that is judged is shown twice.
+        judged = Asks(self.model, verdicts, replies=2 + self.ideas, prompt=len(prompt("", "", [])), longest=2)
+        return [Asks(self.model, self.ideas), judged] if self.ideas else [judged]
 
 
 def p_true(model: Model, ideas: int = 0, draws: int = 5, temperature: float = 1.0) -> PTrue:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core import Model, Reply, Request, Signal, ask
 from ..errors import BadInput
+from ..shape import Asks
 from ..uncertainty.clusters import Alike, Draws, comparing
 from ..uncertainty.levels import AnswerUncertainty
 from .drawn import checked, drawn
@@ -41,6 +42,10 @@ class SampleAgreement(Signal):
         what = "same" if self.how == "share" else "likeness"
         matrix = await ask(comparing(self.equivalence, what), Draws(found.question, found.texts))
         return AnswerUncertainty(1 - float(np.mean(matrix[0, 1:])), "sample agreement", self.how)
+
+    def asks(self) -> list[Asks]:
+        """Every model once, or `samples` times."""
+        return [Asks(self.models, max(1, self.samples))]
 
     async def trust(self, request: Request, reply: Reply | None = None) -> float:
         """The agreement, in [0, 1]; 0 where no draw came."""

@@ -7,13 +7,14 @@ BERTScore, inference, or by asking a model. Checked by hand; measured in benchma
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import exp
+from math import exp, inf
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from ..core import Model, Reply, Request, Signal, ask, together
 from ..errors import BadInput
+from ..shape import Asks
 from ..similarity.asked import Read, reading
 from ..similarity.greedy import f_of, matched
 from ..similarity.token_vectors import StaticTokens
@@ -81,6 +82,11 @@ class SelfCheck(Signal):
         heard = await together([ask(judge, q, "self-check") for q in asked])
         scores = np.array([check.verdict(r.text or "") if r.ok else 0.5 for r in heard])
         return scores.reshape(len(said), len(others)).mean(axis=1).tolist()
+
+    def asks(self) -> list[Asks]:
+        """Every model once, or `samples` times; a judge as often as there are sentences, which nobody knows before."""
+        draws = Asks(self.models, max(1, self.samples))
+        return [draws, Asks(self.judge or self.models[0], inf)] if self.how == "prompt" else [draws]
 
     async def trust(self, request: Request, reply: Reply | None = None) -> float:
         """1 less the sentences' mean score; for n-grams exp of its negative. 0 without draws or for an empty reply."""

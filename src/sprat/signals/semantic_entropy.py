@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from ..core import Can, Model, Reply, Request, Signal, ask
 from ..errors import BadInput, nearest
-from ..shape import need
+from ..shape import Asks, need
 from ..uncertainty.clusters import Draws, Exact, cluster, comparing
 from ..uncertainty.entropy import CONVENTIONS
 from ..uncertainty.entropy import semantic_entropy as entropy_of
@@ -40,6 +40,10 @@ class SemanticEntropy(Signal):
             return None
         same = await ask(comparing(self.equivalence), Draws(found.question, found.texts))
         return entropy_of(found, cluster(same), self.convention)
+
+    def asks(self) -> list[Asks]:
+        """Every model once, or `samples` times."""
+        return [Asks(self.models, max(1, self.samples))]
 
     async def trust(self, request: Request, reply: Reply | None = None) -> float:
         """exp(-entropy), one by the number of meanings that are as good as there; 0 where no draw came."""

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from ..core import Model, Reply, Request, Signal, ask
 from ..errors import CannotDo
+from ..shape import Asks
 
 PROMPT = (
     "Provide the probability that your answer is correct. Give ONLY the probability (0.0 to 1.0), no other words or "
@@ -51,6 +52,10 @@ class Verbalized(Signal):
         asked = Request(messages, {"temperature": 0, "max_tokens": 16}, thread="", group=request.group)
         found = probability((await ask(self.model, asked, "verbalised confidence")).text or "")
         return self.unread if found is None else found
+
+    def asks(self) -> list[Asks]:
+        """The model once, about the reply."""
+        return [Asks(self.model, replies=1, prompt=len(PROMPT) + 100, longest=16)]
 
 
 def verbalized(model: Model, unread: float = 0.0) -> Verbalized:

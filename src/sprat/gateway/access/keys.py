@@ -200,12 +200,14 @@ class Keys:
         hold: Hold = _NOTHING_HELD,
         at_most: float | None = None,
     ) -> None:
-        """Count what a request cost (None: unknown, but `at_most` so much) and its tokens, and let go of its hold.
+        """Count what a request cost and its tokens, and let go of its hold.
+
+        `dollars` None is unknown, but `at_most` so much (None: as much as was held).
 
         Every admitted request is charged once, a failed one with 0.0. `now` is the Exchange's `at`; the Exchange
         itself, put into the store, is what lasts.
         """
-        one = charge(dollars, at_most)
+        one = charge(dollars, hold.dollars if at_most is None else at_most)
         with self._lock:
             for place in ((key_id, span("day", now)), (key_id, span("month", now))):
                 self._pending[place] = self._pending.get(place, Spent()).plus(one)

@@ -94,13 +94,15 @@ def settings_of(
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A kept answer: its replies as JSON, the fingerprint of who answered, what it had cost, until when it holds."""
+    """A kept answer: its replies as JSON, the fingerprint of who answered, what it had cost, until when it holds, and
+    what signals found of the request."""
 
     data: bytes
     mark: str
     cost: float | None
     at: float
     until: float
+    trusts: tuple[tuple[str, float], ...] = ()
 
 
 class Cache:
@@ -125,7 +127,9 @@ class Cache:
         self.rows.move_to_end(key)
         return found
 
-    def put(self, key: bytes, mark: str, replies: Sequence[Reply]) -> Entry | None:
+    def put(
+        self, key: bytes, mark: str, replies: Sequence[Reply], trusts: Sequence[tuple[str, float]] = ()
+    ) -> Entry | None:
         """Keep an answer that is whole and sound; None where it is not, or where it is too large."""
         if not replies or not all(sound(r) for r in replies):
             return None
@@ -135,7 +139,7 @@ class Cache:
         costs = [r.cost for r in replies]
         cost = None if None in costs else sum(c for c in costs if c is not None)
         now = time.monotonic()
-        return self._keep(key, Entry(data, mark, cost, now, now + self.settings.ttl))
+        return self._keep(key, Entry(data, mark, cost, now, now + self.settings.ttl, tuple(trusts)))
 
     def _keep(self, key: bytes, entry: Entry) -> Entry:
         self._drop(key)

@@ -91,6 +91,7 @@ class CachedSource(Source):
             self.near, self.row = await self.semantic.near(*self.question)
         if entry is not None:
             self._give(entry, read(entry), "hit")
+            self.tap.kept = entry.trusts
         elif self.near is not None and self.near.given and self.semantic is not None and not self.anew:
             self._give(self.near.entry, self.near.replies, f"semantic; cosine={self.near.cosine:.3f}")
             known = self.semantic.evidence
@@ -159,6 +160,7 @@ class CachedSource(Source):
                 self.replies = [replace(r, cost=paid.cost, asks=paid.asks, by=paid.by) for r, paid in costs]
         else:
             self.cache.shared += 1
+            self.tap.kept = tuple(flight.source.tap.trusts)
             because = "shared with an equal request that was under way"
             self.fact = f"shared: {because}"
             found = flight.replies or flight.source.replies
@@ -184,7 +186,7 @@ class CachedSource(Source):
             replies = spelled(source.replies, raw, source.tap.streaming)
         except Garbled:
             return []
-        self.cache.put(self.key, self.mark, replies)
+        self.cache.put(self.key, self.mark, replies, source.tap.trusts)
         return replies
 
     def _gone(self, flight: Flight) -> None:

@@ -87,9 +87,12 @@ def completed(
     return made
 
 
-def short(model: Any, reply: Reply | None, trusts: Sequence[tuple[str, float]]) -> str:
-    """A line for the header: who decided by what, against which threshold; ASCII alone."""
-    parts = [name_of(model) if hasattr(model, "answer") else "pinned"]
+def short(model: Any, reply: Reply | None, trusts: Sequence[tuple[str, float]], pinned: bool = True) -> str:
+    """A line for the header: who decided by what, against which threshold; ASCII alone.
+
+    A model that nothing decides in was `pinned` by the request, or is the whole of what `auto` ran.
+    """
+    parts = [name_of(model) if hasattr(model, "answer") else "pinned" if pinned else "alone"]
     for row in levels(model, trusts[:8]):
         needed = row.get("at_least")
         sign = "" if needed is None else f" >= {needed:.3g}" if row["trust"] >= needed else f" < {needed:.3g}"

@@ -75,7 +75,6 @@ def uncovered_of(talk: Talk) -> str:
     asked, choice = talk.asked, talk.choice
     assert asked is not None, "a reply was asked for"
     pinned = asked.overrides.model or asked.model
-    keeper = getattr(talk.gateway, "keeper", None)
     return uncovered(
         talk.served.certificate,
         pinned="" if pinned == AUTO else pinned,
@@ -84,7 +83,7 @@ def uncovered_of(talk: Talk) -> str:
         continues=asked.request.continues,
         samples=asked.n,
         certified=choice is None or choice.certified,
-        promise=getattr(keeper, "state", "holding"),
+        promise=talk.promise,
         kept=talk.cached,
         altered=talk.served.altered,
     )

@@ -20,7 +20,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
 from ...errors import BadInput
@@ -43,6 +43,10 @@ class Kept(Protocol):
 
     def keep(self, name: str, value: str) -> None:
         """Keep a text under a name."""
+        ...
+
+    def swap(self, name: str, before: str, value: str) -> bool:
+        """Keep a text in place of this one; False where it is another by now."""
         ...
 
 
@@ -149,13 +153,17 @@ class Operator:
 
     async def end(self, session: Session, now: float) -> None:
         """Log out, in every worker within about a second."""
-        secret = await self.secret(anew=True)
-        if secret is None:
-            return
-        left = [(a, b) for a, b in secret.ended if b > now and a != session.id][-_MOST:]
-        ended = Secret(secret.salt, secret.digest, secret.key, (*left, (session.id, session.expires)))
-        await asyncio.to_thread(self.store.keep, NAME, ended.to_json())
-        self._secret = ended
+        self._secret = await asyncio.to_thread(self._ended, session, now)
+
+    def _ended(self, session: Session, now: float) -> Secret | None:
+        # Meanwhile another session may end, or the password change: neither may be undone by what was read before.
+        while (text := self.store.setting(NAME)) is not None:
+            secret = Secret.of(text)
+            left = [(a, b) for a, b in secret.ended if b > now and a != session.id][-_MOST:]
+            ended = replace(secret, ended=(*left, (session.id, session.expires)))
+            if self.store.swap(NAME, text, ended.to_json()):
+                return ended
+        return None
 
     async def form_token(self, nonce: str) -> str:
         """The token that a login form with this nonce must carry; empty where no password was set."""

@@ -26,13 +26,14 @@ from ..promise.evidence import Evidence
 from . import schema
 from .exchange import Exchange
 from .records import exchange_of
-from .writer import Health, Waiter, Watcher, Writer, delete_older, read_spend
+from .writer import Health, Waiter, Watcher, Writer, read_spend
 
 if TYPE_CHECKING:
     from ...data import Dataset
 
 DEFAULT = "sprat.db"
-__all__ = ["DEFAULT", "Health", "Label", "Store", "Totals", "beside"]
+WATCHED = "judge:promise"  # the source of what the watch over the promise found
+__all__ = ["DEFAULT", "WATCHED", "Health", "Label", "Store", "Totals", "beside"]
 
 
 def beside(toml: str | Path | None = None) -> Path:
@@ -270,6 +271,23 @@ class Store:
         with self._reading() as connection:
             return [Label(**row) for row in connection.execute(asked).mappings()]
 
+    def watched(self, reference: str, since: float | None = None) -> list[Label]:
+        """How the watch over the promise scored what clients got; `reference` is the setting that asks it alone.
+
+        A person's marks come before the judge's scores.
+        """
+        pair, done = schema.evidence.c, schema.exchanges.c
+        first: Any = sa.func.coalesce(pair.marked_policy, pair.policy)
+        score: Any = sa.case(
+            (done.setting == reference, sa.func.coalesce(pair.marked_reference, pair.reference)), else_=first
+        )
+        told = done.id.label("exchange"), score.label("score"), pair.at.label("at")
+        asked = sa.select(*told).join(schema.evidence, pair.exchange == done.id)
+        asked = asked.where(pair.kind == "pair", score.is_not(None)).order_by(pair.at, done.id)
+        with self._reading() as connection:
+            rows = connection.execute(_within(asked, since, None, None)).mappings()
+            return [Label(**row, source=WATCHED) for row in rows]
+
     def facts(self, name: str, words: Sequence[str]) -> dict[str, int]:
         """How many kept exchanges have a card whose fact of this name begins with each word and a colon."""
         card = schema.exchanges.c.card
@@ -293,19 +311,22 @@ class Store:
         except (DBAPIError, PoolTimeout) as error:
             raise self._unreadable(error) from None
 
+    def swap(self, name: str, before: str, value: str) -> bool:
+        """Keep a text in place of `before`; False where another has taken that one's place already."""
+        table = schema.settings
+        same = sa.and_(table.c.name == name, table.c.value == before)
+        try:
+            with schema.writing(self.engine) as connection:
+                return connection.execute(sa.update(table).where(same).values(value=value)).rowcount == 1
+        except (DBAPIError, PoolTimeout) as error:
+            raise self._unreadable(error) from None
+
     def dataset(self, since: float | None = None, until: float | None = None) -> Dataset:
         """The calls whose prompts were stored, by request, with the scores of the labelled; raises BadInput if none."""
         from .study_rows import dataset
 
         kept = self.exchanges(since, until, prompts=True)
         return dataset(kept, self.labels(since, until), self.name)
-
-    def delete_before(self, at: float) -> int:
-        """Delete the exchanges from before `at` in small steps; how many there were."""
-        n = 0
-        while step := delete_older(self.engine, at):
-            n += step
-        return n
 
 
 def _within(asked: Any, since: float | None, until: float | None, key: str | None) -> Any:

@@ -2,7 +2,8 @@
 
 What may be lost: on kill -9, what is queued and not committed (by default what was put in about the last 50 ms, more
 where the database is slow or away); where the queue is full, the newest exchange, which is counted, while its dollars
-still reach the spend. A batch that failed is tried again under the same ids, so nothing is written or charged twice.
+still reach the spend. What failed is tried again under the same ids, spend without an exchange too, so that nothing is
+written or charged twice, though nobody heard whether the first attempt took place.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -29,10 +31,10 @@ from ..promise.evidence import Evidence
 from . import schema
 from .exchange import Exchange
 from .records import COLUMNS, Charges, charges, prompt_of, row_of
+from .retention import STEP, delete_older
 
 _BATCH = 500
 _CHUNK = 100  # rows of one statement: a thread that runs many small ones waits for Python's lock before each
-_STEP = 500  # rows that retention deletes in one transaction
 _RETRY = (0.1, 5.0)
 _POISON = (IntegrityError, DataError, ValueError, TypeError, OverflowError)
 _ADD = """insert into sprat_spend (key, span, dollars, calls, unknown, at_most)
@@ -109,6 +111,8 @@ class Writer:
         self._batch: list[_Item] = []
         self._evidence: deque[Evidence] = deque()
         self._spend_only: Charges = {}
+        self._aside: Charges = {}  # of the spend alone, what is being written, under its number
+        self._name, self._asides = f"spend:{uuid4().hex}", 0
         self._lock = threading.Lock()
         self._wake, self._hurry = threading.Event(), threading.Event()
         self._stopping = self._abandoned = self._again = False
@@ -191,16 +195,21 @@ class Writer:
                 self._chores()
             except Exception as error:  # whatever it is, the requests go on and the store tries again
                 self._failed(error)
-            if self._abandoned or (self._stopping and not (self._queue or self._batch or self._evidence)):
+            if self._abandoned or (self._stopping and not self._left):
                 return
 
+    @property
+    def _left(self) -> bool:
+        """Whether there is anything to write."""
+        return any((self._batch, self._queue, self._spend_only, self._aside, self._evidence))
+
     def _idle(self) -> float:
-        if self._failing and (self._batch or self._queue or self._evidence):
+        if self._failing and self._left:
             return max(0.0, self._retry_at - time.monotonic()) + 0.01
         return self.poll
 
     def _drain(self) -> None:
-        while self._batch or self._queue or self._spend_only or self._evidence:
+        while self._left:
             if time.monotonic() < self._retry_at:
                 return
             while self._queue and len(self._batch) < _BATCH:
@@ -213,14 +222,15 @@ class Writer:
         self._look_for_file()
         exchanges = [e for e, _ in self._batch if e is not None]
         with self._lock:
-            aside = dict(self._spend_only)
+            if not self._aside and self._spend_only:
+                self._aside, self._spend_only, self._asides = self._spend_only, {}, self._asides + 1
         try:
-            totals, added = self._commit(exchanges, aside)
+            totals, added = self._commit(exchanges, self._aside)
         except _POISON:
-            totals, added = self._one_by_one(exchanges, aside)
+            totals, added = self._one_by_one(exchanges)
         self._look_for_file()
         self._again = False
-        done, self._batch = self._batch, []
+        done, self._batch, self._aside = self._batch, [], {}
         for watcher in self.watchers:
             watcher.committed(totals, added)
         for _, waiter in done:
@@ -236,28 +246,26 @@ class Writer:
             for _ in noted:
                 self._evidence.popleft()
 
-    def _one_by_one(self, exchanges: Sequence[Exchange], aside: Charges) -> tuple[Charges, Charges]:
+    def _one_by_one(self, exchanges: Sequence[Exchange]) -> tuple[Charges, Charges]:
         """Find what the database refuses, so that it does not hold up the rest."""
         self._again = True
-        totals, added = self._commit([], aside)
+        totals, added = self._commit([], self._aside)
         for exchange in exchanges:
             try:
                 new_totals, new = self._commit([exchange], {})
             except _POISON:
-                self.unwritable += 1
-                new_totals, new = self._charge_alone(exchange)
+                self._charge_alone(exchange)
+                continue
             totals.update(new_totals)
             _merge(added, new)
         return totals, added
 
-    def _charge_alone(self, exchange: Exchange) -> tuple[Charges, Charges]:
-        try:
-            alone = charges([exchange])
-        except _POISON:  # not even its time can be read
-            return {}, {}
-        with self._lock:
-            _merge(self._spend_only, alone)
-        return self._commit([], alone)
+    def _charge_alone(self, exchange: Exchange) -> None:
+        """Take it out of the batch; its spend is written next."""
+        self.unwritable += 1
+        self._batch = [(None if e is exchange else e, waiter) for e, waiter in self._batch]
+        with self._lock, suppress(*_POISON):  # where not even its time can be read
+            _merge(self._spend_only, charges([exchange]))
 
     def _commit(self, exchanges: Sequence[Exchange], aside: Charges) -> tuple[Charges, Charges]:
         heard = charges(exchanges)
@@ -272,16 +280,24 @@ class Writer:
                 if said:
                     connection.execute(sa.insert(schema.prompts), said)
             added = charges(fresh)
-            _merge(added, aside)
+            if aside and self._numbered(connection):
+                _merge(added, aside)
             rows = [{"key": k, "span": s, **v._asdict()} for (k, s), v in sorted(added.items())]
             if rows:
                 connection.execute(sa.text(_ADD), rows)
             totals = read_spend(connection, {k for k, _ in heard}, {s for _, s in heard})
         self.written += len(fresh)
-        with self._lock:
-            _merge(self._spend_only, {k: Spent(-v.dollars, -v.calls, -v.unknown) for k, v in aside.items()})
-            self._spend_only = {k: v for k, v in self._spend_only.items() if v.calls}
         return totals, heard
+
+    def _numbered(self, connection: Connection) -> bool:
+        """Keep the number of the spend that is set aside, with it; False where an earlier attempt did that."""
+        table, number = schema.settings, str(self._asides)
+        mine = table.c.name == self._name
+        if self._again and connection.execute(sa.select(table.c.value).where(mine)).scalar() == number:
+            return False
+        connection.execute(sa.delete(table).where(mine))
+        connection.execute(sa.insert(table).values(name=self._name, value=number))
+        return True
 
     def _unwritten(self, connection: Connection, exchanges: Sequence[Exchange]) -> list[Exchange]:
         """Those whose ids are not there yet; an attempt whose end nobody heard may have been committed."""
@@ -322,7 +338,7 @@ class Writer:
     def _retain(self) -> bool:
         """Delete one step of what is too old; whether more may be. A clock that jumped deletes nothing."""
         jumped = abs(time.time() - time.monotonic() - self._clocks) > 3600
-        return not jumped and delete_older(self.engine, time.time() - (self.keep_days or 0) * 86400) == _STEP
+        return not jumped and delete_older(self.engine, time.time() - (self.keep_days or 0) * 86400) == STEP
 
     def _seen(self) -> tuple[int, int] | None:
         if self._file is None:
@@ -367,21 +383,6 @@ def read_spend(connection: Connection, keys: set[str] | None, spans: set[str]) -
     asked = sa.select(table).where(table.c.span.in_(spans))
     asked = asked if keys is None else asked.where(table.c.key.in_(keys))
     return {(r.key, r.span): Spent(r.dollars, r.calls, r.unknown, r.at_most) for r in connection.execute(asked)}
-
-
-def delete_older(engine: Engine, cut: float, limit: int = _STEP) -> int:
-    """Delete at most `limit` exchanges from before `cut`, with their prompts and labels; how many there were."""
-    table = schema.exchanges
-    with schema.writing(engine) as connection:
-        asked = sa.select(table.c.id).where(table.c.at < cut).order_by(table.c.at).limit(limit)
-        ids = list(connection.execute(asked).scalars())
-        for column in (schema.prompts.c.id, schema.labels.c.exchange, table.c.id) if ids else ():
-            connection.execute(sa.delete(column.table).where(column.in_(ids)))
-        evidence.forget(connection, cut)
-        if ids:  # what the watch has counted is in its state; what it has not, it still needs
-            old = schema.evidence.c
-            connection.execute(sa.delete(old.id.table).where(old.exchange.in_(ids), old.folded == 1))
-    return len(ids)
 
 
 def _merge(into: Charges, more: Charges) -> None:

@@ -254,11 +254,3 @@ def _log_factors(law: Law, bottom: float, limit: float) -> NDArray[np.float64]:
     """What each value adds to each bet's log wealth, (values, bets)."""
     x = (np.asarray(law.values, float) - limit) / (limit - bottom)
     return np.log1p(np.outer(np.maximum(x, -1.0), BETS))
-
-
-def pairs_to_restore(test: EProcess, law: Law, power: float = 0.8, delta: float | None = None) -> int | None:
-    """How many new labelled pairs of this law show with probability `power` that the promise holds; None: never.
-
-    The power is that of the mirrored test from its start, at level `delta` (default: this test's).
-    """
-    return test.mirrored(delta).delay(law.negated(), power, seen=0)

@@ -3,7 +3,8 @@
 Every worker adds rows through the store's writer. One worker folds them into the state of the watch, in the same
 transaction that saves the state: it names the version that it began from, and where another worker was quicker
 nothing is changed. So each row is counted exactly once, whatever dies when; the lease only says who is to do it, and
-a clock that is wrong costs no more than a handover. Rows of requests are deleted once folded, pairs are kept.
+a clock that is wrong costs no more than a handover. Folded rows are kept, so that a writer which did not hear that it
+had committed adds none again; those of requests are deleted after an hour.
 
 A pair that a person is to mark holds back the pairs after it: counted out of turn, those that need no mark would come
 first, and what is seen first would no longer be a fair draw.
@@ -12,7 +13,8 @@ first, and what is seen first would no longer be a fair draw.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -28,6 +30,8 @@ Kind = Literal["pair", "request", "suspend", "resume", "renew"]
 COMMANDS: tuple[Kind, ...] = ("suspend", "resume", "renew")
 NAME = "promise"  # of the one watch of a store
 FOLDED_AT_ONCE = 500
+_KEPT = 3600.0  # seconds that a folded request's row is kept
+_CLEARED = 500  # savings between two looks for rows that are older
 
 RESTORING = "restoring"  # in a pair's body: while the promise was broken, beside the reference's own answer
 _SKIPPED = '{"skipped":true}'
@@ -100,14 +104,19 @@ def watch(connection: Connection) -> Watch | None:
     return Watch(row["watch"], row["holder"], row["until"], row["version"], row["state"], status)
 
 
-def begin(engine: Engine, new: Watch) -> tuple[Watch, str]:
-    """The watch to go on with, and the identity of the one that it took the place of ("" for none or the same)."""
+def begin(engine: Engine, made: Callable[[Watch | None], Watch | None]) -> tuple[Watch, Watch | None]:
+    """The watch to go on with, and the one that it took the place of (None for none).
+
+    `made` is told what is saved, and gives what is to take its place; None, where something is saved, leaves that.
+    """
     with schema.writing(engine) as connection:
         if engine.dialect.name == "postgresql":  # there may be no row to lock yet
             connection.exec_driver_sql("lock table sprat_watches in share row exclusive mode")
         there = watch(connection)
-        if there is not None and there.watch == new.watch:
-            return there, ""
+        new = made(there)
+        if new is None:
+            assert there is not None, "the first watch is always begun"
+            return there, None
         version = there.version + 1 if there else 1
         values = {**_values(new), "version": version}
         if there is None:
@@ -116,7 +125,7 @@ def begin(engine: Engine, new: Watch) -> tuple[Watch, str]:
             connection.execute(sa.update(_WATCHES).where(_WATCHES.c.name == NAME).values(**values))
             old = sa.and_(_ROWS.c.watch == there.watch, _ROWS.c.folded == 0)
             connection.execute(sa.delete(_ROWS).where(old))
-        return Watch(new.watch, new.holder, new.until, version, new.state, new.status), there.watch if there else ""
+        return Watch(new.watch, new.holder, new.until, version, new.state, new.status), there
 
 
 def unfolded(connection: Connection, identity: str) -> list[Evidence]:
@@ -140,12 +149,12 @@ def save(engine: Engine, new: Watch, folded: Sequence[Evidence]) -> bool:
         done = connection.execute(sa.update(_WATCHES).where(same).values(**_values(new)))
         if done.rowcount != 1:
             return False
-        pairs = [e.id for e in folded if e.kind == "pair"]
-        if pairs:
-            connection.execute(sa.update(_ROWS).where(_ROWS.c.id.in_(pairs)).values(folded=1, body=None))
-        others = [e.id for e in folded if e.kind != "pair"]
-        if others:
-            connection.execute(sa.delete(_ROWS).where(_ROWS.c.id.in_(others)))
+        if folded:
+            these = _ROWS.c.id.in_([e.id for e in folded])
+            connection.execute(sa.update(_ROWS).where(these).values(folded=1, body=None))
+        if new.version % _CLEARED == 0:
+            old = sa.and_(_ROWS.c.folded == 1, _ROWS.c.kind != "pair", _ROWS.c.at < time.time() - _KEPT)
+            connection.execute(sa.delete(_ROWS).where(old))
     return True
 
 

@@ -7,6 +7,10 @@ counted once). The lease ends a few seconds after its holder does, and another w
 A pair that a person could not judge counts as the scores that speak most for the present state: against an alarm while
 the promise holds, against its renewal while it is broken. So wealth is at most what the true scores would have made
 it, and nobody can skip a promise into an alarm, or out of one.
+
+A changed file begins a new watch, where it was read later than the one that is watched: a worker that still serves an
+older one watches nothing, and acts on what is published. A broken promise stays broken under the same certificate,
+whatever else of the file was changed: only new evidence, or a new certificate, ends that.
 """
 
 from __future__ import annotations
@@ -29,21 +33,33 @@ from ..ledger import schema
 from . import evidence
 from .evidence import COMMANDS, Evidence, Watch
 from .promised import Promised
-from .watch import Promise
+from .watch import Promise, State
 
 log = logging.getLogger("sprat.gateway")
 TICK = 0.5  # seconds between two looks
 JUMPED = 60.0  # seconds ahead that are a clock's fault
 LEASE = 5.0  # seconds that a worker is not missed for
 RECENT = 2000  # requests since the alarm whose features begin the next drift test
+ALTERED = "not watched as certified: the file was changed."
 ENOUGH = 100  # of them; with fewer it begins without a sample
 
 
 class Folder:
     """The watch over one promise as this worker sees it; `status` is what is published."""
 
-    def __init__(self, engine: Engine, promised: Promised, identity: str) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        promised: Promised,
+        identity: str,
+        *,
+        certificate: str = "",
+        read_at: float = 0.0,
+        altered: bool = False,
+    ) -> None:
+        """`certificate` says which one it is, `read_at` when its file was read (seconds since 1970)."""
         self.engine, self.promised, self.identity = engine, promised, identity
+        self.certificate, self.read_at, self.altered = certificate, read_at, altered
         self.name = fresh()
         self.promise = promised.begun(0.0)
         self.recent: list[Mapping[str, float]] = []
@@ -86,6 +102,8 @@ class Folder:
             return
         self.superseded = saved.watch != self.identity
         self.status = saved.status
+        if not self.superseded:  # the same was read again by another worker
+            self.read_at = max(self.read_at, _read_at(saved))
         now = time.time()
         others = saved.holder != self.name and now < saved.until < now + 10 * LEASE  # further off, a clock has jumped
         if self.superseded or others:
@@ -117,16 +135,26 @@ class Folder:
                 self.trouble = type(error).__name__
 
     def _begin(self) -> None:
-        now = time.time()
-        self.promise, self.recent = self.promised.begun(now), []
-        new = Watch(self.identity, self.name, now + LEASE, 1, self._state(), self._told(now))
-        saved, before = evidence.begin(self.engine, new)
-        self.version = 0
-        if saved.holder == self.name:
-            self.version = saved.version
-            if before:
-                log.warning("The promise or how it is watched has changed: a new watch begins.")
+        saved, before = evidence.begin(self.engine, self._made)
+        self.version = saved.version if saved.holder == self.name else 0
+        self.superseded = saved.watch != self.identity
+        if self.superseded:
+            log.warning("The promise is watched by a newer file than the one that is served here.")
+        elif before is not None:
+            still = ", and the promise stays broken" if self.promise.state == "broken" else ""
+            log.warning("The promise or how it is watched has changed: a new watch begins%s.", still)
         self.status = saved.status
+
+    def _made(self, there: Watch | None) -> Watch | None:
+        """The watch that takes the place of the saved one; None where that is the same, or of a file read later."""
+        now = time.time()
+        if there is not None and (there.watch == self.identity or self.read_at < _read_at(there) < now + JUMPED):
+            return None
+        self.promise, self.recent = self.promised.begun(now), []
+        told = there.status if there is not None else {}
+        if acting(told) == "broken" and told.get("certificate") == self.certificate:
+            self.promise.carry(now, str(told.get("why", "")))  # only evidence, or another certificate, mends it
+        return Watch(self.identity, self.name, now + LEASE, 1, self._state(), self._told(now))
 
     def _restore(self, saved: Watch) -> None:
         raw = json.loads(saved.state)
@@ -222,7 +250,7 @@ class Folder:
 
     def _told(self, now: float) -> dict[str, Any]:
         found, asked = self.promise.status(), self.promised
-        sentence = found.sentence
+        sentence, state, why = found.sentence, found.state, found.why
         if found.state == "holding" and not asked.loss_watched:
             drift = (
                 ""
@@ -230,8 +258,21 @@ class Folder:
                 else f" (evidence {found.drift_wealth:.3g}, alarm at {found.drift_alarm:.3g})"
             )
             sentence = f"{asked.how[0].upper()}{asked.how[1:]}{drift}."
+        if found.state == "broken" and not asked.loss_watched:
+            sentence = (
+                f"Broken: {why} No pairs are scored, so nothing can show that it holds again: "
+                'set judge = "MODEL" or marks = 0.1 under [promise], or study requests like these anew.'
+            )
+        if found.state == "holding" and self.altered:
+            state, why = "suspended", ALTERED
+            sentence = f"Suspended: {ALTERED} What is served now: {sentence[0].lower()}{sentence[1:]}"
         return {
             **asdict(found),
+            "state": state,
+            "why": why,
+            "acting": found.state,
+            "certificate": self.certificate,
+            "read_at": self.read_at,
             "sentence": sentence,
             "watched": asked.watched,
             "how": asked.how,
@@ -241,8 +282,17 @@ class Folder:
             "delta": asked.delta,
             "reference": asked.reference,
             "setting": asked.setting,
-            "share": asked.restore_rate if found.state == "broken" else asked.rate,
+            "share": 0.0 if not asked.loss_watched else asked.restore_rate if found.state == "broken" else asked.rate,
             "renewals": self.promise.renewals,
             "refused": self.refused,
             "written": now,
         }
+
+
+def acting(status: Mapping[str, Any]) -> State:
+    """The state that workers act by; what is shown differs where the file was changed."""
+    return status.get("acting") or status.get("state") or "holding"
+
+
+def _read_at(saved: Watch) -> float:
+    return float(saved.status.get("read_at", 0.0))

@@ -8,9 +8,11 @@ the promise is broken the reference answers, and the policy is shadowed beside i
 and in spend under the key `promise` (asking.py). Requests for several samples are not shadowed.
 
 What may go wrong without a bias. Where the budget for watching is spent, or too many pairs are under way, nothing is
-drawn: that depends on no request. A policy that fails scores 0. A client that leaves, or a reference that fails, makes
-no pair: `lost` counts these, and where they are many the pairs speak for the other requests only. So it is with
-replies from the cache, which are no new draws.
+drawn: that depends on no request. A policy whose upstream fails scores 0, and so does one that refuses what the
+reference answers (a context too long for it). A client that leaves, a fault of the gateway's own, or a reference that
+fails, makes no pair: `lost` counts these, and where they are many the pairs speak for the other requests only. Replies
+from the cache make no pair either, since they are no new draws; the drift test counts their requests, by the trusts
+that were found when they were first asked.
 
 What was certified are first turns, each a draw of its own. The later turns of a conversation are decided like its
 opening, so they would repeat one draw: neither pairs nor features come of them, and at most one of each comes of a
@@ -39,7 +41,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core import Reply, Request
 from ...errors import BadInput, SpratError
-from ..answering import Tap
+from ..answering import Known, Tap
 from ..asgi import fresh
 from ..caching.source import spelled
 from ..ledger.store import Store
@@ -47,7 +49,7 @@ from ..served import AUTO, Served, longest_of, worst
 from . import evidence, pairs
 from .asking import Asking
 from .evidence import Evidence
-from .folding import Folder
+from .folding import Folder, acting
 from .plan import Plan
 from .promised import Promised
 from .watch import Drawn, State
@@ -62,6 +64,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("sprat.gateway")
 _LEFT = 499
 _THREADS = 20_000
+_OF_REQUESTS = frozenset({"characters", "turns"})  # features that are there without a signal
+_BLIND = "Requests are not watched for drift: no signal reads those that the semantic cache answers."
 _PATIENCE = 5.0  # seconds that pairs under way have at the end
 
 
@@ -75,8 +79,15 @@ class Keeper:
         if promised.budget and self.reference.price is None:
             hint = f"Set price = {{input = 1.0, output = 4.0}} (dollars per million) in [models.{self.reference.name}]."
             raise BadInput("A budget for watching the promise needs the reference's price.", hint=hint)
-        self.identity = promised.identity(served.certificate)
-        self.folder = Folder(store.engine, self.promised, self.identity)
+        self.identity = promised.identity(served.certificate, served.answering)
+        self.folder = Folder(
+            store.engine,
+            self.promised,
+            self.identity,
+            certificate=promised.certified(served.certificate),
+            read_at=served.read_at,
+            altered=served.altered,
+        )
         self.asking = Asking(gateway, store, promised.budget)
         self.busy = self.lost = self.unscored = 0
         self._random = random.Random()
@@ -103,7 +114,7 @@ class Keeper:
     @property
     def state(self) -> State:
         """What the watch says: the reference alone is to answer while it is broken."""
-        return self.folder.status.get("state", "holding")
+        return acting(self.folder.status)
 
     def plan(self, asked: Asked, request: Request, choice: Choice, at: float) -> Plan:
         """Draw what happens with a request to `auto`; the plan's model is to answer it."""
@@ -123,10 +134,16 @@ class Keeper:
         return Plan(at, request, model, model, False, drawn, sampled, thread)
 
     @property
+    def blind(self) -> bool:
+        """Whether requests' features can't be had of a fair sample: a semantic hit is of a prompt nobody looked at."""
+        cache = self.gateway.served.cache
+        return cache is not None and cache.semantic > 0 and not _OF_REQUESTS.issuperset(self.promised.features)
+
+    @property
     def _shadow(self) -> Way:
         """What is shadowed while the promise is broken."""
         policy, keys = self.gateway.policy, self.gateway.keys
-        return policy.cheapest(keys is not None and keys.budgeted)
+        return policy.cheapest(getattr(keys, "budgeted", False))
 
     def _first(self, request: Request) -> tuple[bool, str]:
         """Whether a request is a draw of its own, and its thread's hash in hex where a thread is named."""
@@ -153,16 +170,17 @@ class Keeper:
             return self.reference, {"promise": "broken: the reference answers"}
         return model, {"promise": "broken, but the reference could pass the maximum cost"}
 
-    def settle(self, plan: Plan, number: str, replies: list[Reply], tap: Tap, problem: Problem | None) -> None:
-        """Note a finished request; what needs further calls happens in the background."""
+    def settle(
+        self, plan: Plan, number: str, replies: list[Reply], tap: Tap, problem: Problem | None, sent: bool = True
+    ) -> None:
+        """Note a finished request, which may be one that no model was `sent`; what needs calls happens afterwards."""
         if plan.sampled and not plan.broken and problem is None:
-            self._feature(number, plan, tap.trusts)
+            self._feature(number, plan, [*tap.trusts, *tap.kept])
         if not plan.shadowed:
             return
-        failed = problem is not None and problem.status != _LEFT and problem.status >= 500
-        if (problem is None and not replies) or (problem is not None and (plan.broken or not failed)):
+        if not replies if problem is None else plan.broken or not sent or not _by_policy(problem):
             self.busy -= 1
-            self.lost += problem is not None and (failed or problem.status == _LEFT)
+            self.lost += problem is not None and sent
             return
         answered = Reply(None, error=problem.message) if problem else replies[0]
         task = asyncio.get_running_loop().create_task(self._pair(plan, number, answered, tap.streaming))
@@ -185,11 +203,14 @@ class Keeper:
     async def _paired(self, plan: Plan, number: str, answered: Reply, mine: Reply) -> None:
         shadow = ""
         if plan.broken:
-            reference, tap = mine, Tap()
+            # Where the policy asks the reference, it is told what the reference said: one draw, paid once.
+            reference, tap = mine, Tap(known=Known(self.reference.name, plan.request, mine))
             shadow = fresh()
             policy = await self._policy(plan, shadow, number, tap)
             if plan.sampled and policy.ok:
                 self._feature(number, plan, tap.trusts)
+            if policy.ok and pairs.is_own(plan.policy, policy, self.reference.name):
+                policy = mine
         elif mine.ok and pairs.is_own(plan.policy, answered, self.reference.name):
             reference = policy = mine
         else:
@@ -269,7 +290,7 @@ class Keeper:
             )
 
     def _sampled(self) -> bool:
-        if not self.promised.features:
+        if not self.promised.features or self.blind:
             return False
         now = time.monotonic()
         if now - self._second >= 1.0:
@@ -289,17 +310,21 @@ class Keeper:
         """The state, the evidence and what watching costs, ready for JSON."""
         own: dict[str, Any] = {n: getattr(self, n) for n in ("lost", "unscored", "busy")}
         own["marks_waiting"], own["behind_marks"] = self.folder.waiting
+        own |= {"drift_watched": bool(self.promised.features) and not self.blind}
         own |= {"superseded": self.folder.superseded, "trouble": self.folder.trouble}
         found = {**self.folder.status, **own, "watching": self.asking.status()}
-        past = self.gateway.policy.suspended if self.state == "holding" else ""
+        past = self.gateway.policy.suspended if found.get("state") == "holding" else ""
         if past:  # what the certified settings answer is watched all the same
             why = past.removeprefix("suspended: ")
             found |= {"state": "suspended", "why": why, "sentence": f"Suspended: {why}"}
+        if self.blind:
+            found["sentence"] = f"{found.get('sentence', '')} {_BLIND}".strip()
         return found
 
     def refer(self, served: Served) -> None:
         """Go on with the same promise over models that were loaded anew."""
         self.reference = reference_of(served, self.promised)
+        self.folder.read_at = max(self.folder.read_at, served.read_at)
 
     async def close(self) -> None:
         """Let pairs under way end, for a few seconds; called before the store is closed."""
@@ -311,6 +336,12 @@ class Keeper:
         await self.store.flush(_PATIENCE)
         self.store.detach(self.asking)
         await asyncio.to_thread(self.folder.stop)
+
+
+def _by_policy(problem: Problem) -> bool:
+    """Whether it is the policy that failed or refused: not the gateway, its limits, or a client that left."""
+    refused = 400 <= problem.status < _LEFT and problem.code != "insufficient_quota"
+    return refused or problem.code in ("upstream_failed", "upstream_timeout")
 
 
 def reference_of(served: Served, promised: Promised) -> Any:

@@ -101,12 +101,19 @@ class Promised:
         """The chance of a mark beside a judge's scores; None where there is no judge to correct."""
         return self.marks if self.judge else None
 
-    def identity(self, certificate: Mapping[str, Any]) -> str:
-        """A hash of all that a watch depends on: another certificate, or another way of watching, is a new watch."""
+    def identity(self, certificate: Mapping[str, Any], served: str = "") -> str:
+        """A hash of all that a watch depends on: another certificate, way of watching or `served` is a new watch."""
         told = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _WATCH_ALONE}
         told["losses"] = self.losses and [self.losses.values, self.losses.counts]
         tests = BETS, BLOCK, FIRST, SECOND  # a state of other bets can't be gone on with
-        text = json.dumps([told, dict(certificate), tests], sort_keys=True, default=str)
+        text = json.dumps([told, dict(certificate), served, tests], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def certified(self, certificate: Mapping[str, Any]) -> str:
+        """A hash of the certificate; where the file has none, of what it says was certified."""
+        law = self.losses and [self.losses.values, self.losses.counts]
+        own = [self.kind, self.level, self.delta, self.measure, self.reference, self.setting, law]
+        text = json.dumps(dict(certificate) or own, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def begun(self, at: float) -> Promise:

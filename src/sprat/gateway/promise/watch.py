@@ -195,6 +195,10 @@ class Promise:
         self.restoring, self._known = self.watch.mirrored(self.delta, self.restore_share), (-1, None)
         self._tally = [[0.0, 0.0] for _ in range(BINS)]
 
+    def carry(self, at: float, why: str) -> None:
+        """Begins broken, as the watch before it was; nothing of that one's evidence is counted."""
+        self._break(at, why)
+
     def suspend(self, at: float, why: str) -> None:
         """Says that what is served now is not what was certified; a broken promise stays broken."""
         if self.state == "holding":

@@ -152,10 +152,13 @@ class Spending:
             scope.budget.release(reserved)
 
     def settle(self, key: Any, reserved: float, cost: float | None, at: float, at_most: float | None = None) -> None:
-        """Books what an admitted request cost (None: unknown, but `at_most` so much); `at` is its Exchange's time."""
+        """Books what an admitted request cost; `at` is its Exchange's time.
+
+        `cost` None is unknown, but `at_most` so much (None: as much as was set aside).
+        """
         if not (scopes := self.of(key)):
             return
-        one = charge(cost, at_most)
+        one = charge(cost, reserved if at_most is None else at_most)
         with self._lock:
             for name in (ALL, getattr(key, "id", "")):
                 for per in ("day", "month"):

@@ -2,7 +2,11 @@
 
 Where the settings are routes by one signal, a row tells of every threshold: its action is the model that was asked, and
 its logged propensity that of asking it at the row's trust. Elsewhere a row tells of the settings that might have been
-drawn. Rows without a propensity, of failed requests, or without the outcome are left out, and counted.
+drawn. Rows without a propensity or without the outcome are left out, and counted.
+
+Whether a request fails depends on who is asked, so that failures can't just be dropped. For a score each is a 0 (as
+many of them as there are scores among the others); what one costs is often not known, so that no cost is estimated
+where more than 1 % failed. Requests that their client left, or that no model was asked for, are left out.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from ...combine import Route
 from ...errors import BadInput, nearest
 from ...shape import name_of
 from ..ledger.exchange import Exchange
-from ..ledger.store import Label
+from ..ledger.store import WATCHED, Label
 from ..served import AUTO, Served, load
 from ..witness import Witness
 from .off_policy import HEAVY, LEAST, Evaluation, Logged, evaluate
@@ -29,6 +33,9 @@ from .policy import Policy, policy_of
 from .ways import Way, asked
 
 Outcome = Literal["cost", "score"]
+FAILURES = 0.01  # of requests, beyond which a cost without them is another cost
+_LEFT = 499
+_UNKNOWN = "have no known outcome"
 
 
 @dataclass(frozen=True)
@@ -55,36 +62,60 @@ def evaluated(
     scores = _scores(labels) if outcome == "score" else {}
     left: dict[str, int] = {}
     rows: list[tuple[Exchange, float]] = []
-    signal = choosing.signal
+    failed: list[Exchange] = []
     for e in exchanges:
         value = scores.get(e.id) if outcome == "score" else e.cost
-        why = _lacks(e, value, signal)
-        if why:
-            left[why] = left.get(why, 0) + 1
+        why = _lacks(e, choosing.signal)
+        if not why and e.status != 200:
+            failed.append(e)
+        elif not why and value is not None:
+            rows.append((e, value))
         else:
-            rows.append((e, float(value or 0.0)))
+            why = why or _UNKNOWN
+            left[why] = left.get(why, 0) + 1
+    refused = ""
+    if failed and outcome == "cost":
+        left["failed"] = len(failed)
+        share = len(failed) / (len(failed) + len(rows) + left.get(_UNKNOWN, 0))
+        if share > FAILURES:
+            told = "and what they would have cost is not known: look at why, or ask about another time (--since)."
+            refused = f"Not shown: {100 * share:.3g} % of the requests failed, {told}"
+    elif failed:
+        rows += [(e, 0.0) for e in _as_often(failed, len(rows) / max(len(rows) + left.get(_UNKNOWN, 0), 1), left)]
     if not rows:
         said = ", ".join(f"{n} {why}" for why, n in left.items()) or "there are none"
         raise BadInput(f"No logged request can be used: {said}.", hint="Serve the file that sprat study wrote first.")
     values = np.array([v for _, v in rows])
-    bounds = (0.0, max(float(values.max()), 1e-12)) if outcome == "cost" else (0.0, 1.0)
+    bounds = (0.0, math.inf if outcome == "cost" else 1.0)  # the dearest request that was seen bounds no other
     logged, probabilities, kinds = _logged(choosing, target, rows, values, bounds, left)
     found = evaluate(logged, lambda _: probabilities)
     needed = _needed(choosing, target, logged, kinds) if found.refused else ""
+    if refused:
+        found, needed = dataclasses.replace(found, estimates=(), refused=refused, left_out=""), ""
     return Evaluated(name, outcome, found, float(logged.outcome.mean()), left, needed)
 
 
-def _lacks(e: Exchange, value: float | None, signal: str) -> str:
+def _lacks(e: Exchange, signal: str) -> str:
     """Why a row can't be used; "" where it can."""
     if e.asked != AUTO or not e.setting:
         return "were not drawn by the policy"
-    if e.status != 200:
-        return "failed"
+    if e.status == _LEFT:
+        return "were left by their client"
+    if 400 <= e.status < 500 and not e.model and e.cost == 0:  # by a limit of its key's, say
+        return "were refused before a model was asked"
     if e.propensity is None or not e.drawn:
         return "have no logged propensity"
     if (e.drawn == "action") != bool(signal) or (signal and signal not in e.trusts):
         return "were drawn by other settings than the file's"
-    return "have no known outcome" if value is None else ""
+    return ""
+
+
+def _as_often(failed: Sequence[Exchange], share: float, left: dict[str, int]) -> list[Exchange]:
+    """This share of the failed rows, drawn: their outcome is known of all, that of the others of so many alone."""
+    drawn = np.random.default_rng(0).random(len(failed)) < share
+    if not drawn.all():
+        left["failed, beyond the share of requests with a score"] = int((~drawn).sum())
+    return [e for e, taken in zip(failed, drawn, strict=True) if taken]
 
 
 def _logged(
@@ -155,7 +186,7 @@ def _target(choosing: Policy, served: Served, policy: str) -> tuple[str, Way]:
         hint = f"Give at_least=0.6, a file, or one of: {'; '.join(f'{i} {n}' for i, n in enumerate(names, 1))}."
         raise BadInput(f"There is no setting '{policy}'.", hint=hint if names else nearest(policy, names))
     if not choosing.signal:
-        hint = "Ask about one of them, by its name or number."
+        hint = f"Ask about one of: {'; '.join(f'{i} {n}' for i, n in enumerate(names, 1))}."
         raise BadInput("The settings of this file don't share a signal, so that one threshold says nothing.", hint=hint)
     route = _route(choosing)
     cut = float(match[1])
@@ -197,8 +228,9 @@ def alike(a: Any, b: Any) -> bool:
 
 
 def _scores(labels: Sequence[Label]) -> dict[str, float]:
-    """The score of each labelled exchange: a person's before a judge's, else the newest."""
+    """The score of each labelled exchange: a person's before a judge's before the watch's, else the newest."""
+    last = {"human": 2, WATCHED: 0}
     found: dict[str, float] = {}
-    for label in sorted(labels, key=lambda mark: (mark.source == "human", mark.at)):
+    for label in sorted(labels, key=lambda mark: (last.get(mark.source, 1), mark.at)):
         found[label.exchange] = label.score
     return found

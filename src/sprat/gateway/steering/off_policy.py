@@ -6,7 +6,8 @@ as elsewhere (arXiv 2210.10768 has the sequential form), self-normalised estimat
 the log never does what the policy would (`benchmarks/promise_watch.py`).
 
 With p the logged probability of the decision taken and pi that of the target policy, w = pi/p. IPS is the mean of
-w y; its interval holds at every sample size, by bets on w y in [0, range/floor]. SNIPS is sum w y / sum w; the doubly
+w y; its interval holds at every sample size, by bets on w y in [0, range/floor], so that there is none where the range
+is not known (a cost's: what was seen most is no bound of it). SNIPS is sum w y / sum w; the doubly
 robust estimate is the mean of sum_a pi(a) f(a) + w (y - f(taken)), f fitted by ridge regression per action on the
 trusts and their squares, on other units (cross-fitting). Their intervals are the bootstrap's, by unit (rows of a
 thread or user are drawn together), studentised, and at least as wide as Student's. They are asymptotic, and what they
@@ -45,6 +46,7 @@ FOLDS = 5
 class Logged:
     """Rows of a log: trusts (n, d), the action taken (n,), its probability (n,), the outcome (n,), one unit per row.
 
+    `bounds` hold for every request that could have come; the upper one is infinite where none is known.
     `probabilities` (n, actions), where they were logged, are those of every action. Raises BadInput for shapes that
     do not match, probabilities out of (0, 1], and outcomes outside `bounds`.
     """
@@ -103,7 +105,7 @@ class Evaluation:
     """What the log says of a policy: its estimates, or none and why (`refused`).
 
     `ess` is the effective number of units, `heavy` that of those with weights above 2 (None where refused),
-    `covered` the share of what the target does that the log can show; `left_out` says why only IPS is there.
+    `covered` the share of what the target does that the log can show; `left_out` says why an estimate is not there.
     """
 
     estimates: tuple[Estimate, ...]
@@ -166,24 +168,29 @@ def evaluate(
     refused = _refusal(ess, covered, weight, log, least)
     if refused:
         return Evaluation((), ess, covered, len(weight), refused)
-    estimates = [_ips(log, weight, confidence, lowest)]
+    bounded = bool(np.isfinite(log.bounds).all())
+    estimates = [_ips(log, weight, confidence, lowest)] if bounded else []
     heavy = _effective(log.units, np.where(weight > 2, weight, 0.0))
     rare = weight[weight > 2].sum() / weight.sum() if every is None else (target * (target > 2 * every)).sum(1).mean()
     few = bool(rare > 0.01) and heavy < HEAVY
-    if not few:
-        rng, value, rows = np.random.default_rng(seed), weight * log.outcome, np.arange(len(weight))
-        fitted = _fitted(log, actions)
-        robust = (target * fitted).sum(axis=1) + weight * (log.outcome - fitted[rows, log.action])
-        degrees = heavy if (weight > 2).any() else ess
-        for name, top, below in (("snips", value, weight), ("doubly robust", robust, np.ones(len(robust)))):
-            ends = _ratio(top, below, log.units, confidence, degrees, resamples, rng)
-            estimates.append(Estimate(name, *ends))
+    if few:
+        lacking = (
+            "the rows where the log did what it does rarely and this policy often are worth "
+            f"{heavy:.3g} units, and {HEAVY:.3g} are needed. "
+            f"Log about {HEAVY / max(heavy, 1e-9):.3g} times as much, or explore more."
+        )
+        if not bounded:
+            return Evaluation((), ess, covered, len(weight), f"Not shown: {lacking}", heavy)
+        return Evaluation(tuple(estimates), ess, covered, len(weight), "", heavy, f"Only IPS is shown: {lacking}")
+    rng, value, rows = np.random.default_rng(seed), weight * log.outcome, np.arange(len(weight))
+    fitted = _fitted(log, actions)
+    robust = (target * fitted).sum(axis=1) + weight * (log.outcome - fitted[rows, log.action])
+    degrees = heavy if (weight > 2).any() else ess
+    for name, top, below in (("snips", value, weight), ("doubly robust", robust, np.ones(len(robust)))):
+        ends = _ratio(top, below, log.units, confidence, degrees, resamples, rng)
+        estimates.append(Estimate(name, *ends))
     left_out = (
-        "Only IPS is shown: the rows where the log did what it does rarely and this policy often are worth "
-        f"{heavy:.3g} units, and {HEAVY:.3g} are needed. "
-        f"Log about {HEAVY / max(heavy, 1e-9):.3g} times as much, or explore more."
-        if few
-        else ""
+        "" if bounded else "IPS is not shown: its interval needs the largest outcome possible, which is not known."
     )
     return Evaluation(tuple(estimates), ess, covered, len(weight), "", heavy, left_out)
 

@@ -16,17 +16,20 @@ from typing import Any
 
 from ...endpoints.http import Call
 from ...errors import EndpointError, RateLimited, Refused, ServerFailed
+from ..ledger.records import struck
+from ..wire.problem import PASSED_ON
 
 log = logging.getLogger("sprat.gateway")
 _BUCKETS = 10
 _LONGEST, _LONGEST_ASKED = 60.0, 300.0  # seconds that it stays open: by its own rule, and by an upstream's Retry-After
 _MOST = 1000
+_SILENT = 60.0  # seconds
 
 
 class CircuitOpen(ServerFailed):
     """The upstream failed so often lately that it is not asked; `after` is when it will be."""
 
-    retryable = False
+    retryable = sent = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Circuit:
         self.probed: float | None = None
         self.again = self.opened = 0
         self.why = ""
+        self.said_at: float | None = None  # when the log last told what it answered
 
     def state(self, now: float) -> str:
         """Closed, open or half-open."""
@@ -114,6 +118,7 @@ class _Attempt:
             self.circuit.note(self.breakers.rule, self.breakers.clock(), self.probe, None)
 
     def failed(self, error: EndpointError) -> None:
+        self.breakers.say(self.circuit, error)
         if isinstance(error, Refused):
             return self.passed()
         if not self.told:
@@ -139,8 +144,20 @@ class Breakers:
         circuit = self._of(call)
         return _Attempt(self, circuit, circuit.enter(self.rule, self.clock()) if self.on else False)
 
+    def say(self, circuit: Circuit, error: EndpointError) -> None:
+        """Log why an upstream fails, in its own words, at most once a minute: clients are not told.
+
+        What it refuses as the client's fault is for the client, and may quote the prompt.
+        """
+        now = self.clock()
+        if error.status in PASSED_ON or (circuit.said_at is not None and now - circuit.said_at < _SILENT):
+            return
+        circuit.said_at = now
+        log.warning("An upstream failed: %s", struck(str(error)))
+
     def broke(self, call: Call, error: EndpointError) -> None:
         """An answer that had begun broke off: a failure, though its call counted as answered when it began."""
+        self.say(self._of(call), error)
         self._of(call).note(self.rule, self.clock(), False, error)
 
     def _of(self, call: Call) -> Circuit:

@@ -34,13 +34,18 @@ _KINDS = {
     504: "timeout_error",
 }
 # The client's own fault, by the upstream's word; what else an upstream refuses is between it and the gateway.
-_PASSED_ON = (400, 413, 415, 422)
+PASSED_ON = (400, 413, 415, 422)
 UNTOLD = ("internal_error", "upstream_key", "store_failed")  # the codes of what only the log says
 _ADDRESS = re.compile(r" at https?://\S+")
 
 
 class Problem(Exception):
-    """A request that gets no answer: `status`, one sentence, which `param` is at fault, seconds to wait `after`."""
+    """A request that gets no answer: `status`, one sentence, which `param` is at fault, seconds to wait `after`.
+
+    `detail` is what the operator alone is told: an upstream's own words, its address, what to do.
+    """
+
+    detail = ""
 
     def __init__(self, status: int, message: str, *, param: str = "", code: str = "", after: float | None = None):
         super().__init__(message)
@@ -68,13 +73,15 @@ def problem_of(error: Exception) -> Problem:
         return Problem(429, said, code="rate_limit_exceeded", after=error.after if error.after is not None else 1.0)
     if isinstance(error, TimedOut):
         return Problem(504, said, code="upstream_timeout")
-    if isinstance(error, Refused) and error.status in _PASSED_ON:
+    if isinstance(error, Refused) and error.status in PASSED_ON:
         return Problem(error.status, said, code="upstream_refused")
     if isinstance(error, EndpointError):
         full = error.status in (503, 529)
         # Who may not ask, and which key was wrong, is between the gateway and its upstream.
         said = said.partition(" answered HTTP")[0] + " refused the gateway." if isinstance(error, Refused) else said
-        return Problem(503 if full else 502, said, code="upstream_failed", after=error.after)
+        problem = Problem(503 if full else 502, said, code="upstream_failed", after=error.after)
+        problem.detail = str(error)
+        return problem
     if isinstance(error, OverBudget):
         return Problem(429, said, code="insufficient_quota")
     if isinstance(error, StoreFailed):
