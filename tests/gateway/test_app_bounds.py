@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from running import HELLO, Running
 
+from mock_server import MockServer
 from sprat import openai, tiny
 from sprat.aquarium import recordings
 from sprat.core import Request
@@ -58,8 +59,9 @@ def test_a_key_of_ours_that_does_not_hold_is_no_anonymous_one() -> None:
 
 
 def test_a_request_that_failed_after_a_model_was_asked_costs_an_unknown_amount() -> None:
-    with Running(openai("down", "http://127.0.0.1:9/v1", retries=0)) as gateway:
-        gateway.post("/v1/chat/completions", {"model": "auto", "messages": HELLO})
+    with MockServer(lambda _: "yes") as up, Running(openai("down", up.url, retries=0)) as gateway:
+        up.faults.append({"status": 500})
+        assert gateway.post("/v1/chat/completions", {"model": "auto", "messages": HELLO})[0] == 502
     assert gateway.kept[0].cost is None
 
 
