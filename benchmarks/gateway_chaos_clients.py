@@ -178,7 +178,8 @@ class Crowd:
             return self._broken(began, f"{nonce}: {path}: {error}")
         if answer.cut:
             return self._broken(began, f"{nonce}: {path}: the answer was cut off: {answer.body[-200:]!r}")
-        if why := wrong(path, answer, [self.key.encode()]):
+        # A giant's events take seconds to hold to their types, and the others are to be asked meanwhile.
+        if why := await asyncio.to_thread(wrong, path, answer, [self.key.encode()]):
             return self._failed(began, f"{nonce}: {path}: {why}")
         if answer.status != 200:
             return f"status {answer.status}"

@@ -49,17 +49,16 @@ def answers(said: bytes, head_only: bool = False) -> list[Answer]:
 def unchunked(data: bytes) -> tuple[bytes, bytes, bool]:
     """A chunked body, what follows it, and whether its end is missing."""
     parts: list[bytes] = []
-    while True:
-        size, between, rest = data.partition(b"\r\n")
-        if not between:
-            return b"".join(parts), b"", True
-        n = int(size, 16)
+    at = 0
+    while (end := data.find(b"\r\n", at)) >= 0:
+        n, begin = int(data[at:end], 16), end + 2
+        at = begin + n + 2
         if n == 0:
-            return b"".join(parts), rest[2:], len(rest) < 2
-        if len(rest) < n + 2:
-            return b"".join(parts) + rest[:n], b"", True
-        parts.append(rest[:n])
-        data = rest[n + 2 :]
+            return b"".join(parts), data[at:], len(data) < at
+        parts.append(data[begin : begin + n])
+        if len(data) < at:
+            break
+    return b"".join(parts), b"", True
 
 
 @cache
