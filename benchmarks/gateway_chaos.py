@@ -4,9 +4,10 @@
 
 Half the time with durable records, half without. What must hold: every request is answered within its deadline; every
 stream is whole or ends with an error in its dialect, as the official clients read it; no reply is another's; whatever
-was acknowledged is in the store afterwards (without `durable`, but for the last three seconds before a kill); no id
-twice; what keys spent is the sum of the records; and, when the chaos is over, health is good, nothing is in progress,
-memory and open files are bounded, and the log holds no crash.
+was acknowledged is in the store afterwards (without `durable`, but for the last three seconds before a kill and the
+second after it, in which clients read what had been sent); no id twice; what keys spent is the sum of the records; and,
+when the chaos is over, health is good, nothing is in progress, memory and open files are bounded, and the log holds no
+crash.
 
 Filling the disk needs a mount of its own (root on Linux), jumps of the clock need libfaketime; without them these two
 are left out, and the record says so.
@@ -41,7 +42,8 @@ from gateway_latency import Process  # noqa: E402
 from measured import header, table, write  # noqa: E402
 from verdicts import warm  # noqa: E402
 
-CROWD, DISK_MB, LOST_SECONDS = 12, 64, 3.0
+CROWD, DISK_MB = 12, 64
+LOST_SECONDS, LATE_SECONDS = 3.0, 1.0
 _RUN = "import sys; from sprat.cli import main; sys.exit(main(sys.argv[1:]))"
 TOML = """
 [way]
@@ -171,8 +173,7 @@ class Chaos:
         self.draw = random.Random(seed)
         self.done: Counter[str] = Counter()
         self.failures: list[str] = []
-        self.sure: dict[str, float] = {}  # acknowledged, and by our rules never to be lost
-        self.unsure: set[str] = set()
+        self.unsafe: list[tuple[float, float]] = []  # what is acknowledged within may be lost
         self.durable = True
         self.history: list[tuple[float, float, str]] = []
 
@@ -191,6 +192,11 @@ class Chaos:
         await getattr(self, f"_{kind}")()
         self.history.append((began, time.monotonic(), kind))
 
+    def sure(self) -> dict[str, float]:
+        """What was acknowledged, and is by our rules never to be lost, with the time."""
+        told = self.crowd.acknowledged.items()
+        return {k: t for k, t in told if not any(begin <= t <= end for begin, end in self.unsafe)}
+
     def around(self, at: float) -> str:
         """What was done about a moment."""
         near = [f"{kind} from {b - at:+.1f} to {e - at:+.1f} s" for b, e, kind in self.history if b - 20 < at < e + 20]
@@ -208,13 +214,12 @@ class Chaos:
         await self._ended(signal.SIGTERM)
 
     async def _ended(self, how: signal.Signals) -> None:
-        # What was acknowledged before this moment must be there afterwards.
-        before = time.monotonic() - (0.0 if self.serving.durable or how == signal.SIGTERM else LOST_SECONDS)
-        known = {k: t for k, t in self.crowd.acknowledged.items() if t < before}
         self.crowd.gone_at.append(time.monotonic() + 3600)  # whatever begins from now on may break
         self.crowd.away.set()
         killed = time.monotonic()
         self.crowd.told_at = killed if how == signal.SIGTERM else None
+        if how == signal.SIGKILL and not self.serving.durable:
+            self.unsafe.append((killed - LOST_SECONDS, killed + LATE_SECONDS))
         self.serving.signal(how)
         assert self.serving.process is not None
         try:
@@ -224,8 +229,6 @@ class Chaos:
         except subprocess.TimeoutExpired:
             self.failures.append("SIGTERM did not end it within 60 s")
             self.serving.process.kill()
-        self.sure |= known
-        self.unsure |= self.crowd.acknowledged.keys() - self.sure.keys()
         mode = "durable" if self.serving.durable else "default"
         self.history.append((killed, killed, f"{how.name} of a {mode} one"))
         await asyncio.to_thread(self.serving.start, self.durable)
@@ -306,9 +309,8 @@ async def run(given: argparse.Namespace, serving: Serving, disk: Path | None, da
     found["failures"] += [f"a client was not answered within {60} s"] * len(late)
     found["failures"] += [f"a client failed: {t.exception()!r}" for t in done if t.exception()]
     found["failures"] += await asyncio.to_thread(settled, serving)
-    chaos.sure |= {k: t for k, t in crowd.acknowledged.items() if k not in chaos.unsure}
     found |= {"outcomes": crowd.outcomes, "faults": chaos.done, "memory_mb": [*memory, serving.memory()]}
-    found |= {"slowest_s": crowd.slowest, "acknowledged": len(chaos.sure), "files": serving.files()}
+    found |= {"slowest_s": crowd.slowest, "acknowledged": len(chaos.sure()), "files": serving.files()}
     serving.signal(signal.SIGTERM)
     assert serving.process is not None
     if (code := await asyncio.to_thread(serving.process.wait, 60)) not in (0, -signal.SIGTERM):
@@ -355,8 +357,8 @@ def ledger(store: str, chaos: Chaos) -> dict[str, Any]:
     with Store.read(store) as reading:
         kept = reading.exchanges()
         ids = {e.id for e in kept}
-        if missing := [i for i in chaos.sure if i not in ids]:
-            said = "; ".join(f"{i} (about then: {chaos.around(chaos.sure[i])})" for i in missing[:5])
+        if missing := {i: t for i, t in chaos.sure().items() if i not in ids}:
+            said = "; ".join(f"{i} (about then: {chaos.around(t)})" for i, t in list(missing.items())[:5])
             lost.append(f"{len(missing)} acknowledged records are not in the store, such as {said}")
         if len(ids) != len(kept):
             lost.append(f"{len(kept) - len(ids)} records are there twice")

@@ -18,6 +18,9 @@ from verdicts import answers, events, wrong
 
 DEADLINE = 30.0
 MODELS = ("auto", "small", "large", "claude", "chain")
+# "claude" writes no more than this many tokens (words here) for who sets no limit, since its API needs one.
+UNASKED_LIMIT = 4096
+CUT = ("length", "max_tokens", "max_output_tokens")
 RAW = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages")
 
 
@@ -92,53 +95,59 @@ class Crowd:
             self.failures.append(f"status {error.status_code}: {str(error.body)[:200]}")
         return f"status {error.status_code}"
 
-    def _good(self, nonce: str, text: str | None, number: str) -> str:
-        if not text or not text.startswith(f"{nonce} ") or not text.rstrip().endswith(END):
-            shown = f"{text[:60]}...{text[-60:]}" if text else repr(text)
-            self.failures.append(f"{nonce}: a reply that is not whole, or another's: {shown}")
+    def _good(self, nonce: str, text: str | None, why_ended: str | None, number: str) -> str:
+        """A reply is whole, or says that it was cut and was where it had to be."""
+        cut = why_ended in CUT
+        whole = text and (len(text.split()) == UNASKED_LIMIT if cut else text.rstrip().endswith(END))
+        if not text or not whole or not why_ended or not text.startswith(f"{nonce} "):
+            shown = f"{len(text.split())} words, {text[:60]}...{text[-60:]}" if text else repr(text)
+            self.failures.append(f"{nonce}: a reply that is not whole, or another's: ended by {why_ended}: {shown}")
             return "FAILED"
         if number:
             self.acknowledged[number] = time.monotonic()
-        return "good"
+        return "good, cut where it had to be" if cut else "good"
 
     async def _chat(self, nonce: str) -> str:
         asked: dict[str, Any] = {"model": self.draw.choice(MODELS), "messages": [{"role": "user", "content": nonce}]}
         api = self.openai.chat.completions.with_raw_response
         if self.draw.random() < 0.4:
             raw = await api.create(**asked)
-            return self._good(nonce, raw.parse().choices[0].message.content, raw.headers["x-sprat-id"])
+            choice = raw.parse().choices[0]
+            return self._good(nonce, choice.message.content, choice.finish_reason, raw.headers["x-sprat-id"])
         more = {"stream_options": {"include_usage": True}} if self.draw.random() < 0.5 else {}
         raw = await api.create(**asked, **more, stream=True)
-        text, ended = "", False
+        text, why_ended = "", None
         async for chunk in raw.parse():
             for choice in chunk.choices:
                 text += choice.delta.content or ""
-                ended = ended or choice.finish_reason is not None
+                why_ended = why_ended or choice.finish_reason
         # The official client can't tell a stream without [DONE] from a whole one; the reason of the end can.
-        return self._good(nonce, text if ended else None, "")
+        return self._good(nonce, text, why_ended, "")
 
     async def _responses(self, nonce: str) -> str:
         asked: dict[str, Any] = {"model": self.draw.choice(MODELS), "input": nonce}
         if self.draw.random() < 0.4:
             raw = await self.openai.responses.with_raw_response.create(**asked)
-            return self._good(nonce, raw.parse().output_text, raw.headers["x-sprat-id"])
+            made = raw.parse()
+            return self._good(nonce, made.output_text, _why(made.to_dict()), raw.headers["x-sprat-id"])
         stream = await self.openai.responses.create(**asked, stream=True)
         last: Any = None
         async for event in stream:
             last = event
         if last.type == "response.failed":
             return "error within a stream"
-        return self._good(nonce, last.response.output_text, "")
+        return self._good(nonce, last.response.output_text, _why(last.response.to_dict()), "")
 
     async def _messages(self, nonce: str) -> str:
         messages = [{"role": "user", "content": nonce}]
         asked: dict[str, Any] = {"model": self.draw.choice(MODELS), "max_tokens": 400_000, "messages": messages}
         if self.draw.random() < 0.4:
             raw = await self.anthropic.messages.with_raw_response.create(**asked)
-            return self._good(nonce, (await raw.parse()).content[0].text, raw.headers["x-sprat-id"])
+            made = await raw.parse()
+            return self._good(nonce, made.content[0].text, made.stop_reason, raw.headers["x-sprat-id"])
         async with self.anthropic.messages.stream(**asked) as stream:
             made = await stream.get_final_message()
-        return self._good(nonce, made.content[0].text if made.stop_reason else None, "")
+        return self._good(nonce, made.content[0].text, made.stop_reason, "")
 
     def _request(self, nonce: str, path: str, stream: bool) -> bytes:
         turns = [{"role": "user", "content": nonce}]
@@ -163,9 +172,8 @@ class Crowd:
                 parts.append(part)
         finally:
             writer.transport.abort()
-        said = b"".join(parts)
         try:
-            (answer,) = answers(said)
+            (answer,) = answers(b"".join(parts))
         except ValueError as error:
             return self._broken(began, f"{nonce}: {path}: {error}")
         if answer.cut:
@@ -174,8 +182,8 @@ class Crowd:
             return self._failed(began, f"{nonce}: {path}: {why}")
         if answer.status != 200:
             return f"status {answer.status}"
-        text = said_in(path, answer.body, stream)
-        return "error within a stream" if text is None else self._good(nonce, text, answer.headers["x-sprat-id"])
+        said = said_in(path, answer.body, stream)
+        return "error within a stream" if said is None else self._good(nonce, *said, answer.headers["x-sprat-id"])
 
     async def _leaves(self, nonce: str) -> str:
         """Goes in the middle of a stream."""
@@ -213,25 +221,36 @@ class Crowd:
         return "half a request"
 
 
-def said_in(path: str, body: bytes, stream: bool) -> str | None:
-    """The text of a reply; None where a stream says that it failed."""
+def said_in(path: str, body: bytes, stream: bool) -> tuple[str, str | None] | None:
+    """The text of a reply and why it ended; None where a stream says that it failed."""
     if not stream:
         told = json.loads(body)
         if path == "/v1/messages":
-            return "".join(b["text"] for b in told["content"])
+            return "".join(b["text"] for b in told["content"]), told["stop_reason"]
         if path == "/v1/responses":
-            return "".join(p["text"] for item in told["output"] for p in item["content"])
+            return "".join(p["text"] for item in told["output"] for p in item["content"]), _why(told)
         choice = told["choices"][0]
-        return choice["text"] if path == "/v1/completions" else choice["message"]["content"]
-    text = ""
+        text = choice["text"] if path == "/v1/completions" else choice["message"]["content"]
+        return text, choice["finish_reason"]
+    text, why_ended = "", None
     for name, data in events(body):
         told = {} if data == "[DONE]" else json.loads(data)
         if name in ("error", "response.failed") or told.get("error"):
             return None
         if name == "content_block_delta":
             text += told["delta"].get("text", "")
+        elif name == "message_delta":
+            why_ended = told["delta"]["stop_reason"]
         elif name == "response.output_text.delta":
             text += told["delta"]
+        elif name in ("response.completed", "response.incomplete"):
+            why_ended = _why(told["response"])
         for choice in told.get("choices", ()):
             text += choice.get("text") or (choice.get("delta") or {}).get("content") or ""
-    return text
+            why_ended = why_ended or choice.get("finish_reason")
+    return text, why_ended
+
+
+def _why(response: dict[str, Any]) -> str | None:
+    """Why a response ended: "completed", or what it says of why it is not."""
+    return (response.get("incomplete_details") or {}).get("reason") or response["status"]

@@ -13,7 +13,7 @@ from mock_server import MockServer
 from sprat.core import Piece
 from sprat.endpoints import anthropic
 from sprat.endpoints.anthropic_wire import asked
-from sprat.errors import CannotDo, Refused, ServerFailed, Unreachable
+from sprat.errors import CannotDo, Garbled, Refused, ServerFailed, Unreachable
 from sprat.prices import Price
 
 TOOL = {
@@ -162,4 +162,13 @@ def test_an_error_event_in_a_stream_is_an_error(server: MockServer, monkeypatch:
     kept = server._stream
     monkeypatch.setattr(server, "_stream", lambda writer, parts, half: kept(writer, [*parts[:3], event], half))
     with pytest.raises(ServerFailed, match="busy"):
+        streamed(anthropic("big", server.url, "mock"), "abc")
+
+
+def test_a_stream_that_stops_without_a_reason_is_not_finished(
+    server: MockServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = server._stream
+    monkeypatch.setattr(server, "_stream", lambda writer, parts, half: kept(writer, [*parts[:5], parts[-1]], half))
+    with pytest.raises(Garbled, match="before its reply was finished"):
         streamed(anthropic("big", server.url, "mock"), "abc")

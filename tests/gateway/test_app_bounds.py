@@ -30,7 +30,7 @@ def test_usage_is_asked_for_whatever_the_client_says() -> None:
 )
 def test_a_stream_ends_by_its_own_line_not_by_what_the_text_says(event: bytes, ends: bool) -> None:
     sniffer = Sniffer(keep_usage=True)
-    sniffer.take(event)
+    sniffer.take(b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\n' + event)
     assert sniffer.done is ends
 
 
@@ -75,7 +75,7 @@ def test_what_came_before_an_upstreams_error_is_not_lost() -> None:
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_the_count_is_kept_back_however_the_upstream_ends_its_lines(end: bytes) -> None:
     sniffer = Sniffer(keep_usage=False)
-    said = b'data: {"choices": [{"delta": {"content": "kept"}}]}' + end * 2
+    said = b'data: {"choices": [{"delta": {"content": "kept"}, "finish_reason": "stop"}]}' + end * 2
     count = b'data: {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}' + end * 2
     out = sniffer.take(said + count + b"data: [DONE]" + end * 2)
     assert (b"kept" in out, b"usage" in out, sniffer.done) == (True, False, True)

@@ -96,6 +96,19 @@ def test_where_none_can_go_on_the_stream_ends_in_the_dialects_error(
 
 
 @pytest.mark.parametrize("dialect", PATHS)
+def test_an_upstream_that_says_done_and_not_why_did_not_finish(
+    plain: Running, up: MockServer, monkeypatch: pytest.MonkeyPatch, dialect: str
+) -> None:
+    kept = up._stream
+    monkeypatch.setattr(up, "_stream", lambda writer, parts, half: kept(writer, [*parts[:3], parts[-1]], half))
+    _, _, said = plain.post(PATHS[dialect], body(dialect))
+    error = json.loads(said.rstrip().rpartition("data: ")[2])
+    assert {"chat": "error", "messages": "error", "responses": "response"}[dialect] in error
+    assert "[DONE]" not in said
+    assert plain.kept[-1].status == 502
+
+
+@pytest.mark.parametrize("dialect", PATHS)
 @pytest.mark.parametrize("gateway", ["plain", "going_on"])
 def test_before_the_first_part_the_next_model_answers(request: Any, up: MockServer, gateway: str, dialect: str) -> None:
     up.faults.append({"status": 500})

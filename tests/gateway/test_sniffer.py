@@ -18,6 +18,7 @@ def event(**found: Any) -> bytes:
 
 WORD = event(choices=[{"index": 0, "delta": {"content": "word"}, "finish_reason": None}])
 COUNT = event(choices=[], usage={"prompt_tokens": 3, "completion_tokens": 4})
+END = event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
 DONE = b"data: [DONE]\n\n"
 
 
@@ -41,7 +42,14 @@ def test_an_event_that_no_client_can_read_is_not_let_through_nor_what_follows(od
 
 def test_what_follows_the_end_is_not_let_through() -> None:
     sniffer = Sniffer(keep_usage=True)
-    assert (sniffer.take(WORD + DONE + WORD), sniffer.done) == (WORD + DONE, True)
+    assert (sniffer.take(END + DONE + WORD), sniffer.done) == (END + DONE, True)
+
+
+@pytest.mark.parametrize("reason", [None, ""])
+def test_an_end_without_a_reason_is_none(reason: str | None) -> None:
+    sniffer = Sniffer(keep_usage=True)
+    said = event(choices=[{"index": 0, "delta": {"content": "half"}, "finish_reason": reason}])
+    assert (sniffer.take(said + DONE + WORD), sniffer.done, sniffer.cut) == (said, False, True)
 
 
 @pytest.mark.parametrize("kept", [b": ping\n\n", b'data: {"choices":\ndata: []}\n\n', b"event: x\ndata: {}\n\n"])
@@ -52,7 +60,7 @@ def test_comments_and_events_of_several_lines_pass(kept: bytes) -> None:
 
 @given(st.lists(st.integers(1, 60), max_size=12), st.booleans())
 def test_however_a_stream_is_cut_the_same_passes(cuts: list[int], keep: bool) -> None:
-    whole = WORD * 3 + event(choices=[{"delta": {}, "finish_reason": "stop"}]) + COUNT + DONE
+    whole = WORD * 3 + END + COUNT + DONE
     sniffer, out, at = Sniffer(keep), b"", 0
     for cut in [*cuts, len(whole)]:
         out, at = out + sniffer.take(whole[at : at + cut]), at + cut

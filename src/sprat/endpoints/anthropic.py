@@ -86,7 +86,7 @@ class Anthropic(Endpoint):
                     raise Garbled(f"An event of '{self.name}' is not known: {data[:120]}.", billable=True) from error
                 if chunk is not None:
                     yield Piece(chunk["choices"][0]["delta"].get("content") or "", raw=chunk)
-        if not building.ended:
+        if not building.ended or not building.message.get("stop_reason"):
             raise Garbled(f"The stream of '{self.name}' ended before its reply was finished.", billable=True)
         yield Piece(reply=self._reply(building.message, time.perf_counter() - began))
 

@@ -104,7 +104,7 @@ async def streamed(call: http.Call, endpoint: OpenAI, keep_usage: bool) -> Async
                 raise said_in_stream(call, sniffer.error)
             if sniffer.broken:
                 raise Garbled(f"A part of the stream of '{call.name}' is no completion.", billable=True)
-            if sniffer.done:
+            if sniffer.done or sniffer.cut:
                 break
             if len(sniffer.held) > call.largest:
                 raise Garbled(f"An event of '{call.name}' is too long.", billable=True)

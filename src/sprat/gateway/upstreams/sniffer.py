@@ -27,7 +27,8 @@ def table_in(data: bytes) -> dict[str, Any] | None:
 class Sniffer:
     """Lets whole events through and keeps what the ledger needs: usage, how it ended, and an error within.
 
-    `broken` says that an event came which is no part of a completion; the events before it were let through.
+    `broken` says that an event came which is no part of a completion, `cut` that the end came and no reason for it; the
+    events before were let through.
     """
 
     def __init__(self, keep_usage: bool) -> None:
@@ -36,7 +37,7 @@ class Sniffer:
         self.usage: tuple[Usage | None, int] = (None, 0)
         self.finish: str | None = None
         self.error: Any = None
-        self.done = self.broken = False
+        self.done = self.broken = self.cut = False
 
     def take(self, chunk: bytes) -> bytes:
         """The events that are whole by now, but for those that the client is not to see."""
@@ -55,14 +56,15 @@ class Sniffer:
         return whole if len(kept) == len(events) else b"".join([event + b"\n\n" for event in kept])
 
     def _passes(self, event: bytes) -> bool:
-        if self.done or self.broken or self.error is not None:
+        if self.done or self.cut or self.broken or self.error is not None:
             return False  # what follows an end is nothing
         data = event[6:] if event.startswith(b"data: ") and b"\n" not in event else _data(event)
         if not data or data.isspace():
             return b"data" not in event  # a comment, to keep the connection
         if data.strip() == b"[DONE]":
-            self.done = True
-            return True
+            # A server that breaks off may say this too: a reply that is whole has said why it ends.
+            self.done, self.cut = bool(self.finish), not self.finish
+            return self.done
         found = table_in(data)
         choices = found.get("choices") if found is not None else None
         if found is not None and found.get("error"):
@@ -108,4 +110,4 @@ def finish_of(found: dict[str, Any]) -> str | None:
     """The first finish_reason that is a word."""
     choices: Any = found.get("choices")
     reasons = [c.get("finish_reason") for c in choices] if _tables(choices) else []
-    return next((r for r in reasons if isinstance(r, str)), None)
+    return next((r for r in reasons if isinstance(r, str) and r), None)
