@@ -116,6 +116,11 @@ def test_heavy_libraries_are_imported_where_they_are_used() -> None:
     assert {str(p.relative_to(ROOT)): m.group() for p in FILES if (m := heavy.search(p.read_text()))} == {}
 
 
+def test_no_two_test_files_have_one_name() -> None:
+    names = [p.name for p in TESTS if p.name.startswith("test_")]
+    assert {n for n in names if names.count(n) > 1} == set()
+
+
 def test_nothing_is_called_utils() -> None:
     assert [str(p) for p in [*FILES, *TESTS] if "util" in p.stem] == []
 
