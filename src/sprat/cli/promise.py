@@ -189,8 +189,9 @@ def suspend(why: str, *, store: str | None = None, as_json: _Json = False) -> in
         Print the outcome as JSON.
     """
     with open_store(store) as opened:
-        if _found(opened)["state"] != "holding":
-            raise BadInput(f"The promise is {_found(opened)['state']}: it can't be suspended.")
+        state = _found(opened)["state"]
+        if state != "holding":
+            raise BadInput(f"The promise is {state}: it can't be suspended.")
         return _told(opened, "suspend", why, "suspended", as_json)
 
 
@@ -208,8 +209,9 @@ def resume(*, store: str | None = None, as_json: _Json = False) -> int:
         Print the outcome as JSON.
     """
     with open_store(store) as opened:
-        if _found(opened)["state"] != "suspended":
-            raise BadInput(f"The promise is {_found(opened)['state']}: there is nothing to resume.")
+        state = _found(opened)["state"]
+        if state != "suspended":
+            raise BadInput(f"The promise is {state}: there is nothing to resume.")
         return _told(opened, "resume", "", "holding", as_json)
 
 
