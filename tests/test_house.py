@@ -24,7 +24,7 @@ LAYERS = (
     "core drivers shape tree",
     "answers aquarium data journal logs",
     "encoders prices replay retrieve splits",
-    "reading registry similarity wanted whitebox",
+    "energy reading registry similarity wanted whitebox",
     "config_values endpoints uncertainty",
     "config diagnose public signals",
     "combine decoding measure",

@@ -25,6 +25,7 @@ def evaluate(
     columns: str | None = None,
     skip_bad: bool = False,
     scores: Path | None = None,
+    energy: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
     """Score recorded replies against their targets, each model's mean with a 95 % interval.
@@ -62,12 +63,15 @@ def evaluate(
         Count and skip lines that can't be used.
     scores
         Write every row's scores to this file, as JSON lines.
+    energy
+        Say what this machine's work drew, measured or estimated.
     as_json
         Print the findings as JSON.
     """
     from ..config import model_of
     from ..measure.evaluation import evaluated
     from ..reading import read
+    from .energy import metered, said
     from .study import renamed
 
     if source == "judge-the-judge":
@@ -79,13 +83,17 @@ def evaluate(
     if not asked or spans < 0:
         raise BadInput("--with needs at least one measure, and --spans a number of at least 0.")
     data = read(source, columns=renamed(columns), skip_bad=skip_bad)
-    found = evaluated(data, asked, encoder, layer, idf, rescale, spans, model_of(by) if by is not None else None)
+    with metered(energy) as running:
+        found = evaluated(data, asked, encoder, layer, idf, rescale, spans, model_of(by) if by is not None else None)
     if scores is not None:
         scores.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found.rows))
     if as_json:
-        print(json.dumps(found.summary(), allow_nan=False, ensure_ascii=False))
+        drawn = {} if running is None else {"energy": running.energy.summary()}
+        print(json.dumps(found.summary() | drawn, allow_nan=False, ensure_ascii=False))
         return
     _show(found)
+    for line in said(running):
+        print(line)
 
 
 def _show(found: Any) -> None:
