@@ -78,7 +78,9 @@ def training(root: Path, seed: int = 0) -> list[Row]:
 
 _NUMBER = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)?(?![\w])")
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]+(?: [A-Z][a-z]+)*")
-_VERB = re.compile(r"\b(is|are|was|were|has|have|had|can|could|will|would|should|must|may|does|did)\b(?! not|n't| no\b)")
+_VERB = re.compile(
+    r"\b(is|are|was|were|has|have|had|can|could|will|would|should|must|may|does|did)\b(?! not|n't| no\b)"
+)
 
 
 def edited(root: Path, seed: int) -> Iterator[Row]:

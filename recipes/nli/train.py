@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from pairs import Row, held_out, training
 from torch import nn
-from torch.nn.functional import softplus
 
 from sprat.nli.words import MARKS, Page, read
 
@@ -54,9 +53,9 @@ class Network(nn.Module):
         same = (ip[:, :, None] == iq[:, None, :]).float()
         stem = (sp[:, :, None] == sq[:, None, :]).float()
         scores = ap @ aq.mT / ap.shape[-1] ** 0.5 + self.bonus[0] * same + self.bonus[1] * stem
-        cosine = (wp @ wq.mT)
+        cosine = wp @ wq.mT
         pooled = []
-        for (h, m, k, ho, mo, ko, s, x) in (
+        for h, m, k, ho, mo, ko, s, x in (
             (hq, mq, kq, hp, mp, kp, scores.mT, torch.stack([same, stem, cosine], 1).mT),
             (hp, mp, kp, hq, mq, kq, scores, torch.stack([same, stem, cosine], 1)),
         ):
@@ -65,7 +64,11 @@ class Network(nn.Module):
             x = x.masked_fill(ko[:, None, None, :] == 0, -1.0).amax(-1).permute(0, 2, 1)
             other, marked = weight @ ho, weight @ mo
             rel = torch.cat([h * other, (h - other).abs(), x, weight.amax(-1, keepdim=True)], -1)
-            g = torch.relu(self.own(torch.cat([h, m], -1)) + self.aligned(torch.cat([other, marked], -1)) + self.both(self.drop(rel)))
+            g = torch.relu(
+                self.own(torch.cat([h, m], -1))
+                + self.aligned(torch.cat([other, marked], -1))
+                + self.both(self.drop(rel))
+            )
             g = g * k[..., None]
             pooled += [g.sum(1) / k.sum(1, keepdim=True), g.amax(1)]
         lengths = torch.stack([torch.log(k.sum(1)) for k in (kp, kq)], -1)
@@ -83,7 +86,13 @@ def batch(page: Page, vectors: torch.Tensor, places: list[int]) -> tuple[torch.T
         n = len(t.forms)
         forms[i, :n], stems[i, :n], marks[i, :n] = t.forms, t.stems, t.marks
     mask = torch.from_numpy((forms >= 0).astype(np.float32))
-    return vectors[torch.from_numpy(np.maximum(forms, 0))] * mask[..., None], torch.from_numpy(marks), mask, torch.from_numpy(forms), torch.from_numpy(stems)
+    return (
+        vectors[torch.from_numpy(np.maximum(forms, 0))] * mask[..., None],
+        torch.from_numpy(marks),
+        mask,
+        torch.from_numpy(forms),
+        torch.from_numpy(stems),
+    )
 
 
 def batches(rows: list[Row], page: Page, size: int, rng: np.random.Generator) -> list[list[int]]:

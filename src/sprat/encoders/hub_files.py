@@ -1,4 +1,4 @@
-"""What all who run a hub model share: its libraries, its files' digest, how much it reads, and batches of like length."""
+"""What all who run a hub model share: libraries, its files' digest, how much it reads, batches of like length."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .cache import CachedNli, cached
     from .cross_encoder import HubNli, Shortened, hub
+    from .embedded import SmallNli, small
     from .naming import named
     from .protocol import Measured, Nli, Worth
-    from .embedded import SmallNli, small
 
 __all__ = [
     "CachedNli",

@@ -66,11 +66,11 @@ class HubNli:
     def worth(self) -> Worth:
         """Unknown here: what its authors measured stands on its page."""
         two = 3 in _load(self.model, self.labels, self.device).classes
-        says = " It says entailment or not: its 'not' stands as neutral, and contradiction is never said." if two else ""
+        says = " It says entailment or not: its 'not' stands as neutral; it never says contradiction." if two else ""
         return Worth(f"'{self.model}' is as its authors measured it; nobody measured it here.{says}")
 
     def probabilities(self, pairs: Sequence[Pair]) -> Floats:
-        """Probabilities (n, 3); MissingExtra without torch, BadInput for an unknown model or a pair that is too long."""
+        """Probabilities (n, 3); MissingExtra without torch, BadInput for an unknown model or too long a pair."""
         asked = check_pairs(pairs)
         out = np.zeros((len(asked), 3))
         if not asked:

@@ -27,6 +27,10 @@ from .protocol import Floats, Measured, Pair, Worth, check_pairs
 from .words import MARKS, Page, Text, read
 
 EMBEDDED = Path(__file__).parent / "weights" / "small.npz"
+_PARTS = frozenset(
+    {"bonus", "aligned.weight", "both.weight", "embed.weight"}
+    | {f"{part}.{kind}" for part in ("around", "attend", "own", "hidden", "out") for kind in ("weight", "bias")}
+)
 _CELLS = 1 << 16  # of the attention matrices of one batch
 _AT_ONCE = 4096  # pairs whose texts are read together
 
@@ -54,7 +58,8 @@ def _load(path: Path) -> _Weights:
         raw = path.read_bytes()
         with np.load(BytesIO(raw), allow_pickle=False) as found:
             arrays = {k: found[k].astype(np.float32) for k in found.files if k != "about"}
-        arrays["embed.weight"], arrays["bonus"], arrays["out.weight"], arrays["both.weight"]  # noqa: B018
+        if not arrays.keys() >= _PARTS:
+            raise KeyError(*_PARTS - arrays.keys())
     except FileNotFoundError as missing:
         raise BadInput(f"There are no inference weights at {path}.", hint="Reinstall sprat.") from missing
     except (KeyError, ValueError, OSError, zipfile.BadZipFile) as broken:
@@ -98,8 +103,8 @@ class SmallNli:
         return out
 
 
-def _relu(x: Rows) -> Rows:
-    return np.maximum(x, 0.0)
+def _relu(x: NDArray[Any]) -> Rows:
+    return np.maximum(x, np.float32(0), dtype=np.float32)
 
 
 def _encode(text: Text, page: Page, w: dict[str, Rows]) -> _Encoded:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ..errors import BadInput
 from .cache import cached
 from .cross_encoder import hub
-from .protocol import Nli
 from .embedded import small
+from .protocol import Nli
 
 
 def named(name: str) -> Nli:

@@ -1,4 +1,4 @@
-"""What a natural language inference model is to the rest of sprat: pairs in, probabilities out, and what they are worth.
+"""What an inference model is to the rest of sprat: pairs in, probabilities out, and what they are worth.
 
 The classes stand in one order everywhere: entailment, neutral, contradiction. Which of a hub model's outputs is which
 is that model's own matter (hub.py), never its users'.

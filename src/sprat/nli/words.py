@@ -19,23 +19,23 @@ from ..encoders.static import token_table
 
 Ids = NDArray[np.int64]
 _WORD = re.compile(r"\d[\d.,:]*\d|(?:[^\W\d_]\.){2,}|[^\W_]+(?:['’][^\W\d_]+)?|[^\w\s]")
-_END = frozenset(".!?:;\"“”")
-_SPELLED = {
-    word: str(n)
-    for n, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen".split()
-    )
-} | {w: str(10 * n) for n, w in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
-_NEGATIONS = frozenset(
-    "no not none nobody nothing never neither nor nowhere without cannot hardly barely rarely scarcely seldom "
-    "refuse refused refuses fail failed fails lack lacked lacks lacking unable except unless deny denied denies".split()
+_END = frozenset('.!?:;"“”')
+_UNITS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
 )
-_QUANTIFIERS = frozenset(
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_SPELLED = {w: str(n) for n, w in enumerate(_UNITS.split())} | {w: str(10 * n) for n, w in enumerate(_TENS.split(), 2)}
+_NEGATING = (
+    "no not none nobody nothing never neither nor nowhere without cannot hardly barely rarely scarcely seldom refuse "
+    "refused refuses fail failed fails lack lacked lacks lacking unable except unless deny denied denies"
+)
+_QUANTIFYING = (
     "all every each everyone everything always any some most many much several few little only both half more less "
-    "least entire whole another other".split()
+    "least entire whole another other"
 )
-_SHORT = {"won": "will", "can": "can", "shan": "shall"}
+_NEGATIONS, _QUANTIFIERS = frozenset(_NEGATING.split()), frozenset(_QUANTIFYING.split())
+_SHORT = {"wo": "will", "ca": "can", "sha": "shall"}
 _SUFFIXES = ("ingly", "edly", "ing", "ies", "ied", "est", "ed", "es", "ly", "er", "s")
 MARKS = 7  # number, negation, quantifier, name, punctuation, rarity, in several pieces
 
@@ -67,7 +67,7 @@ def split(text: str) -> list[tuple[str, bool]]:
         name = word[0].isupper() and not begins and low != "i"
         begins = word in _END
         if low.endswith("n't"):
-            out += [(_SHORT.get(low[:-3], low[:-3]) or "do", False), ("not", False)]
+            out += [(_SHORT.get(low[:-3], low[:-3] or "do"), False), ("not", False)]
         elif low == "cannot":
             out += [("can", False), ("not", False)]
         elif "'" in low[1:]:
