@@ -28,7 +28,7 @@ LAYERS = (
     "config_values endpoints uncertainty",
     "config diagnose public signals",
     "combine decoding measure",
-    "collect curate fitting methods quantize synthesize task train",
+    "collect curate fitting judging methods quantize synthesize task train",
     "gateway study",
     "cli",
 )
