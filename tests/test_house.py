@@ -27,6 +27,7 @@ LAYERS = (
     "reading registry similarity wanted whitebox",
     "config_values endpoints uncertainty",
     "config diagnose public signals",
+    "factuality",
     "combine decoding measure",
     "collect curate fitting judging methods quantize synthesize task train",
     "gateway study",
