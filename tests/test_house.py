@@ -29,7 +29,7 @@ LAYERS = (
     "config diagnose public signals",
     "factuality",
     "combine decoding measure",
-    "collect curate fitting methods quantize synthesize task train",
+    "collect curate fitting judging methods quantize synthesize task train",
     "gateway study",
     "cli",
 )
