@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from sprat.encoders import StaticEncoder, TfidfEncoder, cached
-from sprat.encoders.store import cache_folder
 from sprat.encoders.protocol import Rows
+from sprat.encoders.store import cache_folder
 from sprat.errors import BadInput
 
 
