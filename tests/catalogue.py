@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 import sprat
-from sprat import signals
+from sprat import factuality, signals
 from sprat.core import Request
 from sprat.data import Call, Dataset, Example, Lessons
 from sprat.encoders import SentenceEncoder, StaticEncoder, TfidfEncoder, cached
@@ -93,6 +93,7 @@ SIGNALS = {
     "causal_lm": lambda: signals.causal_lm(RATER),
     "classifier": lambda: signals.classifier(encoder=ENCODER),
     "ensemble_router": lambda: signals.ensemble_router(encoder=ENCODER),
+    "fact_check": lambda: signals.fact_check(factuality.ladder("unigram")),
     "forc": lambda: signals.forc(encoder=ENCODER),
     "frugal": lambda: signals.frugal(encoder=ENCODER),
     "hybrid": lambda: signals.hybrid(encoder=ENCODER),

@@ -13,8 +13,8 @@ import sprat
 from sprat import config
 from sprat.core import Request
 from sprat.errors import BadInput
+from sprat.factuality.check_ladder import Labelled, Ladder, best_cut, labelled, ladder, thresholds
 from sprat.factuality.checks import Check, Floats, Spent
-from sprat.factuality.ladder import Labelled, Ladder, best_cut, labelled, ladder, thresholds
 from sprat.factuality.rungs import Asked, rung
 from sprat.factuality.surface import Alignment, Unigram
 
@@ -121,7 +121,7 @@ def test_a_model_is_asked_about_no_row_that_was_settled_before() -> None:
 
     made = ladder(Told(1.0), sprat.toy("large", answer, cost=0.01)).fit(rows())
     assert 40 <= len(asked) < 350
-    assert made.steps[1].rows == len(asked)
+    assert len(made.steps[1].unsupported) == len(asked)
     assert made.steps[1].dollars == pytest.approx(0.01)
 
 
@@ -146,8 +146,9 @@ def test_fitting_gives_a_new_ladder_and_survives_its_file(tmp_path: Path) -> Non
     assert plain.steps == ()
     config.dump(made, tmp_path / "ladder.toml")
     again: Ladder = config.load(tmp_path / "ladder.toml")
-    checks = [Check(r.claim, r.document) for r in told]
-    assert again.transform(checks).tolist() == made.transform(checks).tolist()
+    checks = [r.claim for r in told], [r.document for r in told]
+    assert again.transform(*checks).tolist() == made.transform(*checks).tolist()
+    assert repr(again) == "factuality.ladder('unigram', 'alignment')"
 
 
 def test_rows_of_one_kind_or_of_two_documents_are_refused() -> None:

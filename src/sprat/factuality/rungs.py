@@ -1,7 +1,7 @@
 """The rungs of a ladder of checks that ask something: an inference model, a checker, or a language model.
 
 Inference sentence by sentence as SummaC's zero shot (arXiv 2111.09525), and FActScore's question (arXiv 2305.14251).
-The numbers are read by a head that the ladder fits (ladder.py); alone they decide nothing. Checked by hand; measured in
+The numbers are read by a head that the ladder fits (check_ladder.py). Checked by hand; measured in
 benchmarks/summedits.py.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from ..core import Can, Request, ask, together
 from ..errors import BadInput
-from ..uncertainty.self_check import sentences
+from ..sentences import sentences
 from .checks import Check, Floats, Looking, Spent, here
 from .corpus import Passage
 from .facts import content_words

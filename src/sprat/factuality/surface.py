@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..core import ask
+from ..sentences import sentences
 from ..similarity.alignment import align
 from ..similarity.token_vectors import StaticTokens, Tokens
-from ..uncertainty.self_check import sentences
 from .checks import Check, Floats, Looking, Spent, here
 from .facts import Fact, content_words
 

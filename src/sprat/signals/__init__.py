@@ -10,6 +10,7 @@ from .category import Category, category
 from .causal_lm import CausalLM, causal_lm
 from .classifier import Classifier, classifier
 from .ensemble_router import EnsembleRouter, ensemble_router
+from .fact_check import FactCheck, fact_check
 from .forc import Forc, forc
 from .frugal import Frugal, frugal
 from .hybrid import Hybrid, hybrid
@@ -47,6 +48,7 @@ __all__ = [
     "CausalLM",
     "Classifier",
     "EnsembleRouter",
+    "FactCheck",
     "Forc",
     "Frugal",
     "Hybrid",
@@ -82,6 +84,7 @@ __all__ = [
     "causal_lm",
     "classifier",
     "ensemble_router",
+    "fact_check",
     "forc",
     "frugal",
     "hybrid",

@@ -12,20 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..drivers import drive
+from ..config import load
+from ..drivers import Swap, drive, drive_many
 from ..errors import BadInput
+from ..nli import small
+from ..sentences import sentences
 from ..signals.calibrators import Platt
 from ..signals.heads import Linear, fit_linear
-from ..uncertainty.self_check import sentences
 from .checks import Check, Floats, Rung, Spent
-from .rungs import Asked, rung
+from .facts import Fact
+from .rungs import Asked, Inference, rung
 from .support import shared
+from .surface import Alignment, Unigram, places
 
+AT_RISK = 0.1
 FEWEST = 40
 FOLDS = 5
 
@@ -44,8 +50,9 @@ class Labelled:
 class Step:
     """What a rung has learnt.
 
-    Supported up to `low`, unsupported from `high` on; at the end, unsupported from `cut` on. `dollars` (None: unknown)
-    and `seconds` are what a check took on the rows that it learnt from.
+    Supported up to `low`, unsupported from `high` on; at the end, unsupported from `cut` on. `out_of_fold` (n,) are the
+    doubts about the rows that it learnt from, of which those marked `unsupported` (n,) were so; `dollars` (None:
+    unknown) and `seconds` are what one of them took.
     """
 
     head: Linear
@@ -53,7 +60,8 @@ class Step:
     low: float
     high: float
     cut: float
-    rows: int
+    out_of_fold: Floats
+    unsupported: Floats
     dollars: float | None
     seconds: float
 
@@ -66,8 +74,7 @@ class Step:
 class Finding:
     """What the ladder says of a check: its doubt, by which rung, and whether that was sure enough to stop there.
 
-    `calibrated` is False for a model that was asked but never fitted: its own word for it. `evidence` is the closest
-    sentence of the document ("" where there is none).
+    `calibrated` is False for a model that was asked but never fitted: its own word for it.
     """
 
     check: Check
@@ -77,7 +84,18 @@ class Finding:
     rung: str
     calibrated: bool
     spent: Spent
-    evidence: str
+
+    @property
+    def evidence(self) -> str:
+        """The document's sentence that shares most telling words with the claim; "" where there is none."""
+        said = self.check.claim
+        return max(sentences(self.check.document), key=lambda s: shared(said, s), default="")
+
+    def spans(self) -> list[Fact]:
+        """The parts of an unsupported claim that nothing in the document is like; the whole where there is none."""
+        if not self.unsupported:
+            return []
+        return places(self.check) or [Fact(self.check.claim, 0, len(self.check.claim))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +122,33 @@ class Findings:
         return [f for f in self.findings if f.unsupported]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ladder:
     """`rungs` from cheap to dear, the acceptable risk, and the budget of one check in dollars and in CPU-seconds."""
 
     rungs: tuple[Any, ...]
-    at_risk: float = 0.1
+    at_risk: float = AT_RISK
     dollars: float | None = None
     seconds: float | None = None
     steps: tuple[Step, ...] = field(default=(), repr=False)
 
-    def fit(self, rows: Sequence[Labelled | Mapping[str, Any]], seed: int = 0) -> Ladder:
+    def __repr__(self) -> str:
+        shown = [*map(_said, self.rungs), *([] if self.at_risk == AT_RISK else [f"at_risk={self.at_risk}"])]
+        budget = {"dollars": self.dollars, "seconds": self.seconds}
+        shown += [f"{name}={value}" for name, value in budget.items() if value is not None]
+        return f"factuality.ladder({', '.join(shown)})"
+
+    def at(self, risk: float) -> Ladder:
+        """The same, with thresholds for another risk, chosen on the rows that each rung learnt from."""
+        steps = [(s, thresholds(s.out_of_fold, s.unsupported, risk)) for s in self.steps]
+        return replace(self, at_risk=risk, steps=tuple(replace(s, low=t[0], high=t[1], cut=t[2]) for s, t in steps))
+
+    def fit(self, rows: Sequence[Labelled | Mapping[str, Any]], seed: int = 0, swap: Swap | None = None) -> Ladder:
         """Learn every rung from labelled checks; rows of one group are never on both sides of a fold.
 
         A rung learns from the rows that come to it (from all, where these are fewer than 40), so a model is asked about
-        no others. Raises BadInput under 40 rows, or without rows of both kinds in three groups.
+        no others; `swap` says who answers in a model's place (a recording). Raises BadInput under 40 rows, or without
+        rows of both kinds in three groups.
         """
         told = [r if isinstance(r, Labelled) else labelled(r) for r in rows]
         y = np.array([not r.supported for r in told], np.float64)
@@ -135,7 +165,9 @@ class Ladder:
         for one in self.rungs:
             if len(left) < FEWEST or y[left].min() == y[left].max():
                 left = np.arange(len(told))
-            rows_seen, spent = drive(_up_to(self.rungs[: len(steps) + 1], [checks[i] for i in left], seen[left]))
+            rows_seen, spent = drive_many(
+                [_up_to(self.rungs[: len(steps) + 1], [checks[i] for i in left], seen[left])], swap
+            )[0]
             step, doubts = _learn(rows_seen, y[left], groups[left], spent, self.at_risk, seed)
             if np.isnan(doubts).any():
                 raise BadInput(f"'{getattr(one, 'name', one)}' gave a number that is none.")
@@ -146,9 +178,15 @@ class Ladder:
             left = left[(doubts > step.low) & (doubts < step.high)]
         return replace(self, steps=tuple(steps))
 
-    async def judge(self, checks: Sequence[Check]) -> Findings:
-        """The findings; awaits only the verbs. BadInput before fit, or where a budget can't be kept."""
+    async def judge(self, claims: Sequence[str], documents: Sequence[str]) -> Findings:
+        """The findings about each claim and its document; awaits only the verbs.
+
+        Raises BadInput before fit, for lists of two lengths, or where a budget can't be kept.
+        """
+        if len(claims) != len(documents):
+            raise BadInput(f"There are {len(claims)} claims and {len(documents)} documents.", hint="Give one for each.")
         self._ready()
+        checks = [Check(c, d) for c, d in zip(claims, documents, strict=True)]
         left, seen = np.arange(len(checks)), np.zeros((len(checks), 0))
         told: dict[int, Finding] = {}
         spent = [Spent(0.0, 0.0)] * len(checks)
@@ -166,8 +204,7 @@ class Ladder:
                 sure = step is not None and not step.low < doubt < step.high
                 stopped += sure
                 unsupported = doubt >= (step.cut if step else 0.5)
-                near = closest(checks[i])
-                told[i] = Finding(checks[i], doubt, unsupported, sure, one.name, bool(step), spent[i], near)
+                told[i] = Finding(checks[i], doubt, unsupported, sure, one.name, bool(step), spent[i])
             wider = np.full((len(checks), x.shape[1]), np.nan)
             wider[going] = x
             seen = wider
@@ -179,14 +216,11 @@ class Ladder:
     def check(self, claims: str | Sequence[str], document: str | Sequence[str]) -> Findings:
         """The findings about claims (one text: its sentences) and their document, or a document for each claim."""
         said = sentences(claims) if isinstance(claims, str) else list(claims)
-        held = [document] * len(said) if isinstance(document, str) else list(document)
-        if len(held) != len(said):
-            raise BadInput(f"There are {len(said)} claims and {len(held)} documents.", hint="Give one for each.")
-        return drive(self.judge([Check(c, d) for c, d in zip(said, held, strict=True)]))
+        return drive(self.judge(said, [document] * len(said) if isinstance(document, str) else list(document)))
 
-    def transform(self, checks: Sequence[Check]) -> Floats:
+    def transform(self, claims: Sequence[str], documents: Sequence[str]) -> Floats:
         """The doubts (n,): the calibrated probability that each is unsupported, at the rung where it stopped."""
-        return np.array([f.doubt for f in drive(self.judge(checks)).findings])
+        return np.array([f.doubt for f in drive(self.judge(claims, documents)).findings])
 
     def _ready(self) -> None:
         for number, one in enumerate(self.rungs):
@@ -239,7 +273,7 @@ def _learn(
     low, high, cut = thresholds(doubts, y, at_risk)
     dollars = None if any(s.dollars is None for s in spent) else float(np.mean([s.dollars or 0.0 for s in spent]))
     seconds = float(np.mean([s.seconds for s in spent])) if spent else 0.0
-    return Step(fit_linear(x, y, seed), mapped, low, high, cut, len(y), dollars, seconds), doubts
+    return Step(fit_linear(x, y, seed), mapped, low, high, cut, doubts, y, dollars, seconds), doubts
 
 
 def thresholds(doubts: Floats, unsupported: Floats, at_risk: float) -> tuple[float, float, float]:
@@ -276,16 +310,21 @@ def labelled(row: Mapping[str, Any]) -> Labelled:
     return Labelled(str(row["claim"]), str(row["document"]), bool(told), str(row.get("group") or ""))
 
 
-def closest(check: Check) -> str:
-    """The document's sentence that shares most telling words with the claim; "" where there is none."""
-    return max(sentences(check.document), key=lambda s: shared(check.claim, s), default="")
+def _said(one: Any) -> str:
+    if one == Unigram():
+        return "'unigram'"
+    if one == Alignment():
+        return "'alignment'"
+    if isinstance(one, Inference) and one == Inference(small()):
+        return "'nli'"
+    return repr(one.model) if isinstance(one, Asked) else repr(one)
 
 
 def _sum(a: float | None, b: float | None) -> float | None:
     return None if a is None or b is None else a + b
 
 
-def ladder(*rungs: Any, at_risk: float = 0.1, dollars: float | None = None, seconds: float | None = None) -> Ladder:
+def ladder(*rungs: Any, at_risk: float = AT_RISK, dollars: float | None = None, seconds: float | None = None) -> Ladder:
     """A ladder of rungs: words (unigram, alignment, nli), rungs, inference models, checkers, or models to be asked.
 
     Raises BadInput for no rung, or a risk that is not between 0 and 1.
@@ -293,3 +332,18 @@ def ladder(*rungs: Any, at_risk: float = 0.1, dollars: float | None = None, seco
     if not rungs or not 0 < at_risk < 1:
         raise BadInput(f"A ladder needs a rung, and a risk between 0 and 1; got {len(rungs)} and {at_risk}.")
     return Ladder(tuple(rung(r) for r in rungs), at_risk, dollars, seconds)
+
+
+def fitted(*words: str, at_risk: float = AT_RISK) -> Ladder:
+    """The embedded ladder: unigram, alignment, nli, or the first of these, as fitted by recipes/checks/fit.py.
+
+    Raises BadInput where the words are no beginning of that list: such a ladder is to be fitted on rows of one's own.
+    """
+    made: Ladder = load(Path(__file__).parent / "weights" / "ladder.toml")
+    known = [r.name for r in made.rungs]
+    if not words or list(words) != known[: len(words)]:
+        raise BadInput(
+            f"The embedded ladder is {', '.join(known)}, or the first of these; not {', '.join(words) or 'nothing'}.",
+            hint="Fit another on labelled rows: ladder(...).fit(rows), or sprat check --fit FILE.",
+        )
+    return replace(made, rungs=made.rungs[: len(words)], steps=made.steps[: len(words)]).at(at_risk)
