@@ -27,6 +27,7 @@ from sprat.judging import LengthJudge, PeopleAgreement, Preference, agreement, p
 from sprat.judging.agreement import accuracy, kappa
 from sprat.judging.pairwise import Verdict, settled
 from sprat.judging.preferences import rows_of
+from sprat.measure.resampling import Estimate, bootstraps
 
 SIDES = {"1": "a", "2": "b", "0": "tie", "Tie": "tie"}
 KEPT = ("Vanilla", "Swap")
@@ -76,16 +77,19 @@ def out_of_fold(pairs: list[Preference], folds: int = 5) -> list[Preference]:
     return [replace(p, stored=made[id(p)]) for p in pairs]
 
 
-def between_people(pairs: list[Preference]) -> dict[str, float] | None:
-    """Accuracy and kappa of two of the single people, over all twos."""
-    by = np.array([[NUMBER[s] for s in p.by] for p in pairs if len(p.by) > 1])
-    if not len(by):
+def between_people(pairs: list[Preference], times: int) -> dict[str, Estimate] | None:
+    """Accuracy and kappa of two of the single people, the mean over all twos."""
+    kept = [p for p in pairs if len(p.by) > 1]
+    if not kept:
         return None
+    by = np.array([[NUMBER[s] for s in p.by] for p in kept])
     twos = list(combinations(range(by.shape[1]), 2))
-    return {
-        "accuracy": float(np.mean([accuracy(by[:, i], by[:, j]) for i, j in twos])),
-        "kappa": float(np.mean([kappa(by[:, i], by[:, j]) for i, j in twos])),
-    }
+
+    def mean(of: Any) -> Any:
+        return lambda rows: float(np.mean([of(rows[:, i], rows[:, j]) for i, j in twos]))
+
+    units = [p.request.key for p in kept]
+    return bootstraps({"accuracy": mean(accuracy), "kappa": mean(kappa)}, by, units=units, times=times)
 
 
 def shown(rate: Any, by: float = 100) -> str:
@@ -130,11 +134,13 @@ def main() -> None:
             rows.append(row(name, a))
             record.append({"set": name, **{k: list(v) if isinstance(v, tuple) else v for k, v in vars(a).items()}})
             print(json.dumps(rows[-1], ensure_ascii=False), flush=True)
-        people = between_people(pairs)
+        people = between_people(pairs, told.times)
         if people is not None:
-            record.append({"set": name, "judge": "one of the people against another", **people})
+            record.append(
+                {"set": name, "judge": "one of the people against another", **{k: list(v) for k, v in people.items()}}
+            )
             told_of = {"set": name, "judge": "one of the people against another", "pairs": f"{len(pairs):,}"}
-            rows.append(told_of | {"agrees, %": f"{100 * people['accuracy']:.1f}", "kappa": f"{people['kappa']:.2f}"})
+            rows.append(told_of | {"agrees, %": shown(people["accuracy"]), "kappa": shown(people["kappa"], 1)})
     text = [
         "# Do small judges agree with people?",
         "A tie against a choice counts half. Brackets are 95 % bootstrap intervals over requests (agreement, kappa) or "
