@@ -26,7 +26,7 @@ At = Literal["before", "end"]
 Floats = NDArray[np.float32]
 
 
-def hidden_states(leaf: Leaf, requests: Sequence[Request | str], replies: Sequence[str | None] | None = None) -> Floats:
+def hidden_states(leaf: Any, requests: Sequence[Request | str], replies: Sequence[str | None] | None = None) -> Floats:
     """The states (n, layers + 1, width) at the last token of each prompt, or of each reply (that is not None) after it.
 
     Raises CannotDo for what has no weights at hand or does not show its states, BadInput for what it can't read.
