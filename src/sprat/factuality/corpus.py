@@ -18,7 +18,8 @@ import numpy as np
 
 from ..encoders.static import StaticEncoder
 from ..errors import BadInput
-from ..uncertainty.self_check import sentences, words
+from ..sentences import sentences
+from ..uncertainty.self_check import words
 
 LONGEST = 256
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..core import Request, together
 from ..core import ask as asking
-from ..uncertainty.self_check import sentences
+from ..sentences import sentences
 
 _WORD = re.compile(r"\w+(?:['’.,-]\w+)*")
 # Words that say nothing by themselves: what is left tells a fact from its neighbours.

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core import Can, Reply, Request, together
 from ..core import ask as asking
-from ..uncertainty.self_check import sentences
+from ..sentences import sentences
 from .corpus import Passage
 from .facts import content_words
 

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from ..data import Dataset
 from ..errors import BadInput
+from ..sentences import sentences
 from ..similarity.alignment import align
 from ..similarity.scores import Baseline, baseline, token_encoder
 from ..similarity.token_vectors import TokenEncoder
-from ..uncertainty.self_check import by_bertscore, by_ngram, sentences
+from ..uncertainty.self_check import by_bertscore, by_ngram
 from .bertscore import Scored, score_replies
 from .doubt import draws_of
 from .grade import Grader, grade, targets
