@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from ..core import Can, Reply
 from ..data import Dataset
 from ..errors import BadInput
+from ..sentences import sentences
 from ..similarity.scores import token_encoder
 from ..uncertainty import graph
 from ..uncertainty.clusters import Alike, Draws, Equivalence, Exact, Ids, cluster
 from ..uncertainty.entropy import semantic_entropy
 from ..uncertainty.levels import Samples
-from ..uncertainty.self_check import by_bertscore, by_ngram, sentences
+from ..uncertainty.self_check import by_bertscore, by_ngram
 from ..uncertainty.tokens import entropies, max_entropy, mean_entropy
 from .calibration import aurc, auroc, prr
 from .resampling import Estimate, bootstraps

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from ..data import Dataset
 from ..errors import BadInput
+from ..sentences import sentences
 from ..similarity.alignment import align
 from ..similarity.scores import Baseline, baseline, token_encoder
 from ..similarity.token_vectors import TokenEncoder
-from ..uncertainty.self_check import by_bertscore, by_ngram, sentences
+from ..uncertainty.self_check import by_bertscore, by_ngram
 from .bertscore import Scored, score_replies
 from .doubt import draws_of
-from .grade import grade, targets
+from .grade import Grader, grade, targets
 from .likelihood import likelihood
 from .resampling import bootstrap
 
@@ -62,7 +63,7 @@ class Evaluation:
 
 def evaluated(
     data: Dataset,
-    measures: Sequence[str],
+    measures: Sequence[str | Grader],
     encoder: str | TokenEncoder = "static",
     layer: int | None = None,
     idf: bool = False,
@@ -70,7 +71,7 @@ def evaluated(
     spans: int = 0,
     by: Any = None,
 ) -> Evaluation:
-    """The measures of every model's replies: bertscore, likelihood (of the model `by`), self_check, or a grader's name.
+    """The measures of every model's replies: bertscore, likelihood (of the model `by`), self_check, or a grader.
 
     Raises BadInput where one does not fit.
     """
@@ -106,13 +107,14 @@ def evaluated(
                 lowest += _lowest(data, scored, reader, spans)
             continue
         graded = grade(data, measure)
+        named = measure if isinstance(measure, str) else measure.name
         notes += graded.notes[len(data.notes) :]
         for model in graded.models:
             found = [(i, r.score) for i, e in enumerate(graded) if (r := e.reply(model)) and r.score is not None]
             places = np.array([i for i, _ in found], np.int64)
-            lines.append(_line(data, model, measure, places, np.array([s for _, s in found], np.float64)))
+            lines.append(_line(data, model, named, places, np.array([s for _, s in found], np.float64)))
             for place, score in found:
-                rows[data.examples[place].id, model][measure] = score
+                rows[data.examples[place].id, model][named] = score
     return Evaluation(tuple(lines), tuple(rows.values()), tuple(lowest), tuple(notes), base)
 
 

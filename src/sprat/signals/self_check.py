@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core import Model, Reply, Request, Signal, ask, together
 from ..errors import BadInput
+from ..sentences import sentences
 from ..shape import Asks
 from ..similarity.asked import Read, reading
 from ..similarity.greedy import f_of, matched
@@ -48,7 +49,7 @@ class SelfCheck(Signal):
         found, _ = await drawn(self.use, self.models, request, reply, self.samples, self.temperature)
         if found is None:
             return []
-        said = check.sentences(found.texts[0])
+        said = sentences(found.texts[0])
         others = [t for t in found.texts[1:] if t.strip()]
         if not said or not others:
             return []
@@ -64,7 +65,7 @@ class SelfCheck(Signal):
         return list(zip(said, scores, strict=True))
 
     async def _bertscore(self, said: list[str], others: list[str]) -> list[float]:
-        split = [check.sentences(t) for t in others]
+        split = [sentences(t) for t in others]
         texts = tuple(dict.fromkeys([*said, *(s for sample in split for s in sample)]))
         tokens = await ask(reading(self.encoder), Read(texts))
         place = {t: i for i, t in enumerate(texts)}

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..answers import final_answer
 from ..core import Reply
 from ..encoders.static import StaticEncoder
+from ..nli.protocol import Nli
 
 Matrix = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -43,14 +44,6 @@ class Equivalence(Protocol):
 
     def likeness(self, asked: Sequence[Draws]) -> list[Floats]:
         """For each question (n, n): how alike draws i and j are, in [0, 1], symmetric; the diagonal is 1."""
-        ...
-
-
-class Nli(Protocol):
-    """A natural language inference model."""
-
-    def probabilities(self, pairs: Sequence[tuple[str, str]]) -> Floats:
-        """For each (premise, hypothesis) the probabilities (n, 3) of entailment, neutral, contradiction."""
         ...
 
 
@@ -129,7 +122,7 @@ class Entailment:
     neutral both ways (the authors' code by default); "either" for entailment one way (uqlm).
     """
 
-    nli: Any
+    nli: Nli
     rule: Rule = "strict"
     with_question: bool = True
 

@@ -11,22 +11,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
-from typing import Any
 
 import numpy as np
 
 from ..errors import BadInput
+from ..nli.protocol import Nli
+from ..sentences import sentences
 from ..similarity.greedy import f_of, matched
 from ..similarity.scores import Baseline
 from ..similarity.token_vectors import TokenEncoder
 
-_SENTENCE = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[\"'“‘(\[]*[^\W_a-z])|\n+|(?<=[。！？])")
 _WORD = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")
-
-
-def sentences(text: str) -> list[str]:
-    """The sentences of a text, by its marks; a text without any is one."""
-    return [s.strip() for s in _SENTENCE.split(text) if s and s.strip()]
 
 
 def words(text: str) -> list[str]:
@@ -83,7 +78,7 @@ def _ngrams(sentence: str, n: int) -> list[tuple[str, ...]]:
     return [tuple(padded[i : i + n]) for i in range(len(padded) - n + 1)]
 
 
-def by_nli(said: Sequence[str], samples: Sequence[str], nli: Any) -> list[float]:
+def by_nli(said: Sequence[str], samples: Sequence[str], nli: Nli) -> list[float]:
     """The mean over samples of p(contradiction) against p(entailment), the sentence first, neutral left out."""
     _some(said, samples)
     found = np.asarray(nli.probabilities([(r, s) for r in said for s in samples]), np.float64)
