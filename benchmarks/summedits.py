@@ -89,10 +89,9 @@ def by(checker: Any) -> Rung:
 RUNGS: dict[str, Rung] = {
     "unigram": unigram,
     "ROUGE-2 precision": rouge,
-    "BERTScore precision, static": alignment,
+    "static BERTScore precision": alignment,
     "SummaC ZS": by(summac()),
-    "SummaC ZS, entailment alone": by(summac(against="none")),
-    "SummaC ZS, entailment alone, least sentence": by(summac(against="none", over="min")),
+    "SummaC ZS without contradiction": by(summac(against="none")),
     "AlignScore-style": by(alignscore()),
     "MiniCheck-style": by(minicheck()),
 }
@@ -154,11 +153,13 @@ def judged(rows: Rows, scores_for: Callable[[str], np.ndarray]) -> dict[str, Any
         here = rows.domain == name
         low, high = np.nanquantile(draws[name], [0.025, 0.975]).tolist()
         found[name] |= {"value": balanced(said[here], rows.consistent[here]), "low": low, "high": high}
+        found[name] |= {"n": int(here.sum())}
     means = np.nanmean([draws[name] for name in domains], axis=0)
     low, high = np.quantile(means, [0.025, 0.975]).tolist()
     of = float(np.mean([found[name]["value"] for name in domains]))
     area = float(np.mean([found[name]["auroc"] for name in domains]))
-    return {"mean of domains": {"value": of, "low": low, "high": high, "auroc": area}, **found}
+    whole = {"value": of, "low": low, "high": high, "auroc": area, "n": len(rows.pairs)}
+    return {"mean of domains": whole, **found}
 
 
 def _unit(scores: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from .classifier import Classifier, classifier
 from .ensemble_router import EnsembleRouter, ensemble_router
 from .forc import Forc, forc
 from .frugal import Frugal, frugal
+from .grounded import Grounded, grounded
 from .hybrid import Hybrid, hybrid
 from .knn import Knn, knn
 from .known import Known, known_groups
@@ -49,6 +50,7 @@ __all__ = [
     "EnsembleRouter",
     "Forc",
     "Frugal",
+    "Grounded",
     "Hybrid",
     "Knn",
     "Known",
@@ -84,6 +86,7 @@ __all__ = [
     "ensemble_router",
     "forc",
     "frugal",
+    "grounded",
     "hybrid",
     "knn",
     "known_groups",

@@ -23,7 +23,7 @@ import numpy as np
 from sprat.encoders.static import token_table
 
 LABELS = {"entailment": 0, "neutral": 1, "contradiction": 2, "not_entailment": 3}
-EDITED = 12_000
+EDITED = 9_000
 HELD = {"snli": 0.2, "mnli": 0.2, "qnli": 0.25}
 
 
@@ -106,7 +106,7 @@ def edited(root: Path, seed: int) -> Iterator[Row]:
 
     arXiv 1910.12840. A number or a name is replaced, by another of the same text or a like one, that the premise has
     not; a verb is negated, or a negation dropped. Words are left out of a claim that stays true. The premise is the
-    sentence alone, or up to four of its text.
+    sentence alone, or up to four of its text in a row.
     """
     rng = random.Random(seed)
     texts = texts_of(root)
@@ -116,7 +116,7 @@ def edited(root: Path, seed: int) -> Iterator[Row]:
         for at, sentence in enumerate(said):
             if rng.random() > 40 / len(said):
                 continue
-            near = said[max(0, at - rng.randint(0, 3)) : at + 1 + rng.randint(0, 3)]
+            near = said[max(0, at - rng.randint(0, 2)) : at + 1 + rng.randint(0, 1)]
             premise = sentence if rng.random() < 0.5 else " ".join(near)
             if (false := _false(sentence, premise, text, like, rng)) is None:
                 continue
