@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +35,7 @@ def evaluate(
     columns: str | None = None,
     skip_bad: bool = False,
     scores: Path | None = None,
+    energy: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
     """Score recorded replies against their targets, each model's mean with a 95 % interval.
@@ -96,12 +98,15 @@ def evaluate(
         Count and skip lines that can't be used.
     scores
         Write every row's scores to this file, as JSON lines.
+    energy
+        Say what this machine's work drew, measured or estimated.
     as_json
         Print the findings as JSON.
     """
     from ..config import model_of
     from ..measure.evaluation import evaluated
     from ..reading import read
+    from .energy import metered, said
     from .study import renamed
 
     if source in ("judge-the-judge", "train-judge"):
@@ -121,16 +126,23 @@ def evaluate(
     if judge is not None:
         from .judging import show_judged
 
-        show_judged(data, judge, pairwise, _how(rubric, draws, temperature, weighted), scores, as_json)
+        with metered(energy) as running:
+            show_judged(data, judge, pairwise, _how(rubric, draws, temperature, weighted), scores, as_json)
+        for line in said(running):
+            print(line, file=sys.stderr if as_json else None)
         return
     model = model_of(by) if by is not None else None
-    found = evaluated(data, asked, encoder, layer, idf, rescale, spans, model, nli, document)
+    with metered(energy) as running:
+        found = evaluated(data, asked, encoder, layer, idf, rescale, spans, model, nli, document)
     if scores is not None:
         scores.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found.rows))
     if as_json:
-        print(json.dumps(found.summary(), allow_nan=False, ensure_ascii=False))
+        drawn = {} if running is None else {"energy": running.energy.summary()}
+        print(json.dumps(found.summary() | drawn, allow_nan=False, ensure_ascii=False))
         return
     show(found)
+    for line in said(running):
+        print(line)
 
 
 def _how(rubric: str | None, draws: int, temperature: float | None, weighted: bool) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 Parikh et al., arXiv 1606.01933: attend (each word's counterpart in the other text), compare, aggregate. Beside the
 paper's sums: a word is seen with its four neighbours and its marks, equal words and stems attend to each other, and
-comparisons are pooled by mean and maximum. Trained by recipes/nli/train_nli.py; weights/README.md says on what, and what it
-is worth. Checked against the network that was trained, and by hand (tests/nli/test_small.py).
+comparisons are pooled by mean and maximum. Trained by recipes/nli/train_nli.py; weights/README.md says on what, and
+what it is worth. Checked against the network that was trained, and by hand (tests/nli/test_embedded.py).
 """
 
 from __future__ import annotations
