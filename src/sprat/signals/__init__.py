@@ -14,6 +14,7 @@ from .entropy_probe import EntropyProbe, entropy_probe
 from .fact_check import FactCheck, fact_check
 from .forc import Forc, forc
 from .frugal import Frugal, frugal
+from .grounded import Grounded, grounded
 from .hybrid import Hybrid, hybrid
 from .knn import Knn, knn
 from .known import Known, known_groups
@@ -55,6 +56,7 @@ __all__ = [
     "FactCheck",
     "Forc",
     "Frugal",
+    "Grounded",
     "Hybrid",
     "Knn",
     "Known",
@@ -92,6 +94,7 @@ __all__ = [
     "fact_check",
     "forc",
     "frugal",
+    "grounded",
     "hybrid",
     "knn",
     "known_groups",

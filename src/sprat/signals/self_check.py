@@ -16,6 +16,9 @@ import numpy as np
 from ..core import Can, Model, Reply, Request, Signal, ask, together
 from ..encoders.static import StaticEncoder
 from ..errors import BadInput
+from ..nli.asked import Pairs, judging
+from ..nli.naming import resolved
+from ..nli.protocol import Nli
 from ..sentences import sentences
 from ..shape import Asks
 from ..similarity.asked import Read, reading
@@ -33,9 +36,9 @@ QUESTIONS = 5  # about each sentence, as in the authors' code
 class SelfCheck(Signal):
     """`how` each sentence of the reply is held against `samples` draws of each model.
 
-    `encoder` reads tokens for bertscore, `nli` gives probabilities, `judge` is asked for the prompt (the first model
-    where none is given). For qa, `generator` writes the questions (else rules do) and `answerer`, a model or an
-    encoder, answers them (else the embedded encoder).
+    `encoder` reads tokens for bertscore; `nli` (a model, small or hub:NAME) gives probabilities; `judge` is asked for
+    the prompt (the first model where none is given). For qa, `generator` writes the questions (else rules do) and
+    `answerer`, a model or an encoder, answers them (else the embedded encoder).
     """
 
     models: tuple[Any, ...]
@@ -43,7 +46,7 @@ class SelfCheck(Signal):
     temperature: float | None = 1.0
     how: How = "unigram"
     encoder: Any = field(default_factory=StaticTokens)
-    nli: Any = None
+    nli: str | Nli = "small"
     judge: Any = None
     generator: Any = None
     answerer: Any = None
@@ -64,7 +67,8 @@ class SelfCheck(Signal):
             n = 1 if self.how == "unigram" else 2
             scores = [s.mean for s in check.by_ngram(said, found.texts[0], others, n)]
         elif self.how == "nli":
-            scores = check.by_nli(said, others, self.nli)
+            pairs = tuple((r, other) for r in said for other in others)
+            scores = check.against(await ask(judging(resolved(self.nli)), Pairs(pairs)), len(said))
         elif self.how == "bertscore":
             scores = await self._bertscore(said, others)
         elif self.how == "qa":
@@ -143,7 +147,7 @@ def self_check(
     temperature: float | None = 1.0,
     how: How = "unigram",
     encoder: Any = None,
-    nli: Any = None,
+    nli: str | Nli = "small",
     judge: Model | None = None,
     generator: Model | None = None,
     answerer: Any = None,
@@ -152,8 +156,8 @@ def self_check(
     checked("self_check", models, samples)
     if how not in ("unigram", "bigram", "bertscore", "nli", "qa", "prompt"):
         raise BadInput(f"self_check goes by unigram, bigram, bertscore, nli, qa or prompt, not '{how}'.")
-    if (how == "nli") != (nli is not None):
-        raise BadInput("self_check(how='nli') needs an inference model: nli=..., and no other way does.")
+    if how == "nli":
+        resolved(nli)
     if how != "qa" and (generator is not None or answerer is not None):
         raise BadInput("Only self_check(how='qa') takes a generator or an answerer of questions.")
     tokens = encoder or StaticTokens()
