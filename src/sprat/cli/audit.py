@@ -61,14 +61,14 @@ def audit(
     """
     from ..study.auditing import audited
     from ..study.report.audit_page import as_dict, save
-    from .progress import progress
+    from .progress import telling
 
     if out is not None:
         writable(out)
-    with progress("judged") as told:
+    with telling() as tell:
         found = audited(
             source, scorer, text=text, label=label, group=group, unit=unit, unsafe=unsafe, threshold=threshold,
-            fewest=fewest, skip_bad=skip_bad, progress=told,
+            fewest=fewest, skip_bad=skip_bad, progress=lambda done, total: tell("judging", done, total),
         )  # fmt: skip
     if out is not None:
         save(found, out)
@@ -98,7 +98,9 @@ def _show(found: Any, out: Path | None) -> None:
                 table.add_row(g.group, g.which, f"{g.rows:,}", "too few", "", "")
             else:
                 style = "bold yellow" if g.differs else None
-                table.add_row(g.group, g.which, f"{g.rows:,}", number(g.rate), number(g.others), f"{g.p:.3f}", style=style)
+                table.add_row(
+                    g.group, g.which, f"{g.rows:,}", number(g.rate), number(g.others), f"{g.p:.3f}", style=style
+                )
         console.print(table)
     for note in found.notes:
         console.print(note, markup=False)

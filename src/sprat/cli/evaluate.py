@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +33,7 @@ def evaluate(
     columns: str | None = None,
     skip_bad: bool = False,
     scores: Path | None = None,
+    energy: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
     """Score recorded replies against their targets, each model's mean with a 95 % interval.
@@ -49,7 +51,8 @@ def evaluate(
         A calls file (JSON lines, CSV, Parquet, or another tool's log), or a set by name.
     with_
         Measures, separated by commas: bertscore (the default); likelihood (of the model --by, per token); self_check
-        (against the other draws of a prompt; 0 is consistent); bleu, chrf, rouge1, rouge2, rougeL, rougeL:recall; any
+        (against the other draws of a prompt; 0 is consistent); toxicity, pii, injection or hub:MODEL (the chance that a
+        reply is unsafe; --spans shows the worst ones); bleu, chrf, rouge1, rouge2, rougeL, rougeL:recall; any
         other grader of sprat study (exact, f1, number, choice, ...).
     set
         With judge-the-judge or train-judge: a folder of judged texts or pairs, or its name under SPRAT_DATA.
@@ -86,12 +89,15 @@ def evaluate(
         Count and skip lines that can't be used.
     scores
         Write every row's scores to this file, as JSON lines.
+    energy
+        Say what this machine's work drew, measured or estimated.
     as_json
         Print the findings as JSON.
     """
     from ..config import model_of
     from ..measure.evaluation import evaluated
     from ..reading import read
+    from .energy import metered, said
     from .study import renamed
 
     if source in ("judge-the-judge", "train-judge"):
@@ -111,15 +117,22 @@ def evaluate(
     if judge is not None:
         from .judging import show_judged
 
-        show_judged(data, judge, pairwise, _how(rubric, draws, temperature, weighted), scores, as_json)
+        with metered(energy) as running:
+            show_judged(data, judge, pairwise, _how(rubric, draws, temperature, weighted), scores, as_json)
+        for line in said(running):
+            print(line, file=sys.stderr if as_json else None)
         return
-    found = evaluated(data, asked, encoder, layer, idf, rescale, spans, model_of(by) if by is not None else None)
+    with metered(energy) as running:
+        found = evaluated(data, asked, encoder, layer, idf, rescale, spans, model_of(by) if by is not None else None)
     if scores is not None:
         scores.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found.rows))
     if as_json:
-        print(json.dumps(found.summary(), allow_nan=False, ensure_ascii=False))
+        drawn = {} if running is None else {"energy": running.energy.summary()}
+        print(json.dumps(found.summary() | drawn, allow_nan=False, ensure_ascii=False))
         return
     show(found)
+    for line in said(running):
+        print(line)
 
 
 def _how(rubric: str | None, draws: int, temperature: float | None, weighted: bool) -> dict[str, Any]:
@@ -143,6 +156,7 @@ def show(found: Any) -> None:
     console.print(table)
     for low in found.lowest:
         words = ", ".join(f"“{w}” ({c:.2f})" for w, c in low["words"][:8])
-        console.print(f"{low['model']}, row {low['id']}, F {low['f']:.3f}: {words}", markup=False)
+        value = f"F {low['f']:.3f}" if "f" in low else f"{low['measure']} {low['p']:.3f}"
+        console.print(f"{low['model']}, row {low['id']}, {value}: {words or 'no single words'}", markup=False)
     for note in found.notes:
         console.print(note, markup=False)

@@ -1,10 +1,10 @@
 """Is a scorer of unsafe texts right, calibrated, and as fair to one group as to another? From arrays, with intervals.
 
 Average precision as scikit-learn has it; calibration as in calibration.py. For each group the rates of false alarms
-(safe rows flagged) and of misses (unsafe rows passed), with Wilson's intervals, and whether they differ from those of all
-other rows: Westfall and Young's (1993) largest statistic over all groups and both rates, with who was flagged dealt
-out anew at random, so that the chance of naming any group wrongly stays at 5 % however many groups there are and however
-they overlap. Checked by hand, against scikit-learn, and on groups drawn at random.
+(safe rows flagged) and of misses (unsafe rows passed), with Wilson's intervals, and whether they differ from those of
+all other rows: Westfall and Young's (1993) largest statistic over all groups and both rates, with who was flagged dealt
+out anew at random, so that the chance of naming any group wrongly stays at 5 % however many groups there are and
+however they overlap. Checked by hand, against scikit-learn, and on groups drawn at random.
 """
 
 from __future__ import annotations

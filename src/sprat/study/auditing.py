@@ -53,7 +53,11 @@ def audited(
         _columns(path, row, asked)
         said, marked = row[text], _label(row[label], chosen)
         if not isinstance(said, str) or marked is None:
-            what = f"'{text}' is no text" if not isinstance(said, str) else f"'{label}' is {row[label]!r}, neither safe nor unsafe"
+            what = (
+                f"'{text}' is no text"
+                if not isinstance(said, str)
+                else f"'{label}' is {row[label]!r}, neither safe nor unsafe"
+            )
             if not skip_bad:
                 raise BadRow(path, line, what)
             passed[what] += 1

@@ -45,9 +45,7 @@ def as_dict(found: Audit) -> dict[str, Any]:
 
 def drawings(found: Audit) -> dict[str, Drawing]:
     """The reliability diagram, and the groups' rates where there are groups."""
-    rows = [
-        {"said": b.probability, "rate": b.rate.value, "low": b.rate.low, "high": b.rate.high} for b in found.bins
-    ]
+    rows = [{"said": b.probability, "rate": b.rate.value, "low": b.rate.low, "high": b.rate.high} for b in found.bins]
     corners = "more are unsafe than it says", "fewer are unsafe than it says"
     chart = diagram(rows, (f"P(unsafe) that {found.scorer} says", "rows that are unsafe"), corners, {})
     said = "; ".join(f"says {b.probability:.2f}, {b.rate.value:.2f} unsafe ({b.rate.units} rows)" for b in found.bins)
@@ -97,7 +95,9 @@ def sentence(g: GroupRate) -> str:
     if g.rate is None or g.others is None or g.p is None:
         return f"{g.group}: {g.rows} {of}, too few to say."
     differs = "differs" if g.differs else "no difference shown"
-    return f"{g.group}: {g.which} {number(g.rate)} of {g.rows:,} {of}, others {number(g.others)}, {differs} (p {g.p:.3f})."
+    return (
+        f"{g.group}: {g.which} {number(g.rate)} of {g.rows:,} {of}, others {number(g.others)}, {differs} (p {g.p:.3f})."
+    )
 
 
 def verdict(found: Audit) -> str:
@@ -155,7 +155,9 @@ def _sections(found: Audit, drawn: Mapping[str, Drawing]) -> Iterator[tuple[str,
             for g in found.groups
         ]  # fmt: skip
         content.append(_table(["group", "rate", "rows", "here", "others", "p"], lines))
-        note = "p accounts for all groups and both rates: below .05, the chance of naming any by mistake is at most 5 %."
+        note = (
+            "p accounts for all groups and both rates: below .05, the chance of naming any by mistake is at most 5 %."
+        )
         yield "For whom is it wrong?", [tag("p", note), content]
     if found.notes:
         yield "How the rows were read", tag("ul", [tag("li", n) for n in found.notes])
