@@ -37,7 +37,8 @@ DIALECT = (
 @lru_cache(maxsize=1)
 def _forms() -> dict[str, re.Pattern[str]]:
     lists = {**MENTIONS, "dialect words": DIALECT}
-    return {k: re.compile(rf"(?<![\w'-])(?:{'|'.join(map(re.escape, w))})(?![\w'-])", re.I) for k, w in lists.items()}
+    any_of = {k: "|".join(map(re.escape, listed)) for k, listed in lists.items()}
+    return {k: re.compile(rf"(?<![\w'-])(?:{one})(?:'s)?(?![\w'-])", re.I) for k, one in any_of.items()}
 
 
 def mentions(text: str) -> tuple[str, ...]:
