@@ -165,7 +165,7 @@ def measure_toxicity(data: Path, record: dict[str, Any], text: list[str]) -> Non
         f"Flagged at .5: ordinary texts {rate(flags['ordinary'])}; first turns of hh_harmless, which people wrote to "
         f"provoke and nobody labelled, {rate(flags['hh'])}. {LISTED} words are listed. CPU-seconds for 1,000 tweets: "
         f"{record['seconds per 1,000']:.2f}.",
-        "", "By what a tweet names, and by words of a dialect (a crude proxy: the set says nothing of its authors):", "",
+        "", "By what a tweet names, and by words of a dialect (a crude proxy; nothing is known of the authors):", "",
         *table(groups_table(first)), too_few(first), "",
     ]  # fmt: skip
 
@@ -276,9 +276,10 @@ def measure_injection(data: Path, folder: Path | None, record: dict[str, Any], t
     record["seconds per 1,000"] = seconds(scorer.probabilities, [c.text for c in chosen[:1000]])
     text += [
         "## Prompt injection", "",
-        "Our attacks are synthetic: templates written for the recipe, in ordinary texts. That unseen families of one hand "
-        "are told apart does not show that an attacker's are; the two public sets show how far it reaches, and the rate "
-        "of attacks in any of these rows is ours, so a probability means little elsewhere.", "", *table(lines),
+        "Our attacks are synthetic: templates written for the recipe, in ordinary texts. That unseen families of one "
+        "hand are told apart does not show that an attacker's are; the two public sets show how far it reaches. How "
+        "many attacks there are in any of these rows is ours, so a probability means little elsewhere.",
+        "", *table(lines),
         public, f"CPU-seconds for 1,000 texts: {record['seconds per 1,000']:.2f}.", "",
         "By family, each unseen: attacks' misses and look-alikes' false alarms:", "", *table(groups_table(told)),
         too_few(told), "",
