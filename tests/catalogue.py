@@ -96,6 +96,7 @@ SIGNALS = {
     "entropy_probe": lambda: signals.entropy_probe(sprat.tiny("fry"), samples=2),
     "forc": lambda: signals.forc(encoder=ENCODER),
     "frugal": lambda: signals.frugal(encoder=ENCODER),
+    "grounded": lambda: signals.grounded(),
     "hybrid": lambda: signals.hybrid(encoder=ENCODER),
     "knn": lambda: signals.knn(k=5),
     "known_groups": lambda: signals.known_groups(signals.knn(k=5, encoder=ENCODER), encoder=ENCODER),

@@ -13,6 +13,7 @@ from .ensemble_router import EnsembleRouter, ensemble_router
 from .entropy_probe import EntropyProbe, entropy_probe
 from .forc import Forc, forc
 from .frugal import Frugal, frugal
+from .grounded import Grounded, grounded
 from .hybrid import Hybrid, hybrid
 from .knn import Knn, knn
 from .known import Known, known_groups
@@ -54,6 +55,7 @@ __all__ = [
     "EntropyProbe",
     "Forc",
     "Frugal",
+    "Grounded",
     "Hybrid",
     "Knn",
     "Known",
@@ -91,6 +93,7 @@ __all__ = [
     "entropy_probe",
     "forc",
     "frugal",
+    "grounded",
     "hybrid",
     "knn",
     "known_groups",
