@@ -115,6 +115,7 @@ SIGNALS = {
     "random": lambda: signals.random(),
     "ridge_gain": lambda: signals.ridge_gain(encoder=ENCODER),
     "routerdc": lambda: signals.routerdc(encoder=ENCODER),
+    "safe": lambda: signals.safe("toxicity", "injection"),
     "sample_agreement": lambda: signals.sample_agreement(PEER, LARGE, samples=0),
     "self_check": lambda: signals.self_check(PEER, LARGE, samples=0),
     "semantic_entropy": lambda: signals.semantic_entropy(PEER, LARGE, samples=0),

@@ -32,6 +32,7 @@ from .pairrank import PairRank, pairrank
 from .random import Random, random
 from .ridge_gain import RidgeGain, ridge_gain
 from .routerdc import RouterDC, routerdc
+from .safe import Safe, safe
 from .sample_agreement import SampleAgreement, sample_agreement
 from .self_check import SelfCheck, self_check
 from .semantic_entropy import SemanticEntropy, semantic_entropy
@@ -73,6 +74,7 @@ __all__ = [
     "Random",
     "RidgeGain",
     "RouterDC",
+    "Safe",
     "SampleAgreement",
     "SelfCheck",
     "SemanticEntropy",
@@ -112,6 +114,7 @@ __all__ = [
     "random",
     "ridge_gain",
     "routerdc",
+    "safe",
     "sample_agreement",
     "self_check",
     "semantic_entropy",
