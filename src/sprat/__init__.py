@@ -127,7 +127,7 @@ _WHERE = {
     "study.job": ("load", "study"),
 }  # fmt: skip
 _FROM = {name: module for module, names in _WHERE.items() for name in names}
-_ROOMS = ("config", "decoding", "encoders", "endpoints", "signals", "train", "whitebox")
+_ROOMS = ("config", "curate", "decoding", "encoders", "endpoints", "signals", "train", "whitebox")
 
 
 def __getattr__(name: str) -> Any:

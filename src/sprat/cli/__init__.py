@@ -19,6 +19,7 @@ COMMANDS = {
     "replay": "Measure a way of working on other recorded rows.",
     "certify": "Check a certificate that a study wrote.",
     "collect": "Ask models for the calls that a study needs; priced, resumable.",
+    "curate": "Keep the documents worth training on, and every reason.",
     "evaluate": "Score recorded replies, with intervals: BERTScore and others.",
     "serve": "Put a way of working in the path of the requests.",
     "ask": "Ask one prompt and show what it took.",
