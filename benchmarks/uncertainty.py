@@ -35,10 +35,11 @@ from sprat.encoders import cached as kept
 from sprat.measure.calibration import auroc
 from sprat.measure.exact import exact, normalised
 from sprat.measure.resampling import bootstrap
+from sprat.sentences import sentences
 from sprat.similarity import HubTokens, StaticTokens, cached
 from sprat.uncertainty import Alike, Exact, Samples, cluster, graph, semantic_entropy
 from sprat.uncertainty.clusters import Draws, reassigning
-from sprat.uncertainty.self_check import by_bertscore, by_ngram, sentences
+from sprat.uncertainty.self_check import by_bertscore, by_ngram
 
 SPLITS = 20
 PARTS = RESULTS / "uncertainty.json"

@@ -22,13 +22,14 @@ TESTS = sorted(p for p in (ROOT / "tests").rglob("*.py") if "fixtures" not in p.
 LAYERS = (
     "canonical errors files",
     "core drivers shape tree",
-    "answers aquarium data journal logs",
+    "answers aquarium data journal logs sentences",
     "encoders prices replay retrieve splits",
-    "reading registry similarity wanted whitebox",
+    "energy nli reading registry similarity wanted whitebox",
     "config_values endpoints uncertainty",
     "config diagnose public signals",
+    "factuality",
     "combine decoding measure",
-    "collect curate fitting methods quantize synthesize task train",
+    "collect curate fitting judging methods quantize synthesize task train",
     "gateway study",
     "cli",
 )

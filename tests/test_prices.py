@@ -33,6 +33,14 @@ def test_a_table_is_read_with_its_date(tmp_path: Path) -> None:
     assert (table.of("b"), table.unknown(("a", "b"))) == (None, ("b",))
 
 
+def test_a_range_of_parameters_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text("[models.a]\ninput = 1\noutput = 1\nactive = [10, 20]\nparameters = 100\n")
+    price = read_prices(path).of("a")
+    assert price is not None
+    assert (price.active, price.parameters) == ((10, 20), 100)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -41,6 +49,8 @@ def test_a_table_is_read_with_its_date(tmp_path: Path) -> None:
         ("[model.a]\ninput = 1", "Did you mean 'models'"),
         ("[models.a]\ninput = -1\noutput = 1", "0 or more"),
         ("[models.a]\ninput = 'x'\noutput = 1", "0 or more"),
+        ("[models.a]\ninput = 1\noutput = 1\nactive = -3", "billions of parameters"),
+        ("[models.a]\ninput = 1\noutput = 1\nactive = [1, 2, 3]", "billions of parameters"),
         ("models = 3", "not a table"),
         ("[models", "not TOML"),
     ],

@@ -23,8 +23,9 @@ class Price:
     """Dollars per million tokens read and written, and per call.
 
     `cached` is for tokens read from the server's cache (as `input` where not given), `cache_write` for tokens written
-    to it (their cost is unknown where not given). `watts` is the power drawn while the model works, for the energy
-    column. `date` says when the price was looked up.
+    to it (their cost is unknown where not given). For the energy column: `watts` is the power drawn while the model
+    works; or `active` and `parameters` are billions of parameters, active per token and in all, each a number or its
+    (lowest, highest). `date` says when the price was looked up.
     """
 
     input: float
@@ -33,6 +34,8 @@ class Price:
     cache_write: float | None = None
     per_call: float = 0.0
     watts: float | None = None
+    active: float | tuple[float, float] | None = None
+    parameters: float | tuple[float, float] | None = None
     date: str = ""
 
     def __post_init__(self) -> None:
@@ -44,11 +47,22 @@ class Price:
                 raise BadInput(
                     f"A price's {name} is {value!r}.", hint="It needs dollars per million tokens, 0 or more."
                 )
+        for name in ("active", "parameters"):
+            object.__setattr__(self, name, _billions(name, getattr(self, name)))
 
     def worst(self, input_tokens: int, output_tokens: int) -> float:
         """The most that a call with at most so many tokens can cost, in dollars."""
         dearest = max(self.input, self.cached or 0.0, self.cache_write or 0.0)
         return (input_tokens * dearest + output_tokens * self.output) / 1e6 + self.per_call
+
+
+def _billions(name: str, value: Any) -> float | tuple[float, float] | None:
+    if value is None:
+        return None
+    each = tuple(cast("list[Any]", value)) if isinstance(value, (list, tuple)) else (value,)
+    if len(each) not in (1, 2) or any(isinstance(v, bool) or not isinstance(v, (int, float)) or v <= 0 for v in each):
+        raise BadInput(f"A price's {name} is {value!r}.", hint="It needs billions of parameters, or [lowest, highest].")
+    return float(each[0]) if len(each) == 1 else (float(each[0]), float(each[1]))
 
 
 def cost(price: Price | None, usage: Usage | None, cached: int = 0, written: int = 0) -> float | None:

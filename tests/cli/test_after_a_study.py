@@ -100,7 +100,8 @@ def test_what_every_command_prints_as_json_is_json(
         "dashboard": ["dashboard", "password"],
         "cache": ["cache", "status"],
         "budget": ["budget", "status"],
-        "evaluate": ["evaluate", "calls.jsonl"],
+        "evaluate": ["evaluate", "calls.jsonl", "--energy"],
+        "energy": ["energy", "calls.jsonl"],
     }
     # Who needs other inputs prints its JSON in a test of its own; one serves until it is stopped.
     elsewhere = {"promise", "calibrate", "marks", "predict", "uncertainty"}

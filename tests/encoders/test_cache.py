@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from sprat.encoders import StaticEncoder, TfidfEncoder, cached
-from sprat.encoders.cache import cache_folder
 from sprat.encoders.protocol import Rows
+from sprat.encoders.store import cache_folder
 from sprat.errors import BadInput
 
 
@@ -81,7 +81,7 @@ def test_a_row_of_another_length_counts_as_absent(tmp_path: Path) -> None:
     encoder = cached(TfidfEncoder(dim=32), tmp_path / "c.sqlite")
     first = encoder.encode(["a"])
     with sqlite3.connect(tmp_path / "c.sqlite") as db:
-        db.execute("UPDATE rows SET row = x'00'")
+        db.execute("UPDATE kept SET row = x'00'")
     db.close()
     np.testing.assert_array_equal(encoder.encode(["a"]), first)
 
@@ -114,7 +114,7 @@ def test_processes_write_at_once(tmp_path: Path) -> None:
     running = [subprocess.Popen([sys.executable, "-W", "error", "-c", code, str(path)]) for _ in range(3)]
     assert [p.wait(60) for p in running] == [0, 0, 0]
     with sqlite3.connect(path) as db:
-        assert db.execute("SELECT count(*) FROM rows").fetchone() == (180,)
+        assert db.execute("SELECT count(*) FROM kept").fetchone() == (180,)
     db.close()
 
 

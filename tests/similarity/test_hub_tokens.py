@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sprat.encoders.hub_files import batches
 from sprat.errors import BadInput
 from sprat.similarity import HubTokens, align, bertscore
-from sprat.similarity.hub_tokens import _batches, _windows
+from sprat.similarity.hub_tokens import _windows
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -76,9 +77,9 @@ def test_windows_join_without_gap_and_fit(n: int) -> None:
 
 def test_batches_hold_every_row_once_within_the_budget() -> None:
     lengths = [3, 50, 7, 7, 1, 120, 8]
-    batches = list(_batches(lengths, 60))
-    assert sorted(i for b in batches for i in b) == list(range(7))
-    assert all(len(b) == 1 or len(b) * max(lengths[i] for i in b) <= 60 for b in batches)
+    found = list(batches(lengths, 60))
+    assert sorted(i for b in found for i in b) == list(range(7))
+    assert all(len(b) == 1 or len(b) * max(lengths[i] for i in b) <= 60 for b in found)
 
 
 def test_the_name_follows_the_files_and_the_layer(folder: Path, tmp_path: Path) -> None:

@@ -53,15 +53,18 @@ def test_the_file_stays_within_its_limit_and_the_newest_stay(tmp_path: Path) -> 
         cached(ByHand(), path, limit=limit).tokens([" ".join(["north"] * (500 + i))])
     assert path.stat().st_size < 2 * limit
     with sqlite3.connect(path) as db:
-        assert db.execute("SELECT max(n) FROM texts").fetchone() == (540,)
-        assert 0 < db.execute("SELECT count(*) FROM texts").fetchone()[0] < 40
+        assert 0 < db.execute("SELECT count(*) FROM kept").fetchone()[0] < 40
+    token_cache.forget()
+    encoder = ByHand()
+    cached(encoder, path, limit=limit).tokens([" ".join(["north"] * 539)])
+    assert encoder.asked == []
 
 
 def test_a_row_that_is_cut_short_counts_as_absent(tmp_path: Path) -> None:
     path, encoder = tmp_path / "c.sqlite", ByHand()
     cached(encoder, path).tokens(["north"])
     with sqlite3.connect(path) as db:
-        db.execute("UPDATE texts SET bytes = substr(bytes, 1, 7)")
+        db.execute("UPDATE kept SET row = substr(row, 1, 7)")
     token_cache.forget()
     cached(encoder, path).tokens(["north"])
     assert encoder.asked == ["north", "north"]
@@ -74,7 +77,7 @@ def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
         for found in pool.map(cache.tokens, [texts[i:] for i in range(0, 40, 10)]):
             assert len(found) >= 29
     with sqlite3.connect(tmp_path / "c.sqlite") as db:
-        assert db.execute("SELECT count(*) FROM texts").fetchone() == (59,)
+        assert db.execute("SELECT count(*) FROM kept").fetchone() == (59,)
 
 
 def test_a_file_that_is_no_cache_is_said(tmp_path: Path) -> None:

@@ -8,23 +8,7 @@ import pytest
 
 from sprat.errors import BadInput
 from sprat.similarity import Baseline, StaticTokens, bertscore
-from sprat.uncertainty.self_check import by_bertscore, by_ngram, by_nli, prompt, sentences, verdict, words
-
-
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [
-        ("It rained. It was cold!", ["It rained.", "It was cold!"]),
-        ("About 3.5 km, e.g. by foot.", ["About 3.5 km, e.g. by foot."]),
-        ("One line\nand another", ["One line", "and another"]),
-        ("“Yes.” He left.", ["“Yes.", "He left."]),
-        ("下雨了。很冷。", ["下雨了。", "很冷。"]),
-        ("Он ушёл. Стало тихо.", ["Он ушёл.", "Стало тихо."]),
-        ("", []),
-    ],
-)
-def test_sentences_end_at_their_marks(text: str, wanted: list[str]) -> None:
-    assert sentences(text) == wanted
+from sprat.uncertainty.self_check import by_bertscore, by_ngram, by_nli, prompt, verdict, words
 
 
 def test_words_are_in_lower_case_with_their_apostrophes() -> None:

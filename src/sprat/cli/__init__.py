@@ -21,6 +21,7 @@ COMMANDS = {
     "collect": "Ask models for the calls that a study needs; priced, resumable.",
     "curate": "Keep the documents worth training on, and every reason.",
     "evaluate": "Score recorded replies, with intervals: BERTScore and others.",
+    "energy": "What recorded calls drew, by model, with a low and a high.",
     "serve": "Put a way of working in the path of the requests.",
     "ask": "Ask one prompt and show what it took.",
     "decode": "Write with several models at once, token by token.",

@@ -34,6 +34,7 @@ def collect(
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="")] = False,
     skip_bad: Annotated[bool, Parameter(negative="")] = False,
+    energy: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Ask every model every prompt, priced before, and write the calls for `sprat study`; run again to resume.
@@ -67,32 +68,38 @@ def collect(
         Go ahead without asking.
     skip_bad
         Count and skip lines that can't be used.
+    energy
+        Say what this machine's work drew; sprat energy says it of the models.
     as_json
         Print the outcome as JSON.
     """
     from ..collect import Collection, plan
     from ..config import load_models
     from ..reading import read
+    from .energy import metered, said
 
     data = read(prompts, prompts_only=True, skip_bad=skip_bad)
     planned = plan(data, load_models(models), samples=samples, temperature=temperature, max_tokens=max_tokens)
-    said = sys.stderr if as_json else sys.stdout
+    told = sys.stderr if as_json else sys.stdout
     collection = Collection(planned, out)
     try:
         for line in _estimate(planned, collection, budget):
-            print(line, file=said)
+            print(line, file=told)
         if dry_run:
             return _report_dry(planned, collection) if as_json else 0
         retry = _settle_doubt(collection, in_doubt)
         _confirm(collection, budget, yes)
-        with _progress() as tell:
+        with metered(energy) as running, _progress() as tell:
             outcome = collection.run(budget=budget, concurrency=concurrency, retry_in_doubt=retry, tell=tell)
     finally:
         collection.close()
     if as_json:
-        print(json.dumps({**asdict(outcome), "out": str(out)}))
+        drawn = {} if running is None else {"energy": running.energy.summary()}
+        print(json.dumps({**asdict(outcome), "out": str(out), **drawn}))
     else:
         _report(outcome, out)
+        for line in said(running):
+            print(line)
     return 0 if outcome.complete else 1
 
 

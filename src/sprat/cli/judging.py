@@ -1,22 +1,143 @@
-"""`sprat evaluate judge-the-judge`: which metric agrees with people on a set of judged texts."""
+"""Judges on the command line: models compared or graded, which judge or metric agrees with people, training a judge."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from ..data import Dataset
 from ..errors import BadInput
+from .progress import telling
+
+if TYPE_CHECKING:
+    from ..judging import Paired
 
 SHOWN = ("system, pearson", "summary, spearman", "segment, spearman", "segment, kendall")
 
 
-def judge_the_judge(named: str | None, metrics: str | None, as_json: bool) -> None:
-    """Print every metric's agreement with people; raises BadInput without a set."""
-    from ..study.judging import METRICS, judge_the_judges
+def show_judged(
+    data: Dataset, judge: str, pairwise: str | None, how: Mapping[str, Any], scores: Path | None, as_json: bool
+) -> None:
+    """Print what a judge says: every two of the models of `pairwise`, else every model's mean grade."""
+    if pairwise is None:
+        _show_graded(data, judge, how, scores, as_json)
+        return
+    from ..judging import compare
+
+    models = [m.strip() for m in pairwise.split(",") if m.strip()]
+    with telling() as tell:
+        found = compare(data, judge_of(judge, how), models, tell=tell)
+    _write(scores, list(found.rows))
+    if as_json:
+        print(json.dumps(found.summary(), allow_nan=False, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    title = f"Compared by {found.judge}; 95 % intervals"
+    table = Table("", *(f"{p.a} against {p.b}" for p in found.pairs), title=title, title_justify="left")
+    lines: list[tuple[str, Callable[[Paired], str]]] = [
+        ("rows", lambda p: f"{p.n:,}"),
+        ("win rate, a tie counts half", lambda p: _rate(p.win_rate)),
+        ("the same at equal length", lambda p: _rate(p.controlled)),
+        ("won, of those decided", lambda p: _rate(p.decided)),
+        ("ties", lambda p: _rate(p.ties)),
+        ("the first place won in both orders", lambda p: _rate(p.first)),
+        ("the second place won in both orders", lambda p: _rate(p.second)),
+        ("the longer reply won, of those decided", lambda p: _rate(p.longer)),
+        ("mean confidence", lambda p: f"{p.confidence:.2f}"),
+        ("not readable", lambda p: f"{p.unread:,}"),
+    ]
+    for name, of in lines:
+        table.add_row(name, *(of(p) for p in found.pairs))
+    console.print(table)
+    if found.strengths:
+        ranks = Table("model", "strength, log-odds", title="Bradley-Terry, ties half to each", title_justify="left")
+        for s in found.strengths:
+            e = s.strength
+            ranks.add_row(s.model, f"{e.value:+.2f} [{e.low:+.2f}, {e.high:+.2f}]")
+        console.print(ranks)
+    from ..tree import money
+
+    if found.calls:
+        console.print(f"{found.calls:,} calls, {money(found.cost)}; {found.unread_calls:,} could not be read.")
+    for note in found.notes:
+        console.print(note)
+
+
+def judge_of(name: str, how: Mapping[str, Any]) -> Any:
+    """A judge of pairs: longer, shorter, a small judge's file, or a model."""
+    from ..config import model_of
+    from ..judging import LengthJudge, load, pairwise
+
+    if name in ("longer", "shorter"):
+        return LengthJudge(name == "longer")
+    if how["weighted"]:
+        raise BadInput("--weighted is of grades.", hint="Leave it out for pairs.")
+    if name.endswith(".toml") and Path(name).is_file() and 'use = "pairrank"' in Path(name).read_text():
+        return load(name)
+    temperature = 0.7 if how["temperature"] is None else how["temperature"]
+    return pairwise(model_of(name), how["rubric"], draws=how["draws"], temperature=temperature)
+
+
+def _show_graded(data: Dataset, judge: str, how: Mapping[str, Any], scores: Path | None, as_json: bool) -> None:
+    from ..config import model_of
+    from ..measure.evaluation import evaluated
+    from ..measure.judge import graded
+    from .evaluate import show
+
+    temperature = 1.0 if how["temperature"] is None else how["temperature"]
+    made = graded(model_of(judge), how["rubric"], draws=how["draws"], temperature=temperature, weighted=how["weighted"])
+    found = evaluated(data, [made])
+    _write(scores, list(found.rows))
+    if as_json:
+        print(json.dumps(found.summary(), allow_nan=False, ensure_ascii=False))
+        return
+    show(found)
+
+
+def _write(path: Path | None, rows: list[dict[str, Any]]) -> None:
+    if path is not None:
+        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def train_judge(named: str | None, to: Path | None, as_json: bool) -> None:
+    """Learn a small judge from a set's pairs, say what it is worth on a fifth held out, and write it."""
+    from ..judging import LengthJudge
+    from ..judging.training import trained
+    from ..study.judging import folder_of
+
+    if named is None or to is None or to.suffix != ".toml":
+        raise BadInput("train-judge needs pairs and a file.", hint="Give --set FILE --to judge.toml.")
+    from ..judging import preferences
+
+    made, found = trained(preferences(folder_of(named)), [LengthJudge(True), LengthJudge(False)])
+    made.save(to)
+    if as_json:
+        print(json.dumps({"file": str(to), "held_out": [_told(a) for a in found]}))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    _show_people(console, found, "On a fifth of the requests, held out")
+    console.print(f"Written to {to}, learnt from all pairs; use it as --judge {to}.", markup=False)
+
+
+def judge_the_judge(
+    named: str | None, metrics: str | None, judges: str | None, how: Mapping[str, Any], as_json: bool
+) -> None:
+    """Print every metric's or judge's agreement with people; raises BadInput without a set."""
+    from ..study.judging import METRICS, folder_of, holds_pairs, judge_the_judges
 
     if named is None:
         raise BadInput("judge-the-judge needs a set of judged texts.", hint="Give --set summ_judged, or a folder.")
+    if holds_pairs(folder_of(named)):
+        _people(named, judges, how, as_json)
+        return
     asked = [m.strip() for m in metrics.split(",") if m.strip()] if metrics else list(METRICS)
     found = list(judge_the_judges(named, asked))
     if as_json:
@@ -38,8 +159,59 @@ def judge_the_judge(named: str | None, metrics: str | None, as_json: bool) -> No
         console.print(table)
 
 
+def _people(named: str, judges: str | None, how: Mapping[str, Any], as_json: bool) -> None:
+    from ..judging import agreement, preferences
+    from ..study.judging import folder_of
+
+    pairs = preferences(folder_of(named))
+    asked = [j.strip() for j in (judges or "longer,shorter").split(",") if j.strip()]
+    with telling() as tell:
+        found = [
+            agreement([p for p in pairs if p.set == name], judge, tell)
+            for name in dict.fromkeys(p.set for p in pairs)
+            for judge in [*(judge_of(j, how) for j in asked), *stored(pairs, name)]
+        ]
+    if as_json:
+        print(json.dumps([_told(a) for a in found]))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for name in dict.fromkeys(a.set for a in found):
+        _show_people(console, [a for a in found if a.set == name], name)
+
+
+def stored(pairs: Any, name: str) -> list[str]:
+    """The names of the judges whose verdicts came with a set's pairs."""
+    return list(dict.fromkeys(judge for p in pairs if p.set == name for judge in p.stored))
+
+
+def _show_people(console: Any, found: list[Any], title: str) -> None:
+    from rich.table import Table
+
+    some = found[0]
+    title = f"{title} ({some.n:,} pairs; people took the longer reply in {_rate(some.people_longer)})"
+    table = Table(title=title, title_justify="left")
+    for heading in ("judge", "agrees", "kappa", "ties", "the order decided", "took the longer", "unread", "calls"):
+        table.add_column(heading, min_width=9 if heading == "kappa" else None)
+    for a in found:
+        table.add_row(a.judge, _rate(a.accuracy), _text(a.kappa), _rate(a.ties), _rate(a.flips), _rate(a.longer),
+                      f"{a.unread:,}", f"{a.calls:,}")  # fmt: skip
+    console.print(table)
+
+
+def _rate(e: Any) -> str:
+    if e is None or e.value is None:
+        return "\u2013"
+    return f"{100 * e.value:.1f} % [{100 * e.low:.1f}, {100 * e.high:.1f}]"
+
+
 def _text(e: Any) -> str:
     return "\u2013" if e is None else f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}]"
+
+
+def _told(a: Any) -> dict[str, Any]:
+    return {k: v._asdict() if hasattr(v, "_asdict") else v for k, v in vars(a).items()}
 
 
 def _plain(told: dict[str, Any]) -> dict[str, Any]:

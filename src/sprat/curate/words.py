@@ -127,7 +127,7 @@ Mr. Mrs. Ms. Dr. St. Jr. Sr. Prof. Rev. Gen. Gov. Sen. Rep. Lt. Col. Adm. Mt. Ph
 v.s. e.g. i.e. E.g. I.e. a.m. p.m. Jan. Feb. Mar. Apr. Aug. Sep. Sept. Oct. Nov. Dec. Ala. Ariz. Ark. Calif. Colo.
 Conn. Del. Fla. Ga. Ill. Ind. Kan. Ky. La. Mass. Md. Mich. Minn. Miss. Mo. Mont. Neb. Nev. Okla. Ore. Pa. Tenn. Va.
 Wash. Wis. N.C. S.C. N.D. S.D. N.H. N.J. N.M. N.Y. D.C. o.o :) :( :-) :-( ;) ;-) :D :P :/ <3 ^_^ -_- :-/ :-D ): 's
-'S ’s ’S 'd 'm 're 'll  've ’d ’m ’re ’ll ’ve  and/or '' 'em ’em 'Cause 'cause 'Cos 'cos o'clock ma'am y'all
+'S ’s ’S 'd 'm 're 'll 've ’d ’m ’re ’ll ’ve and/or '' 'em ’em 'Cause 'cause 'Cos 'cos o'clock ma'am y'all
 """
 _WHOLE = frozenset(_ONE.split())
 _APART = {

@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 
 from ..data import Dataset
 from ..errors import BadInput
+from ..nli.naming import resolved
+from ..nli.protocol import Nli
+from ..sentences import sentences
 from ..similarity.alignment import align
 from ..similarity.scores import Baseline, baseline, token_encoder
 from ..similarity.token_vectors import TokenEncoder
-from ..uncertainty.self_check import by_bertscore, by_ngram, sentences
+from ..uncertainty.self_check import by_bertscore, by_ngram, self_checked
 from .bertscore import Scored, score_replies
+from .consistency import CHECKERS, consistencies, documents, least
 from .doubt import draws_of
-from .grade import grade, targets
+from .grade import Grader, grade, targets
 from .likelihood import likelihood
 from .resampling import bootstrap
 
@@ -62,17 +66,20 @@ class Evaluation:
 
 def evaluated(
     data: Dataset,
-    measures: Sequence[str],
+    measures: Sequence[str | Grader],
     encoder: str | TokenEncoder = "static",
     layer: int | None = None,
     idf: bool = False,
     rescale: bool = False,
     spans: int = 0,
     by: Any = None,
+    nli: str | Nli = "small",
+    document: str | None = None,
 ) -> Evaluation:
-    """The measures of every model's replies: bertscore, likelihood (of the model `by`), self_check, or a grader's name.
+    """The measures of every model's replies: bertscore, likelihood (of the model `by`), self_check, or a grader.
 
-    Raises BadInput where one does not fit.
+    Also summac, alignscore and minicheck, over `nli`, against each row's `document` (see consistency.documents). Raises
+    BadInput where one does not fit.
     """
     lines, notes = list[Line](), list[str]()
     rows: dict[tuple[str, str], dict[str, Any]] = {
@@ -81,12 +88,21 @@ def evaluated(
     lowest, base = list[dict[str, Any]](), None
     for measure in measures:
         if measure in ("likelihood", "self_check"):
-            found = _likelihoods(data, by) if measure == "likelihood" else _self_checks(data, encoder, layer)
+            found = _likelihoods(data, by) if measure == "likelihood" else _self_checks(data, encoder, layer, nli)
             for model, places, scores in found:
                 lines += [_line(data, model, f"{measure} {what}", places, v) for what, v in scores.items()]
                 for what, v in scores.items():
                     for place, value in zip(places.tolist(), v.tolist(), strict=True):
                         rows[data.examples[place].id, model][f"{measure} {what}"] = _known(value)
+            continue
+        if isinstance(measure, str) and measure in CHECKERS:
+            notes.append(documents(data, document)[1])
+            for model, places, checks in consistencies(data, measure, nli, document):
+                values = np.array([c.score for c in checks])
+                lines.append(_line(data, model, measure, places, values))
+                for place, value in zip(places.tolist(), values.tolist(), strict=True):
+                    rows[data.examples[place].id, model][measure] = _known(value)
+                lowest += [{"measure": measure} | low for low in least(data, model, places.tolist(), checks, spans)]
             continue
         if measure == "bertscore":
             reader = token_encoder(encoder, layer)
@@ -106,13 +122,14 @@ def evaluated(
                 lowest += _lowest(data, scored, reader, spans)
             continue
         graded = grade(data, measure)
+        named = measure if isinstance(measure, str) else measure.name
         notes += graded.notes[len(data.notes) :]
         for model in graded.models:
             found = [(i, r.score) for i, e in enumerate(graded) if (r := e.reply(model)) and r.score is not None]
             places = np.array([i for i, _ in found], np.int64)
-            lines.append(_line(data, model, measure, places, np.array([s for _, s in found], np.float64)))
+            lines.append(_line(data, model, named, places, np.array([s for _, s in found], np.float64)))
             for place, score in found:
-                rows[data.examples[place].id, model][measure] = score
+                rows[data.examples[place].id, model][named] = score
     return Evaluation(tuple(lines), tuple(rows.values()), tuple(lowest), tuple(notes), base)
 
 
@@ -132,9 +149,9 @@ def _likelihoods(data: Dataset, by: Any) -> Iterator[tuple[str, NDArray[np.int64
 
 
 def _self_checks(
-    data: Dataset, encoder: str | TokenEncoder, layer: int | None
+    data: Dataset, encoder: str | TokenEncoder, layer: int | None, nli: str | Nli
 ) -> Iterator[tuple[str, NDArray[np.int64], dict[str, Floats]]]:
-    """Each model's answers against its other draws: SelfCheckGPT by BERTScore and by unigrams, the sentences' mean."""
+    """Each model's answers against its other draws: SelfCheckGPT by BERTScore, unigrams and inference, the means."""
     drawn = [(model, found) for model in data.models if (found := draws_of(data, model))]
     if not drawn:
         raise BadInput(
@@ -151,6 +168,7 @@ def _self_checks(
             scores["bertscore"].append(float(np.mean(by_bertscore(said, others, reader))) if said else 1.0)
             grams = [s.mean for s in by_ngram(said, texts[0], texts[1:])] if said else [np.nan]
             scores["unigram"].append(float(np.mean(grams)))
+        scores["nli"] = self_checked([[r.text or "" for r in replies] for _, replies in found], resolved(nli))
         yield model, np.array([i for i, _ in found], np.int64), {k: np.array(v) for k, v in scores.items()}
 
 

@@ -8,7 +8,7 @@ packages' own documented examples.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -36,9 +36,27 @@ def _chrf(words: int) -> Any:
     return _package("sacrebleu.metrics").CHRF(word_order=words)
 
 
+class _Tokens:
+    """rouge-score's own tokenizer with its stemmer, which takes most of the time, asked once per text."""
+
+    def __init__(self) -> None:
+        plain: Any = _package("rouge_score.tokenizers").DefaultTokenizer(True)
+        self.tokenize: Any = lru_cache(maxsize=1 << 15)(plain.tokenize)
+
+
 @cache
 def _rouge(kind: str) -> Any:
-    return _package("rouge_score.rouge_scorer").RougeScorer([kind], use_stemmer=True)
+    return _package("rouge_score.rouge_scorer").RougeScorer([kind], tokenizer=_tokens())
+
+
+@cache
+def _tokens() -> _Tokens:
+    return _Tokens()
+
+
+@lru_cache(maxsize=1 << 16)
+def _scored(kind: str, target: str, text: str) -> Any:
+    return _rouge(kind).score(target, text)[kind]
 
 
 def bleu(text: str, targets: list[str]) -> float:
@@ -55,7 +73,7 @@ def rouge(text: str, targets: list[str], kind: str = "rougeL", part: str = "f") 
     """ROUGE's F, "recall" or "precision", of the target where it is greatest; MissingExtra without rouge-score."""
     if kind not in KINDS or part not in PARTS:
         raise BadInput(f"There is no '{part}' of '{kind}'.", hint=nearest(kind, KINDS))
-    return max(float(getattr(_rouge(kind).score(t, text)[kind], PARTS[part])) for t in targets)
+    return max(float(getattr(_scored(kind, t, text), PARTS[part])) for t in targets)
 
 
 def lexical(name: str, part: str, targets: Callable[[Example], list[str]]) -> Callable[[Example, str], float]:

@@ -94,8 +94,14 @@ def correlated(
     """
     h, m = _both(human, metric)
     value, rng, found = correlation(h, m, level, how), np.random.default_rng(seed), list[float]()
+    # Within documents, a resample of documents changes none of their correlations: each is computed once.
+    within = np.array([_one(a, b, how) for a, b in zip(h, m, strict=True)]) if level == "summary" else None
     for _ in range(times):
         rows = rng.integers(0, len(h), len(h))
+        if within is not None and not systems:
+            if np.isfinite(within[rows]).any():
+                found.append(float(np.nanmean(within[rows])))
+            continue
         columns = rng.integers(0, h.shape[1], h.shape[1]) if systems else np.arange(h.shape[1])
         try:
             found.append(correlation(h[np.ix_(rows, columns)], m[np.ix_(rows, columns)], level, how))

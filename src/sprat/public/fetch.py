@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
-from ..encoders.cache import cache_folder
+from ..encoders.store import cache_folder
 from ..endpoints.routes import certificates, proxy_for
 from ..errors import BadInput, Garbled, Unreachable, nearest
 from ..files import whole

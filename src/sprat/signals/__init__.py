@@ -10,8 +10,10 @@ from .category import Category, category
 from .causal_lm import CausalLM, causal_lm
 from .classifier import Classifier, classifier
 from .ensemble_router import EnsembleRouter, ensemble_router
+from .entropy_probe import EntropyProbe, entropy_probe
 from .forc import Forc, forc
 from .frugal import Frugal, frugal
+from .grounded import Grounded, grounded
 from .hybrid import Hybrid, hybrid
 from .knn import Knn, knn
 from .known import Known, known_groups
@@ -23,6 +25,7 @@ from .matrix_factorization import MatrixFactorization, matrix_factorization
 from .opening import Opening, opening
 from .opening_agreement import OpeningAgreement, opening_agreement
 from .orchestra import Orchestra, orchestra
+from .p_ik import PIK, p_ik
 from .p_true import PTrue, p_true
 from .pairrank import PairRank, pairrank
 from .random import Random, random
@@ -37,6 +40,7 @@ from .verbalized import Verbalized, verbalized
 from .zooter import Zooter, zooter
 
 __all__ = [
+    "PIK",
     "Agreement",
     "AgreementCells",
     "AnswerFeatures",
@@ -47,8 +51,10 @@ __all__ = [
     "CausalLM",
     "Classifier",
     "EnsembleRouter",
+    "EntropyProbe",
     "Forc",
     "Frugal",
+    "Grounded",
     "Hybrid",
     "Knn",
     "Known",
@@ -82,8 +88,10 @@ __all__ = [
     "causal_lm",
     "classifier",
     "ensemble_router",
+    "entropy_probe",
     "forc",
     "frugal",
+    "grounded",
     "hybrid",
     "knn",
     "known_groups",
@@ -95,6 +103,7 @@ __all__ = [
     "opening",
     "opening_agreement",
     "orchestra",
+    "p_ik",
     "p_true",
     "pairrank",
     "random",

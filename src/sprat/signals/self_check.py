@@ -14,6 +14,10 @@ import numpy as np
 
 from ..core import Model, Reply, Request, Signal, ask, together
 from ..errors import BadInput
+from ..nli.asked import Pairs, judging
+from ..nli.naming import resolved
+from ..nli.protocol import Nli
+from ..sentences import sentences
 from ..shape import Asks
 from ..similarity.asked import Read, reading
 from ..similarity.greedy import f_of, matched
@@ -28,8 +32,8 @@ How = Literal["unigram", "bigram", "bertscore", "nli", "prompt"]
 class SelfCheck(Signal):
     """`how` each sentence of the reply is held against `samples` draws of each model.
 
-    `encoder` reads tokens for bertscore, `nli` gives probabilities, `judge` is asked for the prompt (the first model
-    where none is given).
+    `encoder` reads tokens for bertscore; `nli` (a model, small or hub:NAME) gives probabilities; `judge` is asked for
+    the prompt (the first model where none is given).
     """
 
     models: tuple[Any, ...]
@@ -37,7 +41,7 @@ class SelfCheck(Signal):
     temperature: float | None = 1.0
     how: How = "unigram"
     encoder: Any = field(default_factory=StaticTokens)
-    nli: Any = None
+    nli: str | Nli = "small"
     judge: Any = None
     use = "self_check"
     reads_reply = True
@@ -48,7 +52,7 @@ class SelfCheck(Signal):
         found, _ = await drawn(self.use, self.models, request, reply, self.samples, self.temperature)
         if found is None:
             return []
-        said = check.sentences(found.texts[0])
+        said = sentences(found.texts[0])
         others = [t for t in found.texts[1:] if t.strip()]
         if not said or not others:
             return []
@@ -56,7 +60,8 @@ class SelfCheck(Signal):
             n = 1 if self.how == "unigram" else 2
             scores = [s.mean for s in check.by_ngram(said, found.texts[0], others, n)]
         elif self.how == "nli":
-            scores = check.by_nli(said, others, self.nli)
+            pairs = tuple((r, other) for r in said for other in others)
+            scores = check.against(await ask(judging(resolved(self.nli)), Pairs(pairs)), len(said))
         elif self.how == "bertscore":
             scores = await self._bertscore(said, others)
         else:
@@ -64,7 +69,7 @@ class SelfCheck(Signal):
         return list(zip(said, scores, strict=True))
 
     async def _bertscore(self, said: list[str], others: list[str]) -> list[float]:
-        split = [check.sentences(t) for t in others]
+        split = [sentences(t) for t in others]
         texts = tuple(dict.fromkeys([*said, *(s for sample in split for s in sample)]))
         tokens = await ask(reading(self.encoder), Read(texts))
         place = {t: i for i, t in enumerate(texts)}
@@ -103,13 +108,13 @@ def self_check(
     temperature: float | None = 1.0,
     how: How = "unigram",
     encoder: Any = None,
-    nli: Any = None,
+    nli: str | Nli = "small",
     judge: Model | None = None,
 ) -> SelfCheck:
-    """SelfCheckGPT over further draws; BadInput for no model, another `how`, or nli without a model of it."""
+    """SelfCheckGPT over further draws; BadInput for no model, another `how`, or no such inference model."""
     checked("self_check", models, samples)
     if how not in ("unigram", "bigram", "bertscore", "nli", "prompt"):
         raise BadInput(f"self_check goes by unigram, bigram, bertscore, nli or prompt, not '{how}'.")
-    if (how == "nli") != (nli is not None):
-        raise BadInput("self_check(how='nli') needs an inference model: nli=..., and no other way does.")
+    if how == "nli":
+        resolved(nli)
     return SelfCheck(tuple(models), samples, temperature, how, encoder or StaticTokens(), nli, judge)

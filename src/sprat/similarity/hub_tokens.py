@@ -7,20 +7,17 @@ the package bert-score in benchmarks/bertscore.py, on texts within the limit.
 
 from __future__ import annotations
 
-import hashlib
-import sys
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..encoders.hub_files import batches, digest, libraries, longest, quiet
 from ..encoders.protocol import Rows, check_texts
-from ..errors import BadInput, MissingExtra
+from ..errors import BadInput
 from .token_vectors import Tokens
 
 # The layer whose F agrees best with people on WMT16, as the package bert-score measured it (utils.model2layers).
@@ -30,9 +27,6 @@ TUNED = {
     "albert-base-v2": 9, "xlm-roberta-base": 9, "xlm-roberta-large": 17, "microsoft/deberta-large-mnli": 18,
     "microsoft/deberta-xlarge-mnli": 40, "microsoft/deberta-v3-xsmall": 10,
 }  # fmt: skip
-_WEIGHTS = (".safetensors", ".bin")
-_READ = 1 << 20
-_LIMIT = 512
 _SPACED = frozenset({"roberta", "gpt2", "longformer", "bart"})  # their first word has a space before it, as any other
 
 
@@ -62,7 +56,9 @@ class HubTokens:
     @property
     def name(self) -> str:
         """The first half of the SHA-256 of the model's files, and the layer; BadInput where the model is not there."""
-        return f"hub-{_digest(self.model)}-L{self._layer}"
+        what = f"The token encoder '{self.model}'"
+        found = digest(self.model, what, lambda: _load(self.model, self._layer, "cpu"))
+        return f"hub-{found}-L{self._layer}"
 
     @property
     def _layer(self) -> int:
@@ -109,7 +105,7 @@ class HubTokens:
         torch: Any = import_module("torch")
         pad = int(loaded.tokenizer.pad_token_id or 0)
         out: list[Rows] = [np.empty((0, 0), np.float32)] * len(rows)
-        for batch in _batches([len(r) for r in rows], self.batch_tokens):
+        for batch in batches([len(r) for r in rows], self.batch_tokens):
             longest = max(len(rows[i]) for i in batch)
             ids = np.full((len(batch), longest), pad, np.int64)
             mask = np.zeros((len(batch), longest), np.int64)
@@ -142,48 +138,14 @@ def _windows(n: int, limit: int) -> Iterator[tuple[int, int, int, int]]:
         kept, start = last, after
 
 
-def _batches(lengths: list[int], budget: int) -> Iterator[list[int]]:
-    """Places of rows of nearly one length, the longest first, `budget` tokens at most with the padding."""
-    batch: list[int] = []
-    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batch and (len(batch) + 1) * lengths[batch[0]] > budget:
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
-
-
-def _libraries(model: str) -> Any:
-    try:
-        import_module("torch")
-        return import_module("transformers")
-    except ImportError as missing:
-        raise MissingExtra("torch", f"The token encoder '{model}'") from missing
-
-
-@contextmanager
-def _quiet(library: Any) -> Generator[None]:
-    """transformers' progress bars on a terminal alone: elsewhere they would only fill logs."""
-    logging = library.utils.logging
-    silenced = not sys.stderr.isatty() and logging.is_progress_bar_enabled()
-    if silenced:
-        logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if silenced:
-            logging.enable_progress_bar()
-
-
 @lru_cache(maxsize=2)
 def _load(model: str, layer: int, device: str) -> _Loaded:
-    library = _libraries(model)
+    library = libraries(f"The token encoder '{model}'")
     try:
         config: Any = library.AutoConfig.from_pretrained(model)
         spaced = {"add_prefix_space": True} if config.model_type in _SPACED else {}
         tokenizer: Any = library.AutoTokenizer.from_pretrained(model, **spaced)
-        with _quiet(library):
+        with quiet(library):
             network: Any = library.AutoModel.from_pretrained(model).eval()
     except (OSError, ValueError) as broken:
         hint = "Check the name, the network, or give the folder of a downloaded model."
@@ -197,7 +159,7 @@ def _load(model: str, layer: int, device: str) -> _Loaded:
     before, after = whole[:at], whole[at + len(one) :]
     named = {tokenizer.cls_token_id, tokenizer.sep_token_id} - {None}
     return _Loaded(
-        tokenizer, network.to(device), before, after, _longest(tokenizer, config) - len(before) - len(after),
+        tokenizer, network.to(device), before, after, longest(tokenizer, config) - len(before) - len(after),
         frozenset(int(i) for i in named),
     )  # fmt: skip
 
@@ -215,37 +177,3 @@ def _cut(network: Any, model: str, layer: int) -> None:
         for name, inner in list(part.named_children()):
             if isinstance(inner, torch.nn.ModuleList) and len(inner) == count:
                 setattr(part, name, inner[:layer])
-
-
-def _longest(tokenizer: Any, config: Any) -> int:
-    """The tokens that fit: tokenizers may say 10^30, which is what breaks others; positions then decide."""
-    told = [int(n) for n in (tokenizer.model_max_length,) if n < 1e6]
-    places = getattr(config, "max_position_embeddings", None)
-    if isinstance(places, int) and places > 0:
-        told.append(places - (2 if config.model_type in ("roberta", "xlm-roberta", "camembert") else 0))
-    return min(told, default=_LIMIT)
-
-
-@lru_cache(maxsize=8)
-def _digest(model: str) -> str:
-    """SHA-256 over the files that decide a vector: configuration, tokenizer, weights; the first 32 digits."""
-    folder = Path(model)
-    if not folder.is_dir():
-        hub: Any = import_module("transformers.utils", _libraries(model).__name__)
-        try:
-            folder = Path(hub.cached_file(model, "config.json")).parent
-            if not any(p.suffix in _WEIGHTS for p in folder.iterdir()):
-                _load(model, TUNED.get(model, -1), "cpu")  # which fetches the rest
-        except OSError as broken:
-            hint = "Check the name, the network, or give the folder of a downloaded model."
-            raise BadInput(f"The token encoder '{model}' is not there: {broken}.", hint=hint) from broken
-    files = sorted(p for p in folder.iterdir() if p.suffix in (".json", ".txt", ".model", *_WEIGHTS))
-    if any(p.suffix == ".safetensors" for p in files):
-        files = [p for p in files if p.suffix != ".bin"]
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path.name}\0".encode())
-        with path.open("rb") as file:
-            while block := file.read(_READ):
-                digest.update(block)
-    return digest.hexdigest()[:32]

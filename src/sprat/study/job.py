@@ -111,7 +111,7 @@ def study(
         "prices": {m: {"input": p.input, "output": p.output} for m, p in known.items()},
         "prices_date": table.date or None,
         "prices_note": table.note,
-        "watts": {m: p.watts for m, p in known.items() if p.watts is not None},
+        "known": known,
         "earlier": ledger.earlier(read),
         "measure": _measure(grade, rows),
     }

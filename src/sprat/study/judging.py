@@ -60,6 +60,16 @@ def folder_of(named: str) -> Path:
     return found
 
 
+def holds_pairs(path: Path) -> bool:
+    """Whether a set is of pairs that people compared, replies to a request (see judging/preferences.py)."""
+    from ..judging.preferences import preferences
+
+    try:
+        return bool(preferences(path))
+    except BadInput:
+        return False
+
+
 def judge_the_judges(
     named: str, metrics: Sequence[str] = METRICS, times: int = 300, most: int | None = None
 ) -> Iterator[Agreement]:

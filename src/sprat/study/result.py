@@ -24,7 +24,7 @@ class Way:
 
     `cost` is dollars per 1,000 requests, `saving` a fraction of what the reference costs (of its calls, where prices
     are unknown), `kept` the ratio of qualities, `large` the share of rows that ask the reference; p50 and p95 are
-    seconds; `energy` is watt-hours per 1,000 requests, estimated as watts times seconds. `status` is certified,
+    seconds; `energy` is watt-hours per 1,000 requests, estimated (the notes say how). `status` is certified,
     listed, tried, baseline, or says why it was refused.
     """
 

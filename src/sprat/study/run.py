@@ -73,7 +73,7 @@ def study(
     around = dict(context or {})
     data, dropped = _checked(data, asked)
     rows = cut(data)
-    facts = Facts.of(data, asked.models, rows.fit, around.get("watts"))
+    facts = Facts.of(data, asked.models, rows.fit, around.get("known"))
     real = encoder or StaticEncoder()
     # An encoder that is slow is worth keeping between studies.
     memo: Any = Remembered(real if isinstance(real, (StaticEncoder, TfidfEncoder)) else cached(real))

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from ..core import Reply
 from ..data import Dataset, Floats, Lessons
 from ..drivers import batch, drive_costed
+from ..energy.calls import joules_of
+from ..prices import Price
 from ..replay import Recorded, Recording
 from ..splits import folds
 from .candidates import Candidate
@@ -72,8 +74,8 @@ def _beside(parts: Sequence[Floats]) -> Floats:
 class Facts:
     """What is recorded of each model, cheap to dear and the reference last: scores, dollars, seconds (n, models).
 
-    `prices` (models,) are the mean dollars per call on the fit rows, `watts` (models,) what each draws at work;
-    `units` (n,) tie rows that are not independent.
+    `prices` (models,) are the mean dollars per call on the fit rows, `joules` (n, models) what each call drew, NaN
+    where unknown; `units` (n,) tie rows that are not independent.
     """
 
     models: tuple[str, ...]
@@ -82,19 +84,19 @@ class Facts:
     seconds: Floats
     prices: Floats
     units: Ints
-    watts: Floats
+    joules: Floats
 
     @classmethod
-    def of(cls, data: Dataset, models: tuple[str, ...], fit: Ints, watts: Mapping[str, float] | None = None) -> Facts:
-        """The facts of a dataset; `watts` by model, where known."""
-        costs, drawn = data.costs(models), np.array([(watts or {}).get(m, np.nan) for m in models])
+    def of(cls, data: Dataset, models: tuple[str, ...], fit: Ints, prices: Mapping[str, Price] | None = None) -> Facts:
+        """The facts of a dataset; `prices` by model say what a call draws, where known."""
+        costs, drawn = data.costs(models), joules_of(data, models, prices or {})
         means = costs[fit].mean(axis=0)
         return cls(models, data.scores(models), costs, data.seconds(models), means, data.units, drawn)
 
     def take(self, rows: Ints) -> Facts:
         """The facts of these rows; the prices stay."""
         return replace(self, scores=self.scores[rows], costs=self.costs[rows], seconds=self.seconds[rows],
-                       units=self.units[rows])  # fmt: skip
+                       units=self.units[rows], joules=self.joules[rows])  # fmt: skip
 
     def columns(self, models: Sequence[str]) -> tuple[Floats, Floats, Floats, Floats]:
         """Scores, dollars, seconds and prices of these models."""
@@ -240,7 +242,7 @@ def outcome(candidate: Candidate, trust: Trusted, settings: Sequence[tuple[float
     if candidate.kind == "fixed":
         unknown = np.full((n, 1), np.nan)
         return Outcome(trust.values[:, :1], trust.cost, trust.seconds, unknown, np.zeros((n, 1), dtype=bool))
-    joules = seconds * facts.watts[[facts.models.index(name) for name in candidate.models]]
+    joules = facts.joules[:, [facts.models.index(name) for name in candidate.models]]
     if candidate.kind == "alone":
         last = candidate.models[0] == facts.models[-1]
         return Outcome(scores, costs, seconds, joules, np.full((n, 1), last))

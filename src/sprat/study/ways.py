@@ -119,7 +119,7 @@ def _oracle(found: Evidence) -> Outcome:
         facts.scores[at, pick][:, None],
         facts.costs[at, pick][:, None],
         facts.seconds[at, pick][:, None],
-        (facts.seconds * facts.watts)[at, pick][:, None],
+        facts.joules[at, pick][:, None],
         ~stay[:, None],
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..energy.calls import how
 from ..shape import leaves, name_of
 from .evidence import Evidence
 from .promises import needed, rows_for_saving, saved
@@ -54,6 +55,7 @@ def heading(found: Evidence, around: Mapping[str, Any], dropped: int) -> dict[st
         notes.append(f"{dropped} rows left out: no score for every model.")
     if around.get("prices_note"):
         notes.append(f"Prices: {around['prices_note']}")
+    notes += [said for m, p in around.get("known", {}).items() if (said := how(m, p))]
     unknown = [m for m, p in zip(found.facts.models, found.facts.prices, strict=True) if not np.isfinite(p)]
     if unknown:
         notes.append(f"Price unknown: {', '.join(unknown)}." + _unpriced(found))

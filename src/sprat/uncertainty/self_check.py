@@ -11,22 +11,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
-from typing import Any
 
 import numpy as np
 
 from ..errors import BadInput
+from ..nli.protocol import Floats, Nli
+from ..sentences import sentences
 from ..similarity.greedy import f_of, matched
 from ..similarity.scores import Baseline
 from ..similarity.token_vectors import TokenEncoder
 
-_SENTENCE = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[\"'“‘(\[]*[^\W_a-z])|\n+|(?<=[。！？])")
 _WORD = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")
-
-
-def sentences(text: str) -> list[str]:
-    """The sentences of a text, by its marks; a text without any is one."""
-    return [s.strip() for s in _SENTENCE.split(text) if s and s.strip()]
 
 
 def words(text: str) -> list[str]:
@@ -83,12 +78,32 @@ def _ngrams(sentence: str, n: int) -> list[tuple[str, ...]]:
     return [tuple(padded[i : i + n]) for i in range(len(padded) - n + 1)]
 
 
-def by_nli(said: Sequence[str], samples: Sequence[str], nli: Any) -> list[float]:
+def by_nli(said: Sequence[str], samples: Sequence[str], nli: Nli) -> list[float]:
     """The mean over samples of p(contradiction) against p(entailment), the sentence first, neutral left out."""
     _some(said, samples)
-    found = np.asarray(nli.probabilities([(r, s) for r in said for s in samples]), np.float64)
-    against = found[:, 2] / np.maximum(found[:, 0] + found[:, 2], 1e-12)
-    return against.reshape(len(said), len(samples)).mean(axis=1).tolist()
+    return against(nli.probabilities([(r, s) for r in said for s in samples]), len(said))
+
+
+def against(probabilities: Floats, sentences: int) -> list[float]:
+    """The same of probabilities (sentences x samples, 3) that are known, a sentence's samples after each other."""
+    found = np.asarray(probabilities, np.float64)
+    share = found[:, 2] / np.maximum(found[:, 0] + found[:, 2], 1e-12)
+    return share.reshape(sentences, -1).mean(axis=1).tolist()
+
+
+def self_checked(draws: Sequence[Sequence[str]], nli: Nli) -> list[float]:
+    """By inference, for each question's draws (the answer first): the mean over the answer's sentences.
+
+    NaN where the answer says nothing. All questions' pairs are judged in one call.
+    """
+    said = [sentences(each[0]) for each in draws]
+    pairs = [[(s, other) for s in own for other in each[1:]] for own, each in zip(said, draws, strict=True)]
+    unique = {pair: i for i, pair in enumerate(dict.fromkeys(p for own in pairs for p in own))}
+    found = nli.probabilities(list(unique))
+    return [
+        float(np.mean(against(found[[unique[p] for p in own]], len(s)))) if own else float("nan")
+        for own, s in zip(pairs, said, strict=True)
+    ]
 
 
 PROMPT = """Context: {context}

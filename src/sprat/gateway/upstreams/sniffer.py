@@ -6,6 +6,7 @@ import json
 from typing import Any, NoReturn, cast
 
 from ...core import Usage
+from ...endpoints.openai_wire import usage_of
 
 
 def _no_number(word: str) -> NoReturn:
@@ -76,7 +77,7 @@ class Sniffer:
         if choices and self.finish is None:
             self.finish = finish_of(found)
         if found.get("usage"):
-            usage = usage_of(found)
+            usage = usage_in(found)
             if usage[0] is not None:
                 self.usage = usage
                 return self.keep_usage or bool(choices)
@@ -92,18 +93,10 @@ def _tables(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(v, dict) for v in cast("list[Any]", value))
 
 
-def usage_of(found: dict[str, Any]) -> tuple[Usage | None, int]:
+def usage_in(found: dict[str, Any]) -> tuple[Usage | None, int]:
     """An answer's usage, and how many tokens were read from a cache."""
     told: Any = found.get("usage")
-    if not isinstance(told, dict) or "prompt_tokens" not in told:
-        return None, 0
-    usage = cast("dict[str, Any]", told)
-    details: Any = usage.get("prompt_tokens_details")
-    cached = cast("dict[str, Any]", details).get("cached_tokens") if isinstance(details, dict) else 0
-    counts = (usage["prompt_tokens"], usage.get("completion_tokens"))
-    if all(c is None or (isinstance(c, int) and c >= 0) for c in (*counts, cached)):
-        return Usage(*counts), cached or 0
-    return None, 0
+    return usage_of(told) if isinstance(told, dict) and "prompt_tokens" in told else (None, 0)
 
 
 def finish_of(found: dict[str, Any]) -> str | None:

@@ -1,0 +1,65 @@
+"""Is what a text says borne out? Facts, passages that bear on them, and checks of one against the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..nli.checks import Check, Checker, SentenceCheck, supports
+    from ..nli.chunks import AlignScore, MiniCheck, alignscore, minicheck
+    from ..nli.summac import SummaC, summac
+    from .corpus import Bm25, Corpus, Dense, Passage, read_corpus
+    from .fact_score import FactScore, Judgement, factscore
+    from .facts import Fact, atomic_facts, split_facts
+    from .support import Lexical, Support, by_model, by_nli
+
+__all__ = [
+    "AlignScore",
+    "Bm25",
+    "Check",
+    "Checker",
+    "Corpus",
+    "Dense",
+    "Fact",
+    "FactScore",
+    "Judgement",
+    "Lexical",
+    "MiniCheck",
+    "Passage",
+    "SentenceCheck",
+    "SummaC",
+    "Support",
+    "alignscore",
+    "atomic_facts",
+    "by_model",
+    "by_nli",
+    "factscore",
+    "minicheck",
+    "read_corpus",
+    "split_facts",
+    "summac",
+    "supports",
+]
+
+_WHERE = {
+    "..nli.checks": ("Check", "Checker", "SentenceCheck", "supports"),
+    "..nli.chunks": ("AlignScore", "MiniCheck", "alignscore", "minicheck"),
+    "..nli.summac": ("SummaC", "summac"),
+    ".corpus": ("Bm25", "Corpus", "Dense", "Passage", "read_corpus"),
+    ".facts": ("Fact", "atomic_facts", "split_facts"),
+    ".fact_score": ("FactScore", "Judgement", "factscore"),
+    ".support": ("Lexical", "Support", "by_model", "by_nli"),
+}
+_FROM = {name: module for module, names in _WHERE.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FROM:
+        raise AttributeError(f"module 'sprat.factuality' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(_FROM[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
