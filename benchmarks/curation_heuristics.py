@@ -2,10 +2,10 @@
 
     python benchmarks/curation_heuristics.py --datatrove PYTHON [--write]
 
-PYTHON is that of an environment with datatrove, spacy, nltk and regex. Both measure one text at a time in one thread, in
-turn, five times; the median of CPU time counts. The spacy-compatible splitting was written with an eye on web comments,
-encyclopaedia, speeches, technical texts and novels ("seen"); stories, code, licences, the toy Pile and web articles were
-not looked at before.
+PYTHON is that of an environment with datatrove, spacy, nltk and regex. Both measure one text at a time in one thread,
+in turn, five times; the median of CPU time counts. The spacy-compatible splitting was written with an eye on web
+comments, encyclopaedia, speeches, technical texts and novels ("seen"); stories, code, licences, the toy Pile and web
+articles were not looked at before.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ SIZE = 4000
 PEER = """
 import json, sys, time
 from datatrove.data import Document
-from datatrove.pipeline.filters import C4QualityFilter, FineWebQualityFilter, GopherQualityFilter, GopherRepetitionFilter
+from datatrove.pipeline.filters import C4QualityFilter, FineWebQualityFilter
+from datatrove.pipeline.filters import GopherQualityFilter, GopherRepetitionFilter
 texts = json.load(open(sys.argv[1]))
 made = {"gopher": GopherQualityFilter(), "repetition": GopherRepetitionFilter(), "c4": C4QualityFilter(),
         "fineweb": FineWebQualityFilter()}
@@ -85,7 +86,7 @@ def corpora() -> dict[str, list[str]]:
     more = ("tinystories", "code_python", "legal_licences")
     found |= {n: texts(f"text_domains/{n}") for n in more}
     found["toy_pile"] = texts("toy_pile/toy_pile_data")
-    pages = json.loads(gzip.open(DATA / "web_pages/ground-truth.json.gz").read())
+    pages = json.loads(gzip.decompress((DATA / "web_pages/ground-truth.json.gz").read_bytes()))
     found["web_articles"] = [p["articleBody"] for p in pages.values()]
     return {n: t[:: max(1, len(t) // 400)][:400] for n, t in found.items()}
 

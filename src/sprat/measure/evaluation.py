@@ -16,6 +16,8 @@ from ..data import Dataset
 from ..errors import BadInput
 from ..nli.naming import resolved
 from ..nli.protocol import Nli
+from ..safety.naming import is_scorer
+from ..safety.naming import named as scorer_of
 from ..sentences import sentences
 from ..similarity.alignment import align
 from ..similarity.scores import Baseline, baseline, token_encoder
@@ -27,6 +29,7 @@ from .doubt import draws_of
 from .grade import Grader, grade, targets
 from .likelihood import likelihood
 from .resampling import bootstrap
+from .unsafe import unsafe_replies, worst
 
 Floats = NDArray[np.float64]
 
@@ -120,6 +123,14 @@ def evaluated(
                         f"{scored.scores.empty:,} comparisons of '{scored.model}' have an empty side: cosine 0."
                     )
                 lowest += _lowest(data, scored, reader, spans)
+            continue
+        if isinstance(measure, str) and is_scorer(measure):
+            scorer = scorer_of(measure)
+            for model, places, p, texts in unsafe_replies(data, scorer):
+                lines.append(_line(data, model, f"P(unsafe) {measure}", places, p))
+                for place, value in zip(places.tolist(), p.tolist(), strict=True):
+                    rows[data.examples[place].id, model][measure] = value
+                lowest += worst(data, model, scorer, places, p, texts, spans)
             continue
         graded = grade(data, measure)
         named = measure if isinstance(measure, str) else measure.name
