@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import config, decoding, encoders, endpoints, energy, factuality, judging, signals, train, whitebox
+    from . import config, decoding, encoders, endpoints, energy, factuality, judging, nli, signals, train, whitebox
     from .combine import assign, best_of, blend, cascade, fallback, frugal_cascade, route, vote, watchful
     from .core import Endpoint, Piece, Reply, Request, Signal, Technique, ask, together, watch
     from .data import Dataset, Example, Lessons
@@ -85,6 +85,7 @@ __all__ = [
     "lookup",
     "methods",
     "mix",
+    "nli",
     "openai",
     "product",
     "proxy_tune",
@@ -132,12 +133,14 @@ _WHERE = {
 _FROM = {name: module for module, names in _WHERE.items() for name in names}
 _ROOMS = (
     "config",
+    "curate",
     "decoding",
     "encoders",
     "endpoints",
     "energy",
     "factuality",
     "judging",
+    "nli",
     "signals",
     "train",
     "whitebox",
