@@ -54,7 +54,8 @@ def evaluate(
     with_
         Measures, separated by commas: bertscore (the default); likelihood (of the model --by, per token); self_check
         (against the other draws of a prompt; 0 is consistent); summac, alignscore, minicheck (is the reply borne out by
-        its document? Over the model --nli); bleu, chrf, rouge1, rouge2, rougeL, rougeL:recall; any
+        its document? Over the model --nli); toxicity, pii, injection or hub:MODEL (the chance that a reply is unsafe;
+        --spans shows the worst ones); bleu, chrf, rouge1, rouge2, rougeL, rougeL:recall; any
         other grader of sprat study (exact, f1, number, choice, ...).
     set
         With judge-the-judge or train-judge: a folder of judged texts or pairs, or its name under SPRAT_DATA.
@@ -169,10 +170,12 @@ def show(found: Any) -> None:
             head = f"{low['model']}, row {low['id']}, {low['measure']} support {low['support']:.3f}:"
             console.print(head, markup=False, highlight=False)
             for told in low["unsupported"]:
-                closest = f"closest: “{told['evidence']}”" if told["evidence"] else "nothing to compare with"
+                evidence = told["evidence"] if len(told["evidence"]) <= 200 else f"{told['evidence'][:200]} ..."
+                closest = f"closest: “{evidence}”" if evidence else "nothing to compare with"
                 console.print(f"  {told['support']:.2f} “{told['text']}” {closest}", markup=False, highlight=False)
             continue
         words = ", ".join(f"“{w}” ({c:.2f})" for w, c in low["words"][:8])
-        console.print(f"{low['model']}, row {low['id']}, F {low['f']:.3f}: {words}", markup=False)
+        value = f"F {low['f']:.3f}" if "f" in low else f"{low['measure']} {low['p']:.3f}"
+        console.print(f"{low['model']}, row {low['id']}, {value}: {words or 'no single words'}", markup=False)
     for note in found.notes:
         console.print(note, markup=False)

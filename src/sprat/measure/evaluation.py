@@ -16,6 +16,8 @@ from ..data import Dataset
 from ..errors import BadInput
 from ..nli.naming import resolved
 from ..nli.protocol import Nli
+from ..safety.naming import is_scorer
+from ..safety.naming import named as scorer_of
 from ..sentences import sentences
 from ..similarity.alignment import align
 from ..similarity.scores import Baseline, baseline, token_encoder
@@ -27,6 +29,7 @@ from .doubt import draws_of
 from .grade import Grader, grade, targets
 from .likelihood import likelihood
 from .resampling import bootstrap
+from .unsafe import unsafe_replies, worst
 
 Floats = NDArray[np.float64]
 
@@ -96,7 +99,8 @@ def evaluated(
                         rows[data.examples[place].id, model][f"{measure} {what}"] = _known(value)
             continue
         if isinstance(measure, str) and measure in CHECKERS:
-            notes.append(documents(data, document)[1])
+            said = f"{documents(data, document)[1]} Inference is by {resolved(nli).name}: {resolved(nli).worth.said}"
+            notes += [said] if said not in notes else []
             for model, places, checks in consistencies(data, measure, nli, document):
                 values = np.array([c.score for c in checks])
                 lines.append(_line(data, model, measure, places, values))
@@ -120,6 +124,14 @@ def evaluated(
                         f"{scored.scores.empty:,} comparisons of '{scored.model}' have an empty side: cosine 0."
                     )
                 lowest += _lowest(data, scored, reader, spans)
+            continue
+        if isinstance(measure, str) and is_scorer(measure):
+            scorer = scorer_of(measure)
+            for model, places, p, texts in unsafe_replies(data, scorer):
+                lines.append(_line(data, model, f"P(unsafe) {measure}", places, p))
+                for place, value in zip(places.tolist(), p.tolist(), strict=True):
+                    rows[data.examples[place].id, model][measure] = value
+                lowest += worst(data, model, scorer, places, p, texts, spans)
             continue
         graded = grade(data, measure)
         named = measure if isinstance(measure, str) else measure.name
