@@ -260,4 +260,4 @@ def _level(row: Mapping[str, Any]) -> Level:
     lists = (row[name].tolist() for name in ("value", "low", "high"))
     starts, units = row["starts"].tolist(), row["units"].tolist()
     least = float(row["least"]) if "least" in row else None
-    return Level(row["signal"], row["model"], starts, float(row["top"]), units, *lists, least)
+    return Level(row["signal"], row["model"], starts, float(row["top"]), units, *lists, least=least)
