@@ -24,7 +24,7 @@ LAYERS = (
     "core drivers shape tree",
     "answers aquarium data journal logs sentences",
     "encoders prices replay retrieve splits",
-    "energy nli reading registry similarity wanted whitebox",
+    "energy nli reading registry safety similarity wanted whitebox",
     "config_values endpoints uncertainty",
     "config diagnose public signals",
     "factuality",

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from ..nli.checks import Check, Checker, SentenceCheck, supports
     from ..nli.chunks import AlignScore, MiniCheck, alignscore, minicheck
     from ..nli.summac import SummaC, summac
+    from .check_ladder import Finding, Findings, Labelled, Ladder, fitted, ladder
     from .corpus import Bm25, Corpus, Dense, Passage, read_corpus
     from .fact_score import FactScore, Judgement, factscore
     from .facts import Fact, atomic_facts, split_facts
@@ -22,7 +23,11 @@ __all__ = [
     "Dense",
     "Fact",
     "FactScore",
+    "Finding",
+    "Findings",
     "Judgement",
+    "Labelled",
+    "Ladder",
     "Lexical",
     "MiniCheck",
     "Passage",
@@ -34,6 +39,8 @@ __all__ = [
     "by_model",
     "by_nli",
     "factscore",
+    "fitted",
+    "ladder",
     "minicheck",
     "read_corpus",
     "split_facts",
@@ -47,6 +54,7 @@ _WHERE = {
     "..nli.summac": ("SummaC", "summac"),
     ".corpus": ("Bm25", "Corpus", "Dense", "Passage", "read_corpus"),
     ".facts": ("Fact", "atomic_facts", "split_facts"),
+    ".check_ladder": ("Finding", "Findings", "Labelled", "Ladder", "fitted", "ladder"),
     ".fact_score": ("FactScore", "Judgement", "factscore"),
     ".support": ("Lexical", "Support", "by_model", "by_nli"),
 }
