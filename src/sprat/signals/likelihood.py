@@ -25,11 +25,13 @@ DIRECTIONS = ("faithfulness", "precision", "recall", "f")
 
 @dataclass(frozen=True, repr=False)
 class Likelihood(Signal):
-    """`model` gives log-probabilities of texts; `peers` are asked once, or drawn from `samples` times; `cue` stands
-    between the two texts."""
+    """`model` gives log-probabilities of texts; the peers `models` are asked once, or drawn from `samples` times.
 
+    `cue` stands between the two texts.
+    """
+
+    models: tuple[Any, ...]
     model: Any
-    peers: tuple[Any, ...] = ()
     direction: Direction = "faithfulness"
     cue: str = ""
     samples: int = 0
@@ -48,7 +50,7 @@ class Likelihood(Signal):
             return 0.0
         if self.direction == "faithfulness":
             return exp(min(0.0, await self._mean([(request.text, text)])))
-        heard = await opinions(self.peers, request, self.samples, self.temperature)
+        heard = await opinions(self.models, request, self.samples, self.temperature)
         others = [t for r in heard if r.ok and (t := (r.text or "").strip())]
         if not others:
             return 0.0
@@ -71,10 +73,10 @@ class Likelihood(Signal):
 
     def asks(self) -> list[Asks]:
         """The peers, and the model where each text is a call."""
-        peers = [Asks(self.peers, max(1, self.samples))] if self.peers else []
+        peers = [Asks(self.models, max(1, self.samples))] if self.models else []
         if not hasattr(self.model, "post"):
             return peers
-        pairs = max(1, len(self.peers) * max(1, self.samples)) * (2 if self.direction == "f" else 1)
+        pairs = max(1, len(self.models) * max(1, self.samples)) * (2 if self.direction == "f" else 1)
         return [*peers, Asks(self.model, pairs, replies=2, longest=1)]
 
 
@@ -100,4 +102,4 @@ def likelihood(
         raise BadInput(f"The direction '{chosen}' {'takes no' if peers else 'needs'} peers.",
                        hint="Faithfulness compares with the request, the others with peers' replies.")  # fmt: skip
     likelihood_of(model, by=by)
-    return Likelihood(model, tuple(peers), chosen, cue, samples, temperature, by)
+    return Likelihood(tuple(peers), model, chosen, cue, samples, temperature, by)
