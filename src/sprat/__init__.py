@@ -133,6 +133,7 @@ _WHERE = {
 _FROM = {name: module for module, names in _WHERE.items() for name in names}
 _ROOMS = (
     "config",
+    "curate",
     "decoding",
     "encoders",
     "endpoints",
