@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from ..nli.checks import Check, Checker, SentenceCheck, supports
     from ..nli.chunks import AlignScore, MiniCheck, alignscore, minicheck
     from ..nli.summac import SummaC, summac
+    from ..nli.summac_conv import SummaCConv, summac_conv
     from .check_ladder import Finding, Findings, Labelled, Ladder, fitted, ladder
     from .corpus import Bm25, Corpus, Dense, Passage, read_corpus
     from .fact_score import FactScore, Judgement, factscore
@@ -33,6 +34,7 @@ __all__ = [
     "Passage",
     "SentenceCheck",
     "SummaC",
+    "SummaCConv",
     "Support",
     "alignscore",
     "atomic_facts",
@@ -45,6 +47,7 @@ __all__ = [
     "read_corpus",
     "split_facts",
     "summac",
+    "summac_conv",
     "supports",
 ]
 
@@ -52,6 +55,7 @@ _WHERE = {
     "..nli.checks": ("Check", "Checker", "SentenceCheck", "supports"),
     "..nli.chunks": ("AlignScore", "MiniCheck", "alignscore", "minicheck"),
     "..nli.summac": ("SummaC", "summac"),
+    "..nli.summac_conv": ("SummaCConv", "summac_conv"),
     ".corpus": ("Bm25", "Corpus", "Dense", "Passage", "read_corpus"),
     ".facts": ("Fact", "atomic_facts", "split_facts"),
     ".check_ladder": ("Finding", "Findings", "Labelled", "Ladder", "fitted", "ladder"),
