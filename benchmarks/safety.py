@@ -34,6 +34,7 @@ from learn import curve
 from sets import Row, ordinary, pages, part, tweets
 
 from sprat import safety
+from sprat.errors import BadInput
 from sprat.measure.audit import Audit, audit
 from sprat.measure.resampling import Estimate, bootstraps
 from sprat.safety.features import plain
@@ -102,7 +103,7 @@ def groups_table(found: Audit) -> list[dict[str, str]]:
 
 def too_few(found: Audit) -> str:
     """Which groups can't be judged."""
-    few = [f"{g.group} ({g.which}, {g.rows})" for g in found.groups if g.rate is None]
+    few = [f"{g.group} ({g.which}, {g.rows})" for g in found.groups if g.rate is None and g.rows]
     return f"Too few rows (below 30): {', '.join(few)}." if few else ""
 
 
@@ -171,23 +172,35 @@ def measure_toxicity(data: Path, record: dict[str, Any], text: list[str]) -> Non
 
 
 def span_scores(rows: Sequence[Any], found: Sequence[Any], kinds: Sequence[str]) -> dict[str, Estimate]:
-    """Precision, recall and F1 of exact spans, over sentences resampled by template."""
+    """Precision, recall and F1 of exact spans, over sentences resampled by template.
+
+    Where a kind stands in too few templates for that, over sentences, which makes the intervals too narrow.
+    """
     counts = np.zeros((len(rows), 3))
     for i, (row, spans) in enumerate(zip(rows, found, strict=True)):
         gold, got = ({s for s in of if s[2] in kinds} for of in (set(row.spans), set(spans)))
         counts[i] = len(gold & got), len(got), len(gold)
 
+    def over(hits: float, of: float) -> float:
+        if not of:
+            raise BadInput("The resample has no such span.")
+        return float(hits / of)
+
     def precision(c: np.ndarray) -> float:
-        return float(c[:, 0].sum() / max(1.0, c[:, 1].sum()))
+        return over(c[:, 0].sum(), c[:, 1].sum() or 1.0 * bool(c[:, 2].sum()))  # none found of some is 0
 
     def recall(c: np.ndarray) -> float:
-        return float(c[:, 0].sum() / max(1.0, c[:, 2].sum()))
+        return over(c[:, 0].sum(), c[:, 2].sum())
 
     def f1(c: np.ndarray) -> float:
-        return float(2 * c[:, 0].sum() / max(1.0, c[:, 1].sum() + c[:, 2].sum()))
+        return over(2 * c[:, 0].sum(), c[:, 1].sum() + c[:, 2].sum())
 
     of = {"precision": precision, "recall": recall, "F1": f1}
-    return bootstraps(of, counts, units=[r.template for r in rows], times=500)
+    try:
+        return bootstraps(of, counts, units=[r.template for r in rows], times=500)
+    except BadInput:
+        held = counts[counts.sum(axis=1) > 0]
+        return bootstraps(of, held, times=500)
 
 
 def crossfit(x: np.ndarray, y: np.ndarray, fold: np.ndarray) -> np.ndarray:
@@ -226,7 +239,8 @@ def measure_pii(data: Path, work: Path, record: dict[str, Any], text: list[str])
     text += [
         "## Private information", "", *table(lines),
         f"CPU-seconds for 1,000 sentences: {record['seconds per 1,000']:.2f}.", "",
-        "Spans, exactly as marked (a part of an address, or its city with it, is wrong):", "", *table(table_rows),
+        "Spans, exactly as marked (a part of an address, or its city with it, is wrong); IBAN, IP and SSN stand in few "
+        "templates, so theirs are intervals over sentences, too narrow:", "", *table(table_rows),
         "By the letters of a sentence, which are mostly those of its names:", "", *table(groups_table(found)),
     ]  # fmt: skip
 
