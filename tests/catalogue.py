@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 import sprat
-from sprat import signals
+from sprat import factuality, signals
 from sprat.core import Request
 from sprat.data import Call, Dataset, Example, Lessons
 from sprat.encoders import SentenceEncoder, StaticEncoder, TfidfEncoder, cached
@@ -94,6 +94,7 @@ SIGNALS = {
     "classifier": lambda: signals.classifier(encoder=ENCODER),
     "ensemble_router": lambda: signals.ensemble_router(encoder=ENCODER),
     "entropy_probe": lambda: signals.entropy_probe(sprat.tiny("fry"), samples=2),
+    "fact_check": lambda: signals.fact_check(factuality.ladder("unigram")),
     "forc": lambda: signals.forc(encoder=ENCODER),
     "frugal": lambda: signals.frugal(encoder=ENCODER),
     "grounded": lambda: signals.grounded(),

@@ -170,7 +170,8 @@ def show(found: Any) -> None:
             head = f"{low['model']}, row {low['id']}, {low['measure']} support {low['support']:.3f}:"
             console.print(head, markup=False, highlight=False)
             for told in low["unsupported"]:
-                closest = f"closest: “{told['evidence']}”" if told["evidence"] else "nothing to compare with"
+                evidence = told["evidence"] if len(told["evidence"]) <= 200 else f"{told['evidence'][:200]} ..."
+                closest = f"closest: “{evidence}”" if evidence else "nothing to compare with"
                 console.print(f"  {told['support']:.2f} “{told['text']}” {closest}", markup=False, highlight=False)
             continue
         words = ", ".join(f"“{w}” ({c:.2f})" for w, c in low["words"][:8])

@@ -99,7 +99,8 @@ def evaluated(
                         rows[data.examples[place].id, model][f"{measure} {what}"] = _known(value)
             continue
         if isinstance(measure, str) and measure in CHECKERS:
-            notes.append(documents(data, document)[1])
+            said = f"{documents(data, document)[1]} Inference is by {resolved(nli).name}: {resolved(nli).worth.said}"
+            notes += [said] if said not in notes else []
             for model, places, checks in consistencies(data, measure, nli, document):
                 values = np.array([c.score for c in checks])
                 lines.append(_line(data, model, measure, places, values))

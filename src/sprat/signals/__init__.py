@@ -11,6 +11,7 @@ from .causal_lm import CausalLM, causal_lm
 from .classifier import Classifier, classifier
 from .ensemble_router import EnsembleRouter, ensemble_router
 from .entropy_probe import EntropyProbe, entropy_probe
+from .fact_check import FactCheck, fact_check
 from .forc import Forc, forc
 from .frugal import Frugal, frugal
 from .grounded import Grounded, grounded
@@ -53,6 +54,7 @@ __all__ = [
     "Classifier",
     "EnsembleRouter",
     "EntropyProbe",
+    "FactCheck",
     "Forc",
     "Frugal",
     "Grounded",
@@ -91,6 +93,7 @@ __all__ = [
     "classifier",
     "ensemble_router",
     "entropy_probe",
+    "fact_check",
     "forc",
     "frugal",
     "grounded",

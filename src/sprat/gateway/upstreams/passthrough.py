@@ -99,7 +99,8 @@ async def streamed(call: http.Call, endpoint: OpenAI, keep_usage: bool) -> Async
         if "event-stream" not in upstream.header("content-type"):
             raise Garbled(f"'{call.name}' did not stream.", billable=True)
         async for chunk in upstream:
-            events = sniffer.take(chunk)
+            # A large event, such as an image's, is read off the event loop.
+            events = sniffer.take(chunk) if sniffer.held < LARGE else await asyncio.to_thread(sniffer.take, chunk)
             if events:
                 yield Piece(raw=events)
             if sniffer.error is not None:
@@ -108,7 +109,7 @@ async def streamed(call: http.Call, endpoint: OpenAI, keep_usage: bool) -> Async
                 raise Garbled(f"A part of the stream of '{call.name}' is no completion.", billable=True)
             if sniffer.done or sniffer.cut:
                 break
-            if len(sniffer.held) > call.largest:
+            if sniffer.held > call.largest:
                 raise Garbled(f"An event of '{call.name}' is too long.", billable=True)
         if not sniffer.done:
             raise Garbled(f"The stream of '{call.name}' ended before its reply was finished.", billable=True)
