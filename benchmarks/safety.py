@@ -101,6 +101,12 @@ def groups_table(found: Audit) -> list[dict[str, str]]:
     ]  # fmt: skip
 
 
+def reliability(found: Audit) -> list[str]:
+    """The reliability curve: in ten bins of as many rows, what it says and how many are unsafe."""
+    rows = [{"rows": f"{b.rate.units:,}", "says": f"{b.probability:.3f}", "unsafe": number(b.rate)} for b in found.bins]
+    return ["Reliability (bins of as many rows; equal probabilities share one):", "", *table(rows)]
+
+
 def too_few(found: Audit) -> str:
     """Which groups can't be judged."""
     few = [f"{g.group} ({g.which}, {g.rows})" for g in found.groups if g.rate is None and g.rows]
@@ -166,7 +172,7 @@ def measure_toxicity(data: Path, record: dict[str, Any], text: list[str]) -> Non
         f"Flagged at .5: ordinary texts {rate(flags['ordinary'])}; first turns of hh_harmless, which people wrote to "
         f"provoke and nobody labelled, {rate(flags['hh'])}. {LISTED} words are listed. CPU-seconds for 1,000 tweets: "
         f"{record['seconds per 1,000']:.2f}.",
-        "", "By what a tweet names, and by words of a dialect (a crude proxy; nothing is known of the authors):", "",
+        "", *reliability(first), "By what a tweet names, and by words of a dialect (a crude proxy; nothing is known of the authors):", "",
         *table(groups_table(first)), too_few(first), "",
     ]  # fmt: skip
 
@@ -238,7 +244,7 @@ def measure_pii(data: Path, work: Path, record: dict[str, Any], text: list[str])
     record["seconds per 1,000"] = seconds(safety.pii().probabilities, [r.text for r in rows[:300]])
     text += [
         "## Private information", "", *table(lines),
-        f"CPU-seconds for 1,000 sentences: {record['seconds per 1,000']:.2f}.", "",
+        f"CPU-seconds for 1,000 sentences: {record['seconds per 1,000']:.2f}.", "", *reliability(found),
         "Spans, exactly as marked (a part of an address, or its city with it, is wrong); IBAN, IP and SSN stand in few "
         "templates, so theirs are intervals over sentences, too narrow:", "", *table(table_rows),
         "By the letters of a sentence, which are mostly those of its names:", "", *table(groups_table(found)),
@@ -294,7 +300,7 @@ def measure_injection(data: Path, folder: Path | None, record: dict[str, Any], t
         "hand are told apart does not show that an attacker's are; the two public sets show how far it reaches. How "
         "many attacks there are in any of these rows is ours, so a probability means little elsewhere.",
         "", *table(lines),
-        public, f"CPU-seconds for 1,000 texts: {record['seconds per 1,000']:.2f}.", "",
+        public, f"CPU-seconds for 1,000 texts: {record['seconds per 1,000']:.2f}.", "", *reliability(told),
         "By family, each unseen: attacks' misses and look-alikes' false alarms:", "", *table(groups_table(told)),
         too_few(told), "",
     ]  # fmt: skip
@@ -313,7 +319,9 @@ def main() -> None:
     text = [
         "# Safety scorers on rows that taught them nothing",
         "P(unsafe) of .5 and above is flagged: false alarms are the flagged among safe rows, misses the others among "
-        "unsafe ones. Brackets are 95 % intervals over units (a tweet with its retweets, a template, a carrier).",
+        "unsafe ones. Brackets are 95 % intervals over units (a tweet with its retweets, a template, a carrier). The "
+        "width of windows, what toxicity is taught beside tweets, and the strength of the penalty of injections were "
+        "settled with these rows in view, so these numbers are a little too good to be true.",
         "",
     ]
     measure_toxicity(data, record["toxicity"], text)
