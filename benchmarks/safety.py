@@ -172,7 +172,8 @@ def measure_toxicity(data: Path, record: dict[str, Any], text: list[str]) -> Non
         f"Flagged at .5: ordinary texts {rate(flags['ordinary'])}; first turns of hh_harmless, which people wrote to "
         f"provoke and nobody labelled, {rate(flags['hh'])}. {LISTED} words are listed. CPU-seconds for 1,000 tweets: "
         f"{record['seconds per 1,000']:.2f}.",
-        "", *reliability(first), "By what a tweet names, and by words of a dialect (a crude proxy; nothing is known of the authors):", "",
+        "", *reliability(first),
+        "By what a tweet names, and by words of a dialect (a crude proxy; nothing is known of the authors):", "",
         *table(groups_table(first)), too_few(first), "",
     ]  # fmt: skip
 
