@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 import sprat
-from sprat import signals
+from sprat import factuality, signals
 from sprat.core import Request
 from sprat.data import Call, Dataset, Example, Lessons
 from sprat.encoders import SentenceEncoder, StaticEncoder, TfidfEncoder, cached
@@ -94,8 +94,10 @@ SIGNALS = {
     "classifier": lambda: signals.classifier(encoder=ENCODER),
     "ensemble_router": lambda: signals.ensemble_router(encoder=ENCODER),
     "entropy_probe": lambda: signals.entropy_probe(sprat.tiny("fry"), samples=2),
+    "fact_check": lambda: signals.fact_check(factuality.ladder("unigram")),
     "forc": lambda: signals.forc(encoder=ENCODER),
     "frugal": lambda: signals.frugal(encoder=ENCODER),
+    "grounded": lambda: signals.grounded(),
     "hybrid": lambda: signals.hybrid(encoder=ENCODER),
     "knn": lambda: signals.knn(k=5),
     "known_groups": lambda: signals.known_groups(signals.knn(k=5, encoder=ENCODER), encoder=ENCODER),
@@ -113,6 +115,7 @@ SIGNALS = {
     "random": lambda: signals.random(),
     "ridge_gain": lambda: signals.ridge_gain(encoder=ENCODER),
     "routerdc": lambda: signals.routerdc(encoder=ENCODER),
+    "safe": lambda: signals.safe("toxicity", "injection"),
     "sample_agreement": lambda: signals.sample_agreement(PEER, LARGE, samples=0),
     "self_check": lambda: signals.self_check(PEER, LARGE, samples=0),
     "semantic_entropy": lambda: signals.semantic_entropy(PEER, LARGE, samples=0),

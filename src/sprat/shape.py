@@ -22,7 +22,7 @@ def recipe(thing: Any) -> str:
             continue
         if f.default_factory is not dataclasses.MISSING and _same(value, f.default_factory()):
             continue
-        if f.name in ("models", "parts") and isinstance(value, tuple):
+        if f.name in ("models", "parts", "scorers") and isinstance(value, tuple):
             parts = [*map(repr, value), *parts]  # pyright: ignore[reportUnknownArgumentType]
         elif f.name in ("model", "name"):
             parts.insert(0, repr(value))

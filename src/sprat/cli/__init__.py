@@ -19,6 +19,8 @@ COMMANDS = {
     "replay": "Measure a way of working on other recorded rows.",
     "certify": "Check a certificate that a study wrote.",
     "collect": "Ask models for the calls that a study needs; priced, resumable.",
+    "curate": "Keep the documents worth training on, and every reason.",
+    "audit": "Is a safety scorer right, calibrated, and fair to every group?",
     "evaluate": "Score recorded replies, with intervals: BERTScore and others.",
     "energy": "What recorded calls drew, by model, with a low and a high.",
     "serve": "Put a way of working in the path of the requests.",

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from ..core import Can, Endpoint, Reply, Request, Signal, Technique, ask, content_text, together
 from ..drivers.background import blocking
+from ..endpoints.http import UNREADABLE
 from ..endpoints.openai import gather
 from ..errors import BadInput, CannotDo, Garbled, nearest
 from ..shape import name_of, need
@@ -96,8 +97,9 @@ class Completions(Endpoint):
         )
         try:
             choice: Mapping[str, Any] = cast("Mapping[str, Any]", reply.raw)["choices"][0]
-            return replace(reply, text=str(choice["text"]), finish=choice.get("finish_reason"))
-        except (KeyError, IndexError, TypeError) as error:
+            finish = choice.get("finish_reason")
+            return replace(reply, text=str(choice["text"]), finish=None if finish is None else str(finish))
+        except UNREADABLE as error:
             raise Garbled(f"The answer of '{self.name}' is not a completion: {error!r}.", billable=True) from error
 
 

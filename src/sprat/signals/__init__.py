@@ -11,8 +11,10 @@ from .causal_lm import CausalLM, causal_lm
 from .classifier import Classifier, classifier
 from .ensemble_router import EnsembleRouter, ensemble_router
 from .entropy_probe import EntropyProbe, entropy_probe
+from .fact_check import FactCheck, fact_check
 from .forc import Forc, forc
 from .frugal import Frugal, frugal
+from .grounded import Grounded, grounded
 from .hybrid import Hybrid, hybrid
 from .knn import Knn, knn
 from .known import Known, known_groups
@@ -30,6 +32,7 @@ from .pairrank import PairRank, pairrank
 from .random import Random, random
 from .ridge_gain import RidgeGain, ridge_gain
 from .routerdc import RouterDC, routerdc
+from .safe import Safe, safe
 from .sample_agreement import SampleAgreement, sample_agreement
 from .self_check import SelfCheck, self_check
 from .semantic_entropy import SemanticEntropy, semantic_entropy
@@ -51,8 +54,10 @@ __all__ = [
     "Classifier",
     "EnsembleRouter",
     "EntropyProbe",
+    "FactCheck",
     "Forc",
     "Frugal",
+    "Grounded",
     "Hybrid",
     "Knn",
     "Known",
@@ -69,6 +74,7 @@ __all__ = [
     "Random",
     "RidgeGain",
     "RouterDC",
+    "Safe",
     "SampleAgreement",
     "SelfCheck",
     "SemanticEntropy",
@@ -87,8 +93,10 @@ __all__ = [
     "classifier",
     "ensemble_router",
     "entropy_probe",
+    "fact_check",
     "forc",
     "frugal",
+    "grounded",
     "hybrid",
     "knn",
     "known_groups",
@@ -106,6 +114,7 @@ __all__ = [
     "random",
     "ridge_gain",
     "routerdc",
+    "safe",
     "sample_agreement",
     "self_check",
     "semantic_entropy",

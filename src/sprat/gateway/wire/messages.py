@@ -188,10 +188,11 @@ def _image(source: Mapping[str, Any]) -> str:
 def _use(call: Mapping[str, Any]) -> dict[str, Any]:
     function = call.get("function") or {}
     try:
-        given = json.loads(function.get("arguments") or "{}")
-    except ValueError:
-        given = {}
-    return {"type": "tool_use", "id": call.get("id") or "toolu_0", "name": function.get("name") or "", "input": given}
+        given: Any = json.loads(function.get("arguments") or "{}")
+    except (ValueError, RecursionError):
+        given = None
+    shown: dict[str, Any] = {"type": "tool_use", "id": call.get("id") or "toolu_0", "name": function.get("name") or ""}
+    return {**shown, "input": given if isinstance(given, dict) else {}}
 
 
 def _usage(replies: list[Reply]) -> dict[str, int]:
