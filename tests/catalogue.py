@@ -14,7 +14,7 @@ from sprat import factuality, signals
 from sprat.core import Request
 from sprat.data import Call, Dataset, Example, Lessons
 from sprat.encoders import SentenceEncoder, StaticEncoder, TfidfEncoder, cached
-from sprat.endpoints import Onnx, Transformers
+from sprat.endpoints import Onnx, Seq2Seq, Transformers
 from sprat.fitting import fit
 
 PROMPTS = [
@@ -102,6 +102,7 @@ SIGNALS = {
     "knn": lambda: signals.knn(k=5),
     "known_groups": lambda: signals.known_groups(signals.knn(k=5, encoder=ENCODER), encoder=ENCODER),
     "length": lambda: signals.length(),
+    "likelihood": lambda: signals.likelihood(sprat.tiny("fry"), PEER),
     "likeness_graph": lambda: signals.likeness_graph(PEER, samples=0),
     "logprob": lambda: signals.logprob(),
     "lowest": lambda: signals.lowest(signals.logprob(), signals.opening()),
@@ -131,6 +132,7 @@ ENDPOINTS = {
     "onnx": lambda: Onnx("small", "exported/small"),
     "openai": lambda: sprat.openai("gpt", "http://localhost:1/v1"),
     "recorded": lambda: sprat.recorded("large"),
+    "seq2seq": lambda: Seq2Seq("small", "some/model", dtype="bfloat16"),
     "tiny": lambda: sprat.tiny("fry"),
     "toy": lambda: sprat.toy("a", {"hi": "ho"}, cost=1.0),
     "transformers": lambda: Transformers("small", "some/model", dtype="bfloat16"),

@@ -19,6 +19,7 @@ from .hybrid import Hybrid, hybrid
 from .knn import Knn, knn
 from .known import Known, known_groups
 from .length import Length, length
+from .likelihood import Likelihood, likelihood
 from .likeness_graph import LikenessGraph, likeness_graph
 from .logprob import Logprob, logprob
 from .lowest import Lowest, lowest
@@ -62,6 +63,7 @@ __all__ = [
     "Knn",
     "Known",
     "Length",
+    "Likelihood",
     "LikenessGraph",
     "Logprob",
     "Lowest",
@@ -101,6 +103,7 @@ __all__ = [
     "knn",
     "known_groups",
     "length",
+    "likelihood",
     "likeness_graph",
     "logprob",
     "lowest",
