@@ -26,6 +26,7 @@ from .access.limits import Hold
 from .caching.cache import CacheSettings, settings_of
 from .cards.predicted import Evidence, evidence_of
 from .promise.promised import Promised, promised
+from .promise.told_apart import told_apart
 from .steering.ways import AUTO, Way, number, ordinary_of, ways_of
 from .telemetry import tracing
 from .telemetry.tracing import OtelSettings
@@ -227,7 +228,7 @@ def load(path: Path | str) -> Served:
         extra.get("certificate", {}),
         _settings(extra.get("gateway", {}), str(path)),
         Path(path),
-        promise,
+        promise and told_apart(promise, (models[AUTO], *(w.model for w in ways))),
         ways,
         number(table or {}, "explore", f"{path}, [promise]") or 0.0,
         ordinary_of(table or {}, str(path)),
