@@ -30,12 +30,13 @@ class SpratError(Exception):
     """One sentence on what happened; `hint` says what to do about it.
 
     `spent` is what was paid for answers before it happened, None where unknown. `said` are the pieces that the client
-    had seen by then; None: some, which were not kept.
+    had seen by then; None: some, which were not kept. `tree` is the Reply that failed, with what it had asked.
     """
 
     retryable: bool = False
     spent: float | None = 0.0
     said: tuple[Any, ...] | None = ()
+    tree: Any = None
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

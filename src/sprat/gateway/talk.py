@@ -50,6 +50,7 @@ class Talk:
         self.source: Source | None = None
         self.replies: list[Reply] = []
         self.problem: Problem | None = None
+        self.failed: Reply | None = None  # what was asked for a reply that did not come
         self.first: float | None = None
         self.facts: dict[
             str, str
@@ -97,12 +98,12 @@ class Talk:
         except Gone:  # before the request was whole
             self.problem = Problem(_LEFT, "The client left.")
         except Exception as error:
-            self.problem = problem_of(error)
+            self._fails(error)
             if not self.begun:
                 call.failed(error)
-            if self.problem.code in UNTOLD:
+            if self.problem is not None and self.problem.code in UNTOLD:
                 log.error("Request %s failed: %s", self.number, type(error).__name__, exc_info=error)
-            if not self.begun:
+            if not self.begun and self.problem is not None:
                 await gateway.complain(call, self.problem, self._headers())
         finally:
             gateway.working -= 1
@@ -219,13 +220,16 @@ class Talk:
             if not self.begun or (isinstance(error, asyncio.CancelledError) and (self.watch.gone or not self._cut())):
                 raise
             if isinstance(error, Exception):
-                self.problem = problem_of(error)
+                self._fails(error)
             assert self.problem is not None
             end = writer.error(self.problem)
         if not self.begun:
             await self._begin()
         await self._acknowledge(asked)
         await send({"type": "http.response.body", "body": end})
+
+    def _fails(self, error: Exception) -> None:
+        self.problem, self.failed = problem_of(error), getattr(error, "tree", None)
 
     def _cut(self) -> bool:
         """Whether a cancellation is the client's leaving or the end of draining; if so it is taken back."""
@@ -250,9 +254,9 @@ class Talk:
         if writer:
             found.append((b"x-sprat-model", writer.encode("ascii", "replace")))
         if self.model is not None:
-            reply = self.replies[0] if self.replies else None
+            reply = self.replies[0] if self.replies else self.failed
             found.append((b"x-sprat-decision", short(self.model, reply, self.tap.trusts, self.name != AUTO).encode()))
-        if writer:
+        if writer and self.problem is None:
             told = (b"x-sprat-quality", foreseen_of(self, writer).header), (b"x-sprat-certificate", covering(self))
             found += [(name, line.encode()) for name, line in told if line]
         if self.broken:
@@ -315,7 +319,7 @@ class Talk:
             asked.stream,
             propensity,
             dict(self.tap.trusts),
-            card_of(self) if self.replies else {},
+            card_of(self) if self.replies or self.failed else {},
             {"messages": list(request.messages), "options": dict(request.options)} if stored else None,
             # What was given again is no new call: the next study is to learn from what models did.
             _kept(self._said()) if stored and self.replies and not self.cached else None,
