@@ -111,9 +111,8 @@ class Semantic:
 
     def leave(self) -> None:
         """Follow the store no longer."""
-        watchers: list[Any] = getattr(getattr(self.store, "writer", None), "watchers", [])
-        if self in watchers:
-            watchers.remove(self)
+        if hasattr(self.store, "detach"):
+            self.store.detach(self)
 
     def committed(self, totals: Any, added: Any) -> None:
         """Nothing of the ledger is of interest."""
