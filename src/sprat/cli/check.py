@@ -12,7 +12,8 @@ from cyclopts import Parameter
 from ..errors import BadInput
 
 CLAIM = ("claim", "summary", "reply", "response", "answer", "output", "hypothesis", "text")
-DOCUMENT = ("document", "source", "doc", "context", "premise", "passage")
+DOCUMENT = ("document", "source", "doc", "context", "premise", "passage", "question", "prompt")
+WORDS = ("unigram", "alignment", "nli", "look", "meaning")
 SUPPORTED = ("supported", "consistent", "label")
 
 
@@ -45,7 +46,8 @@ def check(
         A table (JSON lines, CSV, Parquet), a row per claim.
     with_
         The rungs, from cheap to dear: unigram (words), alignment (tokens), nli (the embedded inference model), then
-        models to be asked, as in sprat ask --model: a TOML file, URL#model, tiny:NAME.
+        models to be asked, as in sprat ask --model: a TOML file, URL#model, tiny:NAME. For answers whose document is
+        only the question: look (length, form), meaning (the embedded encoder), with --fit.
     corpus
         A folder of .txt and .md files, or a file of rows with text and title, for claims without a document.
     each
@@ -117,9 +119,9 @@ def _ladder(
             raise BadInput(f"{saved} holds no ladder.", hint="Write one with sprat check --fit FILE --save PATH.")
         return replace(made, dollars=dollars or made.dollars, seconds=seconds or made.seconds)
     asked = [w.strip() for w in words.split(",") if w.strip()]
-    here = [w for w in asked if w in ("unigram", "alignment", "nli")]
+    here = [w for w in asked if w in WORDS]
     if asked[: len(here)] != here:
-        raise BadInput("Models come after unigram, alignment and nli.", hint="Rungs go from cheap to dear.")
+        raise BadInput("Models come after the rungs that need none.", hint="Rungs go from cheap to dear.")
     models = [config.model_of(w) for w in asked[len(here) :]]
     made = make(*here, *models, at_risk=at_risk, dollars=dollars, seconds=seconds)
     if labelled is not None:

@@ -344,7 +344,7 @@ def _sum(a: float | None, b: float | None) -> float | None:
 
 
 def ladder(*rungs: Any, at_risk: float = AT_RISK, dollars: float | None = None, seconds: float | None = None) -> Ladder:
-    """A ladder of rungs: words (unigram, alignment, nli), rungs, inference models, checkers, or models to be asked.
+    """A ladder of rungs: words (unigram, alignment, nli, look, meaning), rungs, inference models, checkers, or models.
 
     Raises BadInput for no rung, or a risk that is not between 0 and 1.
     """
