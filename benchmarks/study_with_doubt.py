@@ -2,8 +2,8 @@
 
 The small model's recorded reply is judged by its features (answer_features), by how far peers' replies say the same
 (agreement, likeness of meaning, BERTScore, unigram self-check; one recorded reply per peer), by the best single one of
-these calibrated with reconfidencing, and by all together (stacked). On each random half one of the ways is chosen on a
-part of the fit rows held back; the other half measures. Differences to the features are paired, row by row.
+these calibrated with reconfidencing, and by all together (stacked). On each random half one of the ways is chosen out
+of fold on the fit rows; the other half measures. Differences to the features are paired, row by row.
 
 Run: SPRAT_DATA=... python benchmarks/study_with_doubt.py [--splits 3] [--seed 0] [--only gsm8k] [--write]
 """
@@ -14,6 +14,7 @@ import argparse
 import gzip
 import json
 import os
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,18 +26,38 @@ import numpy as np
 from measured import dollars, header, judge, over_splits, shown, table, trusts, write
 
 from sprat import signals
-from sprat.core import Reply, Usage
+from sprat.core import Reply, Request, Signal, Usage
 from sprat.data import Call, Dataset, Lessons
 from sprat.endpoints.toy import toy
 from sprat.energy import meter
 from sprat.signals import reply_features
-from sprat.splits import split
+from sprat.splits import folds, split
 from sprat.study import metrics
 
 SIX, CHECKED = "gpt3-6b", "gpt3-6b with verifier"
 PEER_PRICE = (0.18, 0.18)  # dollars per million tokens, as a host's for 8B
-FEATURES, CHOSEN = "answer features, peers too", "chosen on the fit rows"
+ALONE, FEATURES, ALL = "answer features, no peer", "answer features, peers too", "features and all doubts stacked"
+OLD, NEW = "chosen among the features", "chosen among all"
 TIMES = 500
+SOME = 3000
+
+
+_kept: dict[tuple[int, str, str], float] = {}
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Kept(Signal):
+    """A signal whose trusts are kept: many ways read the same doubts. Emptied before anything is weighed."""
+
+    signal: Any
+    use = "kept"
+
+    async def trust(self, request: Request, reply: Reply | None = None) -> float:
+        """The inner signal's."""
+        key = id(self.signal), request.key, (reply.text or "") if reply else ""
+        if key not in _kept:
+            _kept[key] = await self.signal.trust(request, reply)
+        return _kept[key]
 
 
 @dataclass(frozen=True)
@@ -57,10 +78,11 @@ class Task:
         whole = {"kind": self.kind, "label": "gain"}
         doubts = [*(signals.agreement(p) for p in peers), signals.sample_agreement(*spoken, samples=0, how="likeness"),
                   signals.bertscore(*spoken), signals.self_check(*spoken, samples=0)]  # fmt: skip
+        doubts = [Kept(d) for d in doubts]
         features = signals.answer_features(*peers, **whole)
         quick = signals.answer_features(*peers, kind="logistic", label="gain")
         return {
-            "answer features, no peer": signals.answer_features(**whole),
+            ALONE: signals.answer_features(**whole),
             FEATURES: features,
             "agreement of the peers": signals.agreement(*peers),
             "likeness to the peers": doubts[-3],
@@ -70,14 +92,14 @@ class Task:
                 signals.agreement(*peers), by="reconfidence", label="no worse"
             ),
             "features, reconfidenced": signals.calibrated(quick, by="reconfidence", label="no worse"),
-            "doubts stacked": signals.stacked(*doubts, reads=False, **whole),
-            "doubts and reply stacked": signals.stacked(*doubts, **whole),
-            "doubts, reply and features stacked": signals.stacked(*doubts, quick, **whole),
+            "doubts stacked": signals.stacked(*doubts, **whole),
+            "features and self-check stacked": signals.stacked(features, doubts[-1], **whole),
+            ALL: signals.stacked(features, *doubts, **whole),
         }
 
     def asked(self, way: str) -> tuple[str, ...]:
         """The peers that a way asks for every reply."""
-        if way == "answer features, no peer":
+        if way == ALONE:
             return ()
         return self.spoken if way.endswith("the peers") and not way.startswith("agreement") else self.peers
 
@@ -114,6 +136,8 @@ def gsm8k() -> list[Task]:
 def mmlu_pro() -> list[Task]:
     """The three pairs of mmlu_pro_agreement.py; Llama's and Phi's replies whole, mathstral's letter."""
     data = mmlu_pro_agreement.load((mmlu_pro_agreement.LLAMA, mmlu_pro_agreement.PHI))
+    rng = np.random.default_rng(0)
+    data = data.take(np.sort(rng.choice(len(data), SOME, replace=False)))
     return [Task("MMLU-Pro", data, s, b, p, p[:1], "mean") for s, b, p in mmlu_pro_agreement.PAIRS]
 
 
@@ -122,46 +146,43 @@ def learnt(way: Any, lessons: Lessons) -> Any:
     return way.fit(lessons) if hasattr(way, "fit") else way
 
 
-def measure(task: Task, splits: int, seed: int) -> dict[str, Any]:
-    """Per way the measures over the splits, the paired differences to the features, and what judging adds."""
+def measure(task: Task, at: int, seed: int) -> dict[str, Any]:
+    """One half: per way the measures, the paired differences to the features, and what judging adds."""
     models = (task.small, task.large)
     ways = task.ways()
-    found: dict[str, list[dict[str, float]]] = {}
-    apart: dict[str, list[tuple[float, float, float]]] = {}
+    fit, held = (task.data.take(rows) for rows in split(task.data, (0.5, 0.5), seed + at))
+    early = {n: metrics.apgr(out_of_fold(task, w, fit, seed + at), *fit.scores(models).T) for n, w in ways.items()}
+    chosen = {OLD: max((ALONE, FEATURES), key=lambda n: early[n]), NEW: max(early, key=lambda n: early[n])}
+    scores = held.scores(models)
+    costs = {m: held.costs((m,))[:, 0] for m in (*models, *task.peers)}
+    keeps: dict[str, np.ndarray] = {}
     added: dict[str, dict[str, Any]] = {}
-    chosen: list[str] = []
-    for i in range(splits):
-        fit, held = (task.data.take(rows) for rows in split(task.data, (0.5, 0.5), seed + i))
-        teach, check = (fit.take(rows) for rows in split(fit, (0.7, 0.3), seed + i))
-        early = {
-            n: metrics.apgr(trusts(learnt(w, lessons_of(task, teach)), check, task.small), *check.scores(models).T)
-            for n, w in ways.items()
-            if not n.startswith("answer features")
-        }
-        chosen.append(max(early, key=lambda n: early[n]))
-        scores = held.scores(models)
-        costs = {m: held.costs((m,))[:, 0] for m in (*models, *task.peers)}
-        keeps: dict[str, np.ndarray] = {}
-        for name, way in ways.items():
-            ready = learnt(way, lessons_of(task, fit))
-            reply_features._features.cache_clear()  # pyright: ignore[reportPrivateUsage]
-            with meter() as m:
-                keeps[name] = trusts(ready, held, task.small)
-            if i == 0:
-                added[name] = weighed(task, name, m, costs, len(held))
-        keeps[CHOSEN] = keeps[chosen[-1]]
-        for name, keep in keeps.items():
-            paid = task.asked(chosen[-1] if name == CHOSEN else name)
-            extra = sum((costs[m] for m in paid), np.zeros(len(keep)))
-            bill = dollars(keep, *scores.T, small_cost=costs[task.small], large_cost=costs[task.large],
-                           always=extra, cascade=True)  # fmt: skip
-            found.setdefault(name, []).append(judge(keep, *scores.T) | bill)
-            apart.setdefault(name, []).append(paired(keep, keeps[FEATURES], scores, held.units, seed))
-    return {
-        "rows": len(task.data),
-        "chosen": chosen,
-        "ways": [{"way": n, **over_splits(v), "difference": apart[n], "added": added.get(n)} for n, v in found.items()],
-    }
+    for name, way in ways.items():
+        ready = learnt(way, lessons_of(task, fit))
+        _kept.clear()
+        reply_features._features.cache_clear()  # pyright: ignore[reportPrivateUsage]
+        with meter() as m:
+            keeps[name] = trusts(ready, held, task.small)
+        added[name] = weighed(task, name, m, costs, len(held))
+    keeps |= {kind: keeps[chosen[kind]] for kind in (OLD, NEW)}
+    found: dict[str, Any] = {}
+    for name, keep in keeps.items():
+        paid = task.asked(chosen.get(name, name))
+        extra = sum((costs[m] for m in paid), np.zeros(len(keep)))
+        bill = dollars(keep, *scores.T, small_cost=costs[task.small], large_cost=costs[task.large],
+                       always=extra, cascade=True)  # fmt: skip
+        apart = {o: paired(keep, keeps[o], scores, held.units, seed) for o in (ALONE, FEATURES, OLD)}
+        found[name] = {"measures": judge(keep, *scores.T) | bill, "less": apart, "added": added.get(name)}
+    return {"rows": len(task.data), "chosen": chosen, "ways": found}
+
+
+def out_of_fold(task: Task, way: Any, fit: Dataset, seed: int) -> np.ndarray:
+    """The way's trusts on the fit rows, each half judged by what the other half taught."""
+    keep = np.empty(len(fit))
+    parts = folds(fit.units, 2, seed)
+    for here, there in (parts, parts[::-1]):
+        keep[here] = trusts(learnt(way, lessons_of(task, fit.take(there))), fit.take(here), task.small)
+    return keep
 
 
 def lessons_of(task: Task, data: Dataset) -> Lessons:
@@ -193,20 +214,27 @@ def paired(
     return value, *(float(q) for q in np.quantile(drawn, (0.025, 0.975)))
 
 
-def lines(found: dict[str, Any]) -> list[dict[str, str]]:
+def lines(halves: list[dict[str, Any]]) -> list[dict[str, str]]:
     """The table's rows of one task."""
     made: list[dict[str, str]] = []
-    for r in found["ways"]:
-        mean = [float(np.mean([d[k] for d in r["difference"]])) for k in range(3)]
-        cost = r["added"]
+    for name in halves[0]["ways"]:
+        each = [h["ways"][name] for h in halves]
+        over = over_splits([e["measures"] for e in each])
+        cost = each[0]["added"]
         made.append(
-            {"way": r["way"]}
-            | {k: shown(k, r[k]) for k in ("APGR", "CPT50", "CPT80", "$CPT50")}
-            | {"less the features' APGR": "" if r["way"] == FEATURES else "{:+.3f} [{:+.3f}, {:+.3f}]".format(*mean)}
+            {"way": name}
+            | {k: shown(k, over[k]) for k in ("APGR", "CPT50", "CPT80", "$CPT50")}
+            | {"less features, no peer": apart_of(each, ALONE) if name != ALONE else ""}
+            | {"less features with peers": apart_of(each, OLD if name == NEW else FEATURES) if name != FEATURES else ""}
             | {"CPU s": f"{cost['cpu_s']:.2f}" if cost else "", "J": f"{cost['energy']['joules']:.1f}" if cost else ""}
             | {"$": f"{cost['dollars']:.3f}" if cost else ""}
         )
     return made
+
+
+def apart_of(halves: list[dict[str, Any]], other: str) -> str:
+    """A paired difference of APGRs with its interval, each the mean over the halves."""
+    return "{:+.3f} [{:+.3f}, {:+.3f}]".format(*np.mean([h["less"][other] for h in halves], axis=0))
 
 
 def main() -> None:
@@ -215,46 +243,41 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=["gsm8k", "mmlu_pro"])
-    parser.add_argument("--kept", type=Path, help="a file that keeps each task's findings, to go on after a stop")
+    parser.add_argument("--kept", type=Path, help="a file that keeps each half's findings, to go on after a stop")
     parser.add_argument("--write", action="store_true")
     told = parser.parse_args()
-    began = time.perf_counter()
-    kept: dict[str, Any] = json.loads(told.kept.read_text()) if told.kept and told.kept.exists() else {}
-    seconds = float(kept.pop("seconds", 0.0))
+    kept: dict[str, list[Any]] = json.loads(told.kept.read_text()) if told.kept and told.kept.exists() else {}
     for made, name in ((gsm8k, "gsm8k"), (mmlu_pro, "mmlu_pro")):
         if told.only not in (None, name):
             continue
         for task in made():
-            key = f"{task.name}: {task.small} before {task.large}"
-            if key not in kept:
-                kept[key] = measure(task, told.splits, told.seed)
-                print(f"## {key}", "", *table(lines(kept[key])), sep="\n", flush=True)
+            halves = kept.setdefault(f"{task.name}: {task.small} before {task.large}", [])
+            while len(halves) < told.splits:
+                began = time.perf_counter()
+                halves.append(measure(task, len(halves), told.seed) | {"seconds": time.perf_counter() - began})
+                print(f"{task.name}, {task.small}: half {len(halves)} of {told.splits}", file=sys.stderr, flush=True)
                 if told.kept:
-                    told.kept.write_text(json.dumps({**kept, "seconds": seconds + time.perf_counter() - began}))
+                    told.kept.write_text(json.dumps(kept))
     command = f"python benchmarks/study_with_doubt.py --splits {told.splits} --seed {told.seed} --write"
     text = [
         "# Cascades that judge by doubt, beside those that read the answer's features",
-        f"Half of the rows teach, half measure, {told.splits} random halves (rows with the same question stay together).",
-        "Mean [least, most] over the halves, which share rows. The difference to the APGR of the features with the same",
-        "peers is paired; its interval is the mean over the halves of each half's 95 % bootstrap limits by question. CPT:",
-        "per cent of calls sent on; $CPT: per cent of the large model's cost, peers' calls on every row included. CPU s, J",
-        "and $: what judging 1,000 replies adds, the peers' replies in dollars; joules are CPU seconds times an assumed 5 W",
-        "(2 to 12). One recorded reply per peer stands for a draw. The chosen way is the one with the best APGR on 30 % of",
-        "the fit rows, learnt on the other 70 %, then learnt anew on all of them.",
+        f"Half of the rows teach, half measure, {told.splits} random halves (equal questions stay together); mean",
+        "[least, most] over the halves, which share rows. Differences of APGR are paired row by row; their interval is",
+        "the mean over the halves of each half's 95 % bootstrap limits by question. CPT: per cent of calls sent on.",
+        "$CPT: per cent of the large model's cost, with the small model's and the peers' calls on every row. CPU s, J",
+        "and $: what judging 1,000 replies adds on the first half, dollars being the peers' replies; joules are CPU",
+        "seconds times an assumed 5 W (2 to 12). One recorded reply per peer stands for a draw. The last two lines are",
+        "chosen by APGR out of fold on the fit rows: between the two lines of features, and among all; their last",
+        f"difference is to the former. Of MMLU-Pro {SOME:,} rows were drawn, for time.",
         "",
     ]
-    for key, found in kept.items():
-        text += [
-            f"## {key}",
-            "",
-            f"{found['rows']} rows. Chosen: {'; '.join(found['chosen'])}.",
-            "",
-            *table(lines(found)),
-        ]
+    for key, halves in kept.items():
+        said = "; ".join(h["chosen"][NEW] for h in halves)
+        text += [f"## {key}", "", f"{halves[0]['rows']} rows. Chosen among all: {said}.", "", *table(lines(halves))]
     print("\n".join(text))
     if told.write:
-        about = header(command, told.seed, seconds + time.perf_counter() - began)
-        write("study_with_doubt", {"about": about, "tasks": kept}, text)
+        seconds = sum(h["seconds"] for halves in kept.values() for h in halves)
+        write("study_with_doubt", {"about": header(command, told.seed, seconds), "tasks": kept}, text)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def test_two_halves_of_a_truth_are_worth_more_together_than_either() -> None:
     a, b = rng.uniform(0.05, 0.95, (2, 600))
     right = rng.uniform(size=600) < 1 / (1 + np.exp(-2 * (np.log(a / (1 - a)) + np.log(b / (1 - b)))))
     texts, said = [f"q{i}" for i in range(600)], [f"a {x:.4f} b {y:.4f} ." for x, y in zip(a, b, strict=True)]
-    fit = stacked(Told("a"), Told("b"), reads=False).fit(lessons(texts[:300], said[:300], right[:300]))
+    fit = stacked(Told("a"), Told("b")).fit(lessons(texts[:300], said[:300], right[:300]))
     both = np.array([fit(t, Reply(s, "small")) for t, s in zip(texts[300:], said[300:], strict=True)])
 
     def auroc(values: np.ndarray) -> float:
@@ -88,20 +88,20 @@ def test_two_halves_of_a_truth_are_worth_more_together_than_either() -> None:
 def test_a_part_that_only_remembers_is_not_believed() -> None:
     rng = np.random.default_rng(1)
     right = rng.uniform(size=200) < 0.5
-    fit = stacked(Memory(), reads=False).fit(lessons([f"q{i}" for i in range(200)], ["x"] * 200, right))
+    fit = stacked(Memory()).fit(lessons([f"q{i}" for i in range(200)], ["x"] * 200, right))
     assert weight(fit, 0) == pytest.approx(0, abs=1e-6)
 
 
 def test_equal_questions_stay_in_one_fold_so_that_no_copy_tells() -> None:
     rng = np.random.default_rng(2)
     right = np.tile(rng.uniform(size=100) < 0.5, 2)
-    fit = stacked(Memory(), reads=False).fit(lessons([f"q{i % 100}" for i in range(200)], ["x"] * 200, right))
+    fit = stacked(Memory()).fit(lessons([f"q{i % 100}" for i in range(200)], ["x"] * 200, right))
     assert weight(fit, 0) == pytest.approx(0, abs=1e-6)
 
 
 def test_a_learning_part_is_fitted_on_all_rows_in_the_end() -> None:
     right = np.arange(40) % 2 == 0
-    fit = stacked(Memory(), reads=False).fit(lessons([f"q{i}" for i in range(40)], ["x"] * 40, right))
+    fit = stacked(Memory()).fit(lessons([f"q{i}" for i in range(40)], ["x"] * 40, right))
     assert len(fit.parts[0].known) == 40
 
 
@@ -124,6 +124,15 @@ def test_a_failing_peer_is_still_a_failure_among_others() -> None:
     right = np.arange(40) % 2 == 0
     fit = stacked(*parts).fit(lessons([f"q{i}" for i in range(40)], ["yes", "no"] * 20, right))
     assert 0 <= drive(fit.trust(Request.of("new"), Reply("yes", "small"))) <= 1
+
+
+def test_of_answer_features_the_head_reads_the_features() -> None:
+    right = np.arange(40) % 2 == 0
+    told = lessons([f"q{i}" for i in range(40)], ["#### 1" if r else "no" for r in right], right)
+    read = signals.answer_features()
+    fit = stacked(read).fit(told)
+    assert fit.names == read.names
+    assert fit("new", "#### 2") == pytest.approx(read.fit(told)("new", "#### 2"))  # alone it is answer_features itself
 
 
 def test_unfitted_and_empty_are_said() -> None:

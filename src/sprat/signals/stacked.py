@@ -2,8 +2,9 @@
 
 Stacked generalisation (Wolpert 1992; with folds as the super learner, van der Laan 2007), as a signal sprat's own. A
 signal that learns gives the head what it says of rows that it was not fitted on, so that its optimism is not believed;
-then it is fitted on all. Checked against its laws: what only remembers gets no weight, two halves of a truth get the
-truth's weights, and what several parts ask alike is asked once. benchmarks/study_with_doubt.py has what it is worth.
+then it is fitted on all. `answer_features` gives the head its features, not its opinion. Checked against its laws: what
+only remembers gets no weight, two halves of a truth get the truth's weights, and what several parts ask alike is asked
+once. benchmarks/study_with_doubt.py has what it is worth.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from ..data import Lessons
 from ..errors import BadInput, SpratError
 from ..shape import name_of
 from ..splits import folds
+from .answer_features import AnswerFeatures
 from .calibrators import logit
 from .heads import Head, Kind, fit_head
 from .learning import FEWEST, Label, judged, observe, unfitted
-from .reply_features import NAMES, features
 
 Floats = NDArray[np.float64]
 FOLDS = 5
@@ -33,12 +34,11 @@ EDGE = 0.01  # a trust of 0 or 1 counts as this far from it: agreement of two pe
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Stacked(Signal):
-    """`head` reads the log-odds of the trust of each of the `parts`, and the reply's features and group if `reads`."""
+    """`head` reads the log-odds of each part's trust; of `answer_features` the features, and then the groups."""
 
     parts: tuple[Any, ...]
     kind: Kind = "logistic"
     label: Label = "score"
-    reads: bool = True
     groups: tuple[str, ...] = ()
     head: Head | None = field(default=None, repr=False)
     use = "stacked"
@@ -51,49 +51,56 @@ class Stacked(Signal):
     @property
     def names(self) -> tuple[str, ...]:
         """What each input of the head is, in its order."""
-        return (*(p.use for p in self.parts), *((*NAMES, *self.groups) if self.reads else ()))
+        each = [p.names if isinstance(p, AnswerFeatures) else (p.use,) for p in self.parts]
+        return (*(n for names in each for n in names), *self.groups)
 
     async def trust(self, request: Request, reply: Reply | None = None) -> float:
         """The predicted label, in [0, 1]; what several parts ask alike is asked once. BadInput before fit."""
         if self.head is None or reply is None:
             raise unfitted(self.use)
-        told = logit(np.array(await _trusts(self.parts, request, reply)), EDGE)
-        return float(self.head.predict(np.concatenate([told, self._read(request, reply)])[None])[0])
-
-    def _read(self, request: Request, reply: Reply) -> Floats:
-        if not self.reads:
-            return np.zeros(0)
-        return np.append(features(request, reply), [float(request.group == g) for g in self.groups])
+        told = await _inputs(self.parts, request, reply)
+        row = np.concatenate([*told, [float(request.group == g) for g in self.groups]])
+        return float(self.head.predict(row[None])[0])
 
     def fit(self, lessons: Lessons) -> Stacked:
         """Learn the parts and the head; rows with one opening stay in one fold. BadInput under 20 scored replies."""
         requests, replies, y, at = judged(self.use, lessons, self.label)
         rows = lessons.take(at)
-        learners = [i for i, p in enumerate(self.parts) if hasattr(p, "fit")]
-        fixed = tuple(p for i, p in enumerate(self.parts) if i not in learners)
-        trust = np.full((len(y), len(self.parts)), np.nan)
-        own = [i for i in range(len(self.parts)) if i not in learners]
-        if own:
-            told = observe([_trusts(fixed, q, r) for q, r in zip(requests, replies, strict=True)], rows)
-            trust[:, own] = np.array(told)
+        learners = [i for i, p in enumerate(self.parts) if hasattr(p, "fit") and not isinstance(p, AnswerFeatures)]
+        columns: list[list[Floats]] = [[np.zeros(0)] * len(y) for _ in self.parts]
+
+        def learn(which: list[int], parts: tuple[Any, ...], held: list[int]) -> None:
+            told = observe([_inputs(parts, requests[i], replies[i]) for i in held], rows)
+            for row, inputs in zip(held, told, strict=True):
+                for part, values in zip(which, inputs, strict=True):
+                    columns[part][row] = values
+
+        if rest := [i for i in range(len(self.parts)) if i not in learners]:
+            learn(rest, tuple(self.parts[i] for i in rest), list(range(len(y))))
         if learners:
             units = np.unique([q.affinity for q in requests], return_inverse=True)[1]
             for held in folds(units, FOLDS, lessons.seed):
-                rest = rows.take(np.setdiff1d(np.arange(len(y)), held).astype(np.int64))
-                parts = tuple(self.parts[i].fit(rest) for i in learners)
-                told = observe([_trusts(parts, requests[i], replies[i]) for i in held.tolist()], rows)
-                trust[held[:, None], np.array(learners)] = np.array(told)
+                others = rows.take(np.setdiff1d(np.arange(len(y)), held).astype(np.int64))
+                learn(learners, tuple(self.parts[i].fit(others) for i in learners), held.tolist())
         counts = Counter(q.group for q in requests if q.group is not None)
-        groups = tuple(g for g, n in sorted(counts.items()) if n >= FEWEST) if self.reads else ()
-        made = replace(self, groups=groups)
-        read = np.array([made._read(q, r) for q, r in zip(requests, replies, strict=True)])
-        head = fit_head(self.kind, np.hstack([logit(trust, EDGE), read]), y, lessons.seed)
-        return replace(made, parts=tuple(p.fit(lessons) if hasattr(p, "fit") else p for p in self.parts), head=head)
+        reads = any(isinstance(p, AnswerFeatures) for p in self.parts)
+        groups = tuple(g for g, n in sorted(counts.items()) if n >= FEWEST) if reads else ()
+        of_group = np.array([[q.group == g for g in groups] for q in requests], np.float64).reshape(len(y), len(groups))
+        head = fit_head(self.kind, np.hstack([*(np.array(c) for c in columns), of_group]), y, lessons.seed)
+        parts = tuple(p.fit(lessons) if i in learners else p for i, p in enumerate(self.parts))
+        return replace(self, parts=parts, groups=groups, head=head)
 
 
-async def _trusts(parts: tuple[Any, ...], request: Request, reply: Reply) -> list[float]:
+async def _inputs(parts: tuple[Any, ...], request: Request, reply: Reply) -> list[Floats]:
+    """What each part tells the head: its features, or the log-odds of its trust alone."""
     once = _Once()
-    return [await once.through(p.trust(request, reply)) for p in parts]
+    told: list[Floats] = []
+    for part in parts:
+        if isinstance(part, AnswerFeatures):
+            told.append(await once.through(part.read(request, reply)))
+        else:
+            told.append(logit([await once.through(part.trust(request, reply))], EDGE))
+    return told
 
 
 class _Once:
@@ -150,8 +157,8 @@ def _key(asked: Ask) -> tuple[int, str]:
     return id(asked.model), asked.request.key
 
 
-def stacked(*parts: Signal, kind: Kind = "logistic", label: Label = "score", reads: bool = True) -> Stacked:
-    """Several signals as one, learnt; `reads`: the reply's own features beside them. BadInput for no signal."""
+def stacked(*parts: Signal, kind: Kind = "logistic", label: Label = "score") -> Stacked:
+    """Several signals as one, learnt; with `answer_features()` among them it reads the reply too. BadInput for none."""
     if not parts:
         raise BadInput("stacked needs at least one signal.")
-    return Stacked(tuple(parts), kind, label, reads)
+    return Stacked(tuple(parts), kind, label)
