@@ -44,7 +44,7 @@ bench: .venv/.dev
 	@touch $@
 
 .venv/.dev: .venv/.study
-	@$(PIP) --editable '.[study,torch,onnx,lexical,gateway,otel]' --group dev
+	@$(PIP) --editable '.[study,torch,onnx,curate,lexical,gateway,otel]' --group dev
 	@touch $@
 
 clean:

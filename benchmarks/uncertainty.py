@@ -6,7 +6,9 @@ AUROC and measured on the other, over 20 splits; intervals are bootstraps over q
 first split's half, on the other half. Conventions: the other packages' own functions are read from their source and run
 on the same clusters, with made token log-probabilities (the recorded draws have none).
 
-    python benchmarks/uncertainty.py --data $SPRAT_DATA --encoder MINILM_FOLDER [--peers FOLDER] [--write]
+    python benchmarks/uncertainty.py --data $SPRAT_DATA --encoder MINILM_FOLDER [--peers FOLDER] [--nli small] [--write]
+
+Without --encoder only what goes by inference (--nli) is measured, and added to what was written before.
 
 PEERS holds lm_polygraph/ and uqlm/ as unpacked wheels, jlko.py (semantic_entropy.py of jlko/semantic_uncertainty) and
 kuhn.py (compute_confidence_measure.py of lorenzkuhn/semantic_uncertainty). rouge_score must be installed.
@@ -35,11 +37,13 @@ from sprat.encoders import cached as kept
 from sprat.measure.calibration import auroc
 from sprat.measure.exact import exact, normalised
 from sprat.measure.resampling import bootstrap
+from sprat.nli import named
 from sprat.sentences import sentences
 from sprat.similarity import HubTokens, StaticTokens, cached
-from sprat.uncertainty import Alike, Exact, Samples, cluster, graph, semantic_entropy
+from sprat.uncertainty import Alike, Entailment, Exact, Samples, cluster, graph, semantic_entropy
 from sprat.uncertainty.clusters import Draws, reassigning
 from sprat.uncertainty.self_check import by_bertscore, by_ngram
+from sprat.uncertainty.self_check import self_checked as by_inference
 
 SPLITS = 20
 PARTS = RESULTS / "uncertainty.json"
@@ -121,6 +125,28 @@ def families(asked: list[Draws], encoders: dict[str, Any]) -> dict[str, dict[str
     said = [sentences(d.texts[0]) or [d.texts[0].strip() or "."] for d in asked]
     grams = [by_ngram(s, d.texts[0], d.texts[1:]) for s, d in zip(said, asked, strict=True)]
     add("self-check, unigram", "-", [np.mean([g.mean for g in each]) for each in grams])
+    return out
+
+
+def inferred(asked: list[Draws], name: str) -> dict[str, dict[str, np.ndarray]]:
+    """What goes by inference: entropy by each rule for clusters, agreement of this answer, and self-check."""
+    nli = named(name)
+    out: dict[str, dict[str, np.ndarray]] = {}
+    for question in (True, False):
+        setting = "with the question" if question else "answers alone"
+        found = Entailment(nli, with_question=question).judged(asked)
+        for rule in ("strict", "lax"):
+            same = [Entailment(nli, rule).same_of(f) for f in found]
+            values = [entropy(cluster(m), d) for m, d in zip(same, asked, strict=True)]
+            out.setdefault(f"entropy, NLI {name}", {})[f"{rule}, {setting}"] = np.array(values)
+            shares = np.array([1 - m[0, 1:].mean() for m in same])
+            out.setdefault(f"this answer, NLI {name}", {})[f"share, {rule}, {setting}"] = shares
+        w = [Entailment(nli).likeness_of(f) for f in found]
+        likeness = np.array([1 - m[0, 1:].mean() for m in w])
+        out[f"this answer, NLI {name}"][f"mean likeness, {setting}"] = likeness
+        out.setdefault(f"degree, NLI {name}", {})[setting] = np.array([graph.degree(m).value for m in w])
+    checked = np.array(by_inference([d.texts for d in asked], nli))
+    out[f"self-check, NLI {name}"] = {"-": np.nan_to_num(checked, nan=1.0)}
     return out
 
 
@@ -254,7 +280,8 @@ def main() -> None:
     """Run, print and, if told, write results/uncertainty.*."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--encoder", required=True)
+    parser.add_argument("--encoder")
+    parser.add_argument("--nli", help="small, or hub:NAME")
     parser.add_argument("--peers", type=Path)
     parser.add_argument("--draws", type=int, nargs="*", default=[5, 10], help="none: the conventions alone")
     parser.add_argument("--write", action="store_true", help="add to what was written before")
@@ -270,15 +297,17 @@ def main() -> None:
                 "exact": np.array([exact(r["samples"][0], r["answer"]) for r in rows])}  # fmt: skip
     texts = [t for r in rows for t in r["samples"][:10]]
     encoders: dict[str, Any] = {}
-    if given.draws:
+    if given.draws and given.encoder:
         encoders = {"MiniLM": Cosines(kept(Pooled(given.encoder)), texts), "static": Cosines(StaticEncoder(), texts)}
-    readers = {"MiniLM": cached(HubTokens(given.encoder, 6)), "static": StaticTokens()}
+    readers = {"MiniLM": cached(HubTokens(given.encoder, 6)), "static": StaticTokens()} if encoders else {}
     before = json.loads(PARTS.read_text()) if given.write and PARTS.exists() else {}
     found: dict[str, Any] = before | {"share right": {k: float(v.mean()) for k, v in outcomes.items()}}
     found.setdefault("auroc", {})
     for n in given.draws:
         asked = [Draws(r["question"], tuple(r["samples"][:n])) for r in rows]
-        measures = families(asked, encoders)
+        measures = families(asked, encoders) if encoders else {}
+        if given.nli:
+            measures |= inferred(asked, given.nli)
         for name, reader in readers.items():
             each = [self_checked(d, reader) for d in asked]
             measures[f"self-check, BERTScore {name}"] = {"-": np.array(each)}
@@ -337,7 +366,7 @@ def _write(found: dict[str, Any], seconds: float) -> None:
             "",
             *table(apart),
         ]
-    command = "python benchmarks/uncertainty.py --data $SPRAT_DATA --encoder FOLDER --peers FOLDER --write"
+    command = "python benchmarks/uncertainty.py --data $SPRAT_DATA --encoder FOLDER --peers FOLDER --nli small --write"
     write("uncertainty", {"about": header(command, 0, seconds), **found}, text)
 
 

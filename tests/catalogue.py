@@ -10,11 +10,11 @@ from functools import cache
 from typing import Any
 
 import sprat
-from sprat import signals
+from sprat import factuality, signals
 from sprat.core import Request
 from sprat.data import Call, Dataset, Example, Lessons
 from sprat.encoders import SentenceEncoder, StaticEncoder, TfidfEncoder, cached
-from sprat.endpoints import Onnx, Transformers
+from sprat.endpoints import Onnx, Seq2Seq, Transformers
 from sprat.fitting import fit
 
 PROMPTS = [
@@ -34,6 +34,7 @@ LARGE = sprat.toy("large", _table(9), cost=8.0, seconds=2.0, trusted=-0.1)
 JUDGE = sprat.toy("judge", "The answer is correct.", cost=0.25, seconds=0.25)
 ENCODER = TfidfEncoder(dim=16, buckets=256)  # narrow, so that every row is quick
 TRUE_OR_FALSE = sprat.toy("true-or-false", "A", cost=0.25, seconds=0.25, trusted=-0.2)
+VERDICT = sprat.toy("verdict", "Verdict: tie", cost=0.25, seconds=0.25)
 SURE = sprat.toy("sure", "0.75", cost=0.25, seconds=0.25)
 RATER = sprat.toy("rater", "4", cost=0.25, seconds=0.25, trusted=-0.5)
 NAMES = ("small", "peer", "large")
@@ -93,12 +94,17 @@ SIGNALS = {
     "causal_lm": lambda: signals.causal_lm(RATER),
     "classifier": lambda: signals.classifier(encoder=ENCODER),
     "ensemble_router": lambda: signals.ensemble_router(encoder=ENCODER),
+    "entropy_probe": lambda: signals.entropy_probe(sprat.tiny("fry"), samples=2),
+    "fact_check": lambda: signals.fact_check(factuality.ladder("unigram")),
     "forc": lambda: signals.forc(encoder=ENCODER),
     "frugal": lambda: signals.frugal(encoder=ENCODER),
+    "grounded": lambda: signals.grounded(),
     "hybrid": lambda: signals.hybrid(encoder=ENCODER),
+    "judged": lambda: signals.judged(VERDICT, PEER),
     "knn": lambda: signals.knn(k=5),
     "known_groups": lambda: signals.known_groups(signals.knn(k=5, encoder=ENCODER), encoder=ENCODER),
     "length": lambda: signals.length(),
+    "likelihood": lambda: signals.likelihood(sprat.tiny("fry"), PEER),
     "likeness_graph": lambda: signals.likeness_graph(PEER, samples=0),
     "logprob": lambda: signals.logprob(),
     "lowest": lambda: signals.lowest(signals.logprob(), signals.opening()),
@@ -106,11 +112,13 @@ SIGNALS = {
     "opening": lambda: signals.opening(begins=("what", "say"), script="same"),
     "opening_agreement": lambda: signals.opening_agreement(PEER, words=4),
     "orchestra": lambda: signals.orchestra(encoder=ENCODER),
+    "p_ik": lambda: signals.p_ik(sprat.tiny("fry")),
     "p_true": lambda: signals.p_true(TRUE_OR_FALSE),
     "pairrank": lambda: signals.pairrank(encoder=ENCODER),
     "random": lambda: signals.random(),
     "ridge_gain": lambda: signals.ridge_gain(encoder=ENCODER),
     "routerdc": lambda: signals.routerdc(encoder=ENCODER),
+    "safe": lambda: signals.safe("toxicity", "injection"),
     "sample_agreement": lambda: signals.sample_agreement(PEER, LARGE, samples=0),
     "self_check": lambda: signals.self_check(PEER, LARGE, samples=0),
     "semantic_entropy": lambda: signals.semantic_entropy(PEER, LARGE, samples=0),
@@ -127,6 +135,7 @@ ENDPOINTS = {
     "onnx": lambda: Onnx("small", "exported/small"),
     "openai": lambda: sprat.openai("gpt", "http://localhost:1/v1"),
     "recorded": lambda: sprat.recorded("large"),
+    "seq2seq": lambda: Seq2Seq("small", "some/model", dtype="bfloat16"),
     "tiny": lambda: sprat.tiny("fry"),
     "toy": lambda: sprat.toy("a", {"hi": "ho"}, cost=1.0),
     "transformers": lambda: Transformers("small", "some/model", dtype="bfloat16"),

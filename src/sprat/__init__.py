@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import config, decoding, encoders, endpoints, energy, judging, signals, train, whitebox
+    from . import config, decoding, encoders, endpoints, energy, factuality, judging, nli, signals, train, whitebox
     from .combine import assign, best_of, blend, cascade, fallback, frugal_cascade, route, vote, watchful
     from .core import Endpoint, Piece, Reply, Request, Signal, Technique, ask, together, watch
     from .data import Dataset, Example, Lessons
@@ -73,6 +73,7 @@ __all__ = [
     "encoders",
     "endpoints",
     "energy",
+    "factuality",
     "fallback",
     "fit",
     "frugal_cascade",
@@ -84,6 +85,7 @@ __all__ = [
     "lookup",
     "methods",
     "mix",
+    "nli",
     "openai",
     "product",
     "proxy_tune",
@@ -129,7 +131,20 @@ _WHERE = {
     "study.job": ("load", "study"),
 }  # fmt: skip
 _FROM = {name: module for module, names in _WHERE.items() for name in names}
-_ROOMS = ("config", "decoding", "encoders", "endpoints", "energy", "judging", "signals", "train", "whitebox")
+_ROOMS = (
+    "config",
+    "curate",
+    "decoding",
+    "encoders",
+    "endpoints",
+    "energy",
+    "factuality",
+    "judging",
+    "nli",
+    "signals",
+    "train",
+    "whitebox",
+)
 
 
 def __getattr__(name: str) -> Any:

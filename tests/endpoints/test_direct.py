@@ -202,3 +202,10 @@ def test_json_is_what_was_sent() -> None:
     body = json.dumps({"a": "é" * 100_000}).encode()
     frame = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body)
     assert talk(Script(frame + body), http.raw, body=body).body == body
+
+
+def test_an_answer_by_another_protocol_is_no_failure_of_the_loops(caplog: pytest.LogCaptureFixture) -> None:
+    switched = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nabc"
+    with pytest.raises(Unreachable):
+        talk(Script(switched, close=True), http.post)
+    assert "Fatal error" not in caplog.text

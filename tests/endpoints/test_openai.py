@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import sprat.endpoints.http as http
 from mock_server import MockServer, said_to
@@ -164,6 +166,12 @@ def test_retry_after_reads_seconds_and_dates() -> None:
     assert 97 < http.retry_after(soon) <= 100
     assert http.retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
     assert http.retry_after("soon") is None
+
+
+@given(st.one_of(st.text(), st.from_regex(r"Mon, \d+ Jan \d+ \d\d:\d+:00( GMT| [+-]\d+)", fullmatch=True)))
+def test_retry_after_says_seconds_or_nothing_whatever_stands_there(value: str) -> None:
+    found = http.retry_after(value)
+    assert found is None or 0 <= found < float("inf")
 
 
 def test_retry_after_is_kept(server: MockServer) -> None:

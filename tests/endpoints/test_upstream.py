@@ -22,7 +22,7 @@ from mock_server import MockServer
 from sprat.endpoints import upstream
 from sprat.endpoints.http import Call
 from sprat.endpoints.routes import proxy_for
-from sprat.errors import BadInput, Garbled, RateLimited, Refused, TimedOut, Unreachable
+from sprat.errors import BadInput, Garbled, RateLimited, Refused, ServerFailed, TimedOut, Unreachable
 
 ASKED: dict[str, Any] = {"model": "mock", "messages": [{"role": "user", "content": "abc"}]}
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -269,6 +269,13 @@ def test_a_charset_that_the_server_names_is_used() -> None:
     body = '{"a": "é"}'.encode("latin-1")
     lines = ("content-type: application/json; charset=ISO-8859-1", f"content-length: {len(body)}")
     assert answered(head(*lines) + body) == {"a": "é"}
+
+
+@pytest.mark.parametrize("charset", ["hex", "idna", "undefined", "zlib", "rot13", "punycode", "none-such", "utf-16"])
+def test_an_error_in_a_charset_that_no_page_has_is_still_that_error(charset: str) -> None:
+    answer = head(f"content-type: text/html; charset={charset}", "content-length: 4", status="500 X") + b"...a"
+    with pytest.raises(ServerFailed):
+        answered(answer)
 
 
 def test_no_cookie_is_kept() -> None:

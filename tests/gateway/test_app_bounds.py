@@ -84,7 +84,7 @@ def test_the_count_is_kept_back_however_the_upstream_ends_its_lines(end: bytes) 
 
 def test_events_with_either_end_of_line_are_let_through_as_soon_as_they_are_whole() -> None:
     sniffer = Sniffer(keep_usage=True)
-    assert sniffer.take(b"data: {}\n\ndata: {}\r\n\r\ndata:") == b"data: {}\n\ndata: {}\r\n\r\n"
+    assert sniffer.take(b"data: {}\n\ndata: {}\r\n\r\ndata:") == b"data: {}\n\ndata: {}\n\n"
 
 
 def test_a_model_whose_name_has_a_slash_can_be_looked_up() -> None:

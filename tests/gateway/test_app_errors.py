@@ -54,7 +54,14 @@ def test_a_body_that_is_no_json_is_refused(gateway: Running) -> None:
     assert gateway.post(CHAT, b"[" * 5000)[0] == 400
 
 
-@pytest.mark.parametrize("body", [rb'{"model": "auto", "user": "\ud800"}', rb'{"model": "auto", "user": NaN}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"model": "auto", "user": "\ud800"}',
+        rb'{"model": "auto", "user": NaN}',
+        rb'{"model": "auto", "metadata": {"a": [-1e999]}}',
+    ],
+)
 def test_a_body_that_can_not_be_handed_on_is_refused(gateway: Running, body: bytes) -> None:
     assert gateway.post(CHAT, body[:-1] + rb', "messages": [{"role": "user", "content": "sort 1:"}]}')[0] == 400
 

@@ -58,12 +58,23 @@ def test_comments_and_events_of_several_lines_pass(kept: bytes) -> None:
     assert (sniffer.take(kept + WORD), sniffer.broken) == (kept + WORD, False)
 
 
-@given(st.lists(st.integers(1, 60), max_size=12), st.booleans())
-def test_however_a_stream_is_cut_the_same_passes(cuts: list[int], keep: bool) -> None:
+MARK = b"\xef\xbb\xbf"
+
+
+@given(
+    st.lists(st.integers(1, 60), max_size=12),
+    st.booleans(),
+    st.sampled_from([b"", MARK]),
+    st.sampled_from([b"\n", b"\r\n", b"\r"]),
+)
+def test_however_a_stream_is_cut_and_its_lines_end_the_same_passes(
+    cuts: list[int], keep: bool, mark: bytes, ends: bytes
+) -> None:
     whole = WORD * 3 + END + COUNT + DONE
+    sent = mark + whole.replace(b"\n", ends)
     sniffer, out, at = Sniffer(keep), b"", 0
-    for cut in [*cuts, len(whole)]:
-        out, at = out + sniffer.take(whole[at : at + cut]), at + cut
+    for cut in [*cuts, len(sent)]:
+        out, at = out + sniffer.take(sent[at : at + cut]), at + cut
     assert out == (whole if keep else whole.replace(COUNT, b""))
     assert (sniffer.finish, sniffer.done) == ("stop", True)
     assert sniffer.usage[0] is not None
@@ -80,3 +91,23 @@ def test_a_count_that_is_none_is_unknown_and_not_0(count: Any) -> None:
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b'{"a": Infinity}', b"\xff", b"[" * 50_000])
 def test_what_is_no_table_is_none(data: bytes) -> None:
     assert table_in(data) is None
+
+
+def test_a_stream_of_which_a_choice_did_not_end_is_cut() -> None:
+    sniffer = Sniffer(keep_usage=False)
+    said = [event(choices=[{"index": i, "delta": {"content": "a"}, "finish_reason": None}]) for i in (0, 1)]
+    sniffer.take(b"".join(said) + END + DONE)
+    assert (sniffer.done, sniffer.cut) == (False, True)
+
+
+def test_what_a_server_adds_to_a_choice_that_has_ended_does_not_open_it_again() -> None:
+    sniffer = Sniffer(keep_usage=False)
+    sniffer.take(END + event(choices=[{"index": 0, "content_filter": {}, "finish_reason": None}]) + DONE)
+    assert sniffer.done
+
+
+def test_the_bytes_that_wait_are_counted() -> None:
+    sniffer = Sniffer(keep_usage=False)
+    for part in (WORD, b"data: ", b"123"):
+        sniffer.take(part)
+    assert sniffer.held == 9

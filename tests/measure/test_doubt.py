@@ -90,3 +90,14 @@ def test_the_command_shows_a_table(calls: Path, capsys: pytest.CaptureFixture[st
 def test_mistakes_are_one_sentence(calls: Path, more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["uncertainty", str(calls), *more]) == 2
     assert capsys.readouterr().err.startswith("sprat: ")
+
+
+def test_by_inference_there_are_five_more_estimators_which_tell_what_they_are_worth() -> None:
+    found = doubts(dataset(), "m", times=50, nli="small")
+    names = {m.name for m in found.measured}
+    assert {"semantic entropy, nli strict", "disagreement, nli", "self-check, NLI", "degree, nli"} <= names
+    best = next(m for m in found.measured if m.name == "disagreement, nli strict")
+    assert best.auroc is not None
+    assert best.auroc.value > 0.9
+    assert any(note.startswith("Inference is by nli-small-") for note in found.notes)
+    assert not names & {m.name for m in doubts(dataset(), "m", times=50).measured if "nli" in m.name.lower()}

@@ -2,6 +2,7 @@ import numpy as np
 from by_hand import PLACED, plain, predicted, taught, trusts
 
 from sprat.signals import knn
+from sprat.signals.embedded import Nearest
 
 # Opposite corners are alike: no line parts them.
 CORNERS = ["1 0", "-1 0", "0 1", "0 -1"]
@@ -29,3 +30,9 @@ def test_a_missing_score_is_left_out_and_an_unseen_model_falls_back_to_its_mean(
 
 def test_more_neighbours_than_rows_are_all_rows():
     assert np.allclose(predicted(knn(9, PLACED).fit(taught(["1 0", "0 1"], [[1, 0], [0, 0]])), "1 0"), [0.5, 0])
+
+
+def test_of_rows_that_are_equally_near_the_earlier_are_taken_and_come_first():
+    rows = np.array([[0, 1], [1, 0], [0.6, 0.8], [0.6, 0.8], [1, 0], [0.6, 0.8]], np.float32)
+    (near,) = Nearest(rows, 4).answer_many([np.array([[1, 0], [0, 1]], np.float32)])
+    assert near.at.tolist() == [[1, 4, 2, 3], [0, 2, 3, 5]]

@@ -10,6 +10,7 @@ import pytest
 import sprat
 from sprat.core import Reply, Request
 from sprat.errors import BadInput, CannotDo
+from sprat.nli import small as small_nli
 from sprat.signals import (
     likeness_graph,
     p_true,
@@ -22,6 +23,7 @@ from sprat.signals import (
 from sprat.signals.p_true import chance, letter
 from sprat.signals.verbalized import probability
 from sprat.uncertainty import Exact
+from sprat.uncertainty.self_check import by_nli
 
 
 def draws(*texts: str, trusted: float | None = None) -> sprat.Endpoint:
@@ -95,9 +97,13 @@ class Neutral:
         return np.array([(0.75, 0.0, 0.25)] * len(pairs))
 
 
-def test_by_inference_it_needs_a_model_of_it() -> None:
-    with pytest.raises(BadInput, match="inference model"):
-        self_check(draws("a"), how="nli")
+def test_by_inference_it_is_of_any_model_of_it_or_the_embedded_one() -> None:
+    signal = self_check(draws("The dog did not bark."), samples=1, how="nli")
+    assert signal("q", "The dog did bark.") == pytest.approx(
+        1 - by_nli(["The dog did bark."], ["The dog did not bark."], small_nli())[0]
+    )
+    with pytest.raises(BadInput, match="no inference model 'tall'"):
+        self_check(draws("a"), how="nli", nli="tall")
     assert self_check(draws("b"), samples=1, how="nli", nli=Neutral())("q", "a") == pytest.approx(0.75)
 
 

@@ -36,6 +36,23 @@ class TinySession:
 
         Of row r only the last counts[r] ids are read (default: all). Returns (batch, keep, vocabulary).
         """
+        batch, n = ids.shape
+        kept = n if keep is None else keep
+        x = self._read(ids, counts).reshape(batch, n, -1)[:, n - kept :].reshape(batch * kept, -1)
+        return (_norm(x, self.weights.epsilon) @ self.weights.unembed).reshape(batch, kept, -1)
+
+    def states(self, ids: NDArray[Any], counts: Integers | None = None) -> Floats:
+        """Read as `feed` does; the last token's hidden states, (batch, layers + 1, width), the embedding's first.
+
+        The last layer's are normed, as the head reads them.
+        """
+        after: list[Floats] = []
+        last = self._read(ids, counts, after)
+        found = [x.reshape(*ids.shape, -1)[:, -1] for x in (*after[:-1], _norm(last, self.weights.epsilon))]
+        return np.stack(found, axis=1)
+
+    def _read(self, ids: NDArray[Any], counts: Integers | None, after: list[Floats] | None = None) -> Floats:
+        """The residual stream (batch * n, width) of `ids` (batch, n); `after` takes that after each layer, too."""
         weights, (batch, n) = self.weights, ids.shape
         last = self.lengths + (n if counts is None else counts)
         end = int(last.max())
@@ -49,6 +66,8 @@ class TinySession:
         uneven = n > 1 or bool((at != at[0]).any())
         unseen = np.where(np.arange(end) > at[:, None, :, None], np.float32(-np.inf), np.float32(0)) if uneven else None
         x = weights.embed[ids.reshape(-1)]
+        if after is not None:
+            after.append(x)
         for layer, (keys, values) in zip(weights.layers, self.cache, strict=True):
             qkv = (_norm(x, weights.epsilon) @ layer.qkv).reshape(batch, n, 3, weights.heads, -1)
             qk = qkv[:, :, :2]
@@ -63,10 +82,10 @@ class TinySession:
             x = x + mixed.swapaxes(1, 2).reshape(batch * n, -1) @ layer.out
             gate, up = np.split(_norm(x, weights.epsilon) @ layer.gate_up, 2, axis=1)
             x = x + (gate * (0.5 + 0.5 * np.tanh(0.5 * gate)) * up) @ layer.down  # the SiLU, without overflow
+            if after is not None:
+                after.append(x)
         self.lengths = last
-        kept = n if keep is None else keep
-        x = x.reshape(batch, n, -1)[:, n - kept :].reshape(batch * kept, -1)
-        return (_norm(x, weights.epsilon) @ weights.unembed).reshape(batch, kept, -1)
+        return x
 
     def rollback(self, n: Integers | int) -> None:
         """Forget the last `n` tokens, one number for all rows or one per row; BadInput where so many were not read."""

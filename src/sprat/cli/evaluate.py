@@ -23,6 +23,8 @@ def evaluate(
     rescale: Annotated[bool, Parameter(negative="")] = False,
     spans: int = 0,
     by: str | None = None,
+    nli: str = "small",
+    document: str | None = None,
     judge: str | None = None,
     pairwise: str | None = None,
     rubric: str | None = None,
@@ -51,7 +53,9 @@ def evaluate(
         A calls file (JSON lines, CSV, Parquet, or another tool's log), or a set by name.
     with_
         Measures, separated by commas: bertscore (the default); likelihood (of the model --by, per token); self_check
-        (against the other draws of a prompt; 0 is consistent); bleu, chrf, rouge1, rouge2, rougeL, rougeL:recall; any
+        (against the other draws of a prompt; 0 is consistent); summac, alignscore, minicheck (is the reply borne out by
+        its document? Over the model --nli); toxicity, pii, injection or hub:MODEL (the chance that a reply is unsafe;
+        --spans shows the worst ones); bleu, chrf, rouge1, rouge2, rougeL, rougeL:recall; any
         other grader of sprat study (exact, f1, number, choice, ...).
     set
         With judge-the-judge or train-judge: a folder of judged texts or pairs, or its name under SPRAT_DATA.
@@ -64,7 +68,8 @@ def evaluate(
     rescale
         Rescale so that 0 is what these targets score when they are paired at random.
     spans
-        Show, for this many of the lowest replies of each model, the words that lower their score.
+        Show, for this many of the lowest replies of each model, the words that lower their score, or the sentences that
+        their document does not bear out, with what came closest.
     by
         The model of likelihood, as in sprat ask --model: tiny:sprat, or a TOML file; it must give log-probabilities.
     judge
@@ -82,6 +87,12 @@ def evaluate(
         Grade 1 to 5 by the probabilities of these numbers' tokens (G-Eval): one call, needs log-probabilities.
     to
         With train-judge: the file to write, such as judge.toml.
+    nli
+        The inference model: small (embedded, weak), or hub:NAME for a cross-encoder, such as
+        hub:cross-encoder/nli-deberta-v3-base (needs sprat[torch]).
+    document
+        Where each row's document is: prompt, target, or a name in its 'meta'; unless given, the first of document,
+        source, context, passage and article in 'meta', else the prompt.
     columns
         What columns are called here, such as prompt=source,target=reference.
     skip_bad
@@ -121,8 +132,9 @@ def evaluate(
         for line in said(running):
             print(line, file=sys.stderr if as_json else None)
         return
+    model = model_of(by) if by is not None else None
     with metered(energy) as running:
-        found = evaluated(data, asked, encoder, layer, idf, rescale, spans, model_of(by) if by is not None else None)
+        found = evaluated(data, asked, encoder, layer, idf, rescale, spans, model, nli, document)
     if scores is not None:
         scores.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found.rows))
     if as_json:
@@ -154,7 +166,16 @@ def show(found: Any) -> None:
     console = Console()
     console.print(table)
     for low in found.lowest:
+        if "unsupported" in low:
+            head = f"{low['model']}, row {low['id']}, {low['measure']} support {low['support']:.3f}:"
+            console.print(head, markup=False, highlight=False)
+            for told in low["unsupported"]:
+                evidence = told["evidence"] if len(told["evidence"]) <= 200 else f"{told['evidence'][:200]} ..."
+                closest = f"closest: “{evidence}”" if evidence else "nothing to compare with"
+                console.print(f"  {told['support']:.2f} “{told['text']}” {closest}", markup=False, highlight=False)
+            continue
         words = ", ".join(f"“{w}” ({c:.2f})" for w, c in low["words"][:8])
-        console.print(f"{low['model']}, row {low['id']}, F {low['f']:.3f}: {words}", markup=False)
+        value = f"F {low['f']:.3f}" if "f" in low else f"{low['measure']} {low['p']:.3f}"
+        console.print(f"{low['model']}, row {low['id']}, {value}: {words or 'no single words'}", markup=False)
     for note in found.notes:
         console.print(note, markup=False)

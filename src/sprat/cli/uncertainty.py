@@ -19,6 +19,7 @@ def uncertainty(
     encoder: str = "static",
     at_least: float = 0.8,
     tokens: str = "static",
+    nli: str | None = None,
     grade: str | None = None,
     columns: str | None = None,
     skip_bad: bool = False,
@@ -45,6 +46,9 @@ def uncertainty(
         The cosine from which two draws mean the same.
     tokens
         Whose tokens self-check by BERTScore compares: static, or a transformers encoder.
+    nli
+        Add what goes by inference (semantic entropy, disagreement, self-check): small (embedded, weak), or hub:NAME
+        for a cross-encoder, such as hub:cross-encoder/nli-deberta-v3-base (needs sprat[torch]).
     grade
         How answers are scored, as in sprat study; the recorded scores, or what fits the targets, unless given.
     columns
@@ -76,7 +80,7 @@ def uncertainty(
         grade, why = chosen.by, f"Graded by '{chosen.by}': {chosen.why}."
     if grade is not None:
         data = graded(data, grade)
-    found = doubts(data, asked, _encoder(encoder), at_least, samples, tokens)
+    found = doubts(data, asked, _encoder(encoder), at_least, samples, tokens, nli=nli)
     if scores is not None:
         scores.write_text("".join(json.dumps(row) + "\n" for row in _rows(found)))
     if as_json:

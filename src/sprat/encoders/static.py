@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,14 @@ _AT_ONCE = 1024
 
 @dataclass(frozen=True, eq=False)
 class _Weights:
-    """The file, unpacked: table (features, width) holds whole numbers, so that its sums are exact in any order."""
+    """The file, unpacked: table (features, width) holds whole numbers, so that its sums are exact in any order.
+
+    `pairs` gives the table's row of two pieces that follow each other.
+    """
 
     digest: str
     tokens: WordPieces
-    pairs: NDArray[np.int64]
+    pairs: dict[tuple[int, int], int]
     table: NDArray[np.int8]
     scale: Rows
     linear: Rows
@@ -58,10 +62,13 @@ def _read(path: Path) -> _Weights:
         def whole(name: str) -> Rows:
             return arrays[name].astype(np.float32) * arrays[f"{name}_scale"]
 
+        tokens = WordPieces(pieces, int(about["buckets"]))
+        size = len(tokens.vocabulary) + tokens.buckets
+        pairs = np.cumsum(arrays["pairs"]).tolist()
         return _Weights(
             digest=hashlib.sha256(raw).hexdigest()[:12],
-            tokens=WordPieces(pieces, int(about["buckets"])),
-            pairs=np.cumsum(arrays["pairs"]),
+            tokens=tokens,
+            pairs={divmod(pair, size): size + i for i, pair in enumerate(pairs)},
             table=arrays["table"],
             scale=arrays["table_scale"],
             linear=whole("linear"),
@@ -113,25 +120,17 @@ def token_table(weights: Path = EMBEDDED) -> tuple[WordPieces, Rows]:
 
 def _pool(w: _Weights, texts: list[str]) -> Rows:
     """Sums of the rows of each text's pieces and known pairs, scaled alike; log count and log norm: (n, width + 2)."""
-    size = len(w.tokens.vocabulary) + w.tokens.buckets
     flat: list[int] = []
-    ends: list[int] = []
+    starts: list[int] = []
+    counts: list[int] = []
     for text in texts:
-        flat += w.tokens.ids(text) or [len(w.tokens.vocabulary)]
-        ends.append(len(flat))
-    ids = np.array(flat, np.int64)
-    stops = np.array(ends, np.int64)
-    starts = np.concatenate([np.zeros(1, np.int64), stops[:-1]])
-    counts = stops - starts
-    sums = np.add.reduceat(w.table[ids].astype(np.float32), starts, axis=0)
-    if len(w.pairs) and len(ids) > 1:
-        keys = ids[:-1] * size + ids[1:]
-        keys[stops[:-1] - 1] = -1  # the last piece of one text and the first of the next are no neighbours
-        at = np.minimum(np.searchsorted(w.pairs, keys), len(w.pairs) - 1)
-        hits = np.flatnonzero(w.pairs[at] == keys)
-        owners = np.searchsorted(stops, hits, side="right")
-        np.add.at(sums, owners, w.table[size + at[hits]].astype(np.float32))
-        counts += np.bincount(owners, minlength=len(counts))
+        ids = w.tokens.ids(text) or [len(w.tokens.vocabulary)]
+        both = [row for pair in pairwise(ids) if (row := w.pairs.get(pair))]
+        starts.append(len(flat))
+        counts.append(len(ids) + len(both))
+        flat += ids
+        flat += both
+    sums = np.add.reduceat(w.table[flat].astype(np.float32), starts, axis=0)
     pooled = sums * w.scale
     norms = np.maximum(np.sqrt(np.einsum("ij,ij->i", pooled, pooled)), 1e-6)
     out = np.empty((len(pooled), pooled.shape[1] + 2), np.float32)

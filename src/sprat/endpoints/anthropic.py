@@ -18,7 +18,7 @@ from ..drivers.background import blocking
 from ..errors import Garbled, SpratError
 from ..prices import Price, cost
 from . import http
-from .anthropic_wire import Building, asked, chunk_of, completion
+from .anthropic_wire import Building, asked, completion
 from .keys import read_key
 from .openai import gather
 
@@ -62,8 +62,7 @@ class Anthropic(Endpoint):
     async def answer_async(self, request: Request, once: str = "") -> Reply:
         """The reply; `once` is an idempotency key. Raises an EndpointError, or CannotDo for what the API lacks."""
         began = time.perf_counter()
-        body = await http.post(self._call(request, once))
-        return self._reply(body, time.perf_counter() - began)
+        return await http.post(self._call(request, once), lambda body: self._reply(body, time.perf_counter() - began))
 
     async def pieces(self, request: Request, once: str = "") -> AsyncGenerator[Piece]:
         """The reply as it is written; `raw` of a piece is a chat completion chunk. Raises as answer_async does."""
@@ -71,24 +70,20 @@ class Anthropic(Endpoint):
         call, building = self._call(request, once, stream=True), Building()
         async with aclosing(http.events(call)) as events:
             async for kind, data in events:
-                event = http.parse(call, data)
+                event = http.heard(call, lambda: http.parse(call, data))  # noqa: B023  heard at once
                 if kind == "json":
-                    reply = self._reply(event, time.perf_counter() - began)
+                    reply = http.heard(call, lambda: self._reply(event, time.perf_counter() - began))  # noqa: B023
                     yield Piece(reply.text or "")
                     yield Piece(reply=reply)
                     return
                 if event.get("type") == "error":
                     raise _said_in_stream(call, event.get("error"))
-                try:
-                    building.add(event)
-                    chunk = chunk_of(event, building)
-                except (KeyError, TypeError, IndexError, AttributeError) as error:
-                    raise Garbled(f"An event of '{self.name}' is not known: {data[:120]}.", billable=True) from error
+                chunk = http.heard(call, lambda: building.add(event))  # noqa: B023
                 if chunk is not None:
                     yield Piece(chunk["choices"][0]["delta"].get("content") or "", raw=chunk)
         if not building.ended or not building.message.get("stop_reason"):
-            raise Garbled(f"The stream of '{self.name}' ended before its reply was finished.", billable=True)
-        yield Piece(reply=self._reply(building.message, time.perf_counter() - began))
+            raise http.unfinished(call)
+        yield Piece(reply=http.heard(call, lambda: self._reply(building.message, time.perf_counter() - began)))
 
     def ready(self) -> None:
         """Raises BadInput where it can't be asked: no url, a key that no header can carry, a limit that is none."""
@@ -128,7 +123,7 @@ class Anthropic(Endpoint):
     def _reply(self, body: dict[str, Any], seconds: float) -> Reply:
         try:
             text, calls, finish, usage, read, written = completion(body)
-        except (KeyError, TypeError, AttributeError) as error:
+        except http.UNREADABLE as error:
             what = f"The answer of '{self.name}' is not a message"
             hint = "Is the url that of Anthropic's API?"
             raise Garbled(f"{what}: {type(error).__name__} {error}.", hint=hint, billable=True) from error

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from ..core import Usage
 from ..errors import BadInput, CannotDo
+from .openai_wire import is_count, message_of, text_of
 
 _FINISH = {
     "end_turn": "stop",
@@ -143,25 +144,35 @@ def _tool_use(call: Mapping[str, Any]) -> dict[str, Any]:
     function = call["function"]
     try:
         given = json.loads(function.get("arguments") or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         what = f"The arguments of the tool call '{function.get('name')}' are not JSON."
         raise BadInput(what, hint="A model that wrote such a call should be asked again.") from error
     return {"type": "tool_use", "id": call.get("id"), "name": function["name"], "input": given}
 
 
 def completion(body: Mapping[str, Any]) -> tuple[str | None, tuple[Any, ...], str | None, Usage | None, int, int]:
-    """Text, tool calls, finish, usage, and tokens read from and written to the cache, of a message."""
+    """Text, tool calls, finish, usage, and tokens read from and written to the cache, of a message.
+
+    Raises what http.UNREADABLE names for a body that is no message.
+    """
     blocks: list[dict[str, Any]] = body["content"]
     texts = [b["text"] for b in blocks if b["type"] == "text"]
+    text = "".join(texts) if texts else None
     calls = tuple(_tool_call(b["id"], b["name"], json.dumps(b["input"])) for b in blocks if b["type"] == "tool_use")
     finish = _FINISH.get(body.get("stop_reason") or "", body.get("stop_reason"))
-    found = body.get("usage")
-    if not found:
-        return "".join(texts) if texts else None, calls, finish, None, 0, 0
-    read, written = found.get("cache_read_input_tokens") or 0, found.get("cache_creation_input_tokens") or 0
-    fresh = found.get("input_tokens")
-    usage = Usage(None if fresh is None else fresh + read + written, found.get("output_tokens"))
-    return "".join(texts) if texts else None, calls, finish, usage, read, written
+    message_of({"message": {"tool_calls": calls}, "finish_reason": finish}, "message")
+    return text, calls, finish, *_usage(body.get("usage"))
+
+
+def _usage(found: Any) -> tuple[Usage | None, int, int]:
+    """Usage, and tokens read from and written to the cache; unknown where something is no count."""
+    told = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    kinds = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+    fresh, wrote, read, written = (told.get(kind) for kind in kinds)
+    if not told or not all(c is None or is_count(c) for c in (fresh, wrote, read, written)):
+        return None, 0, 0
+    read, written = read or 0, written or 0
+    return Usage(None if fresh is None else fresh + read + written, wrote), read, written
 
 
 def _tool_call(name_id: str, name: str, arguments: str) -> dict[str, Any]:
@@ -177,8 +188,18 @@ class Building:
         self.calls: dict[int, int] = {}
         self.ended = False
 
-    def add(self, event: Mapping[str, Any]) -> None:
-        """Take in one event; kinds that are not known are passed over, as the API asks of its clients."""
+    def add(self, event: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Take in one event; it as a chat completion chunk, None for one that says nothing there.
+
+        Kinds that are not known are passed over, as the API asks of its clients.
+        """
+        self._take(event)
+        chunk = _chunk_of(event, self)
+        if chunk is not None:
+            text_of(message_of(chunk["choices"][0], "delta").get("content"))
+        return chunk
+
+    def _take(self, event: Mapping[str, Any]) -> None:
         kind, content = event.get("type"), self.message["content"]
         if kind == "message_start":
             self.message = {**event["message"], "content": []}
@@ -190,7 +211,7 @@ class Building:
             block, delta = content[event["index"]], event["delta"]
             for key in ("text", "thinking", "signature"):
                 if delta["type"] == f"{key}_delta":
-                    block[key] = block.get(key, "") + delta[key]
+                    block[key] = "".join((block.get(key, ""), delta[key]))
             if delta["type"] == "input_json_delta":
                 self.partial.setdefault(event["index"], []).append(delta["partial_json"])
             elif delta["type"] == "citations_delta":
@@ -209,8 +230,7 @@ class Building:
             self.ended = True
 
 
-def chunk_of(event: Mapping[str, Any], building: Building) -> dict[str, Any] | None:
-    """The event as a chat completion chunk, None for one that says nothing there."""
+def _chunk_of(event: Mapping[str, Any], building: Building) -> dict[str, Any] | None:
     kind = event.get("type")
     delta: dict[str, Any] = {}
     finish = None

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from ..core import Reply, content_text
 from ..errors import Garbled
+from .http import UNREADABLE
 
 _ID = re.compile(r"token_id:(\d+)")  # how vLLM names a token with return_tokens_as_token_ids
 
@@ -46,7 +47,7 @@ async def after_text(
     try:
         found: list[Any] = _choice(reply)["logprobs"]["top_logprobs"]
         places = [tuple(_named(t, p) for t, p in (place or {}).items()) for place in found]
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+    except UNREADABLE as error:
         raise _lacking(endpoint.name, error) from error
     return _given(endpoint.name, places), reply
 
@@ -71,7 +72,7 @@ async def after_messages(
     try:
         entry: dict[str, Any] = _choice(reply)["logprobs"]["content"][0]
         places = [tuple(_named(t["token"], t["logprob"], t.get("bytes")) for t in entry["top_logprobs"])]
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+    except UNREADABLE as error:
         raise _lacking(endpoint.name, error) from error
     return _given(endpoint.name, places), reply
 
@@ -82,7 +83,8 @@ def _choice(reply: Reply) -> dict[str, Any]:
 
 def _named(token: str, logprob: float, spelled: Any = None) -> Named:
     match = _ID.fullmatch(token)
-    return Named(token, float(logprob), int(match[1]) if match else None, bytes(spelled) if spelled else None)
+    told = bytes(list(spelled)) if spelled else None  # a list: of a number it would be that many zeros
+    return Named(token, float(logprob), int(match[1]) if match else None, told)
 
 
 def _given(name: str, places: list[Place]) -> list[Place]:

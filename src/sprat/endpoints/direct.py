@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import Any
 
 import aiohappyeyeballs
-from httptools import HttpParserError, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from yarl import URL
 
 from ..errors import EndpointError
@@ -289,7 +289,7 @@ class Answer:
         self.dry += len(data)
         try:
             self.parser.feed_data(data)
-        except HttpParserError:
+        except (HttpParserError, HttpParserUpgrade):  # nobody asked for another protocol
             self.keep = False
             if not self.ended:
                 return self._fail(broken(self.call))

@@ -13,7 +13,7 @@ import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 T = TypeVar("T")
+# What reading an answer raises that is JSON, but not of the shape that the protocol says.
+UNREADABLE = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -85,14 +87,38 @@ def check_times(endpoint: Any) -> None:
         raise BadInput(f"The retries of '{endpoint.name}' are {endpoint.retries}.", hint="Needed: 0 or more.")
 
 
-async def post(call: Call) -> Any:
-    """The JSON that the server answers; raises an EndpointError after the last retry."""
+async def post(call: Call, read: Callable[[dict[str, Any]], Any] = lambda found: found) -> Any:
+    """What is read out of the JSON that the server answers; raises an EndpointError after the last retry."""
 
     async def once(deadline: float) -> Any:
         upstream = await _opened(call, deadline)
-        return parse(call, await upstream.text())
+        return _understood(call, partial(read, parse(call, await upstream.text())))
 
     return await _tried(call, once)
+
+
+def heard(call: Call, read: Callable[[], T]) -> T:
+    """What is read out of a part of a stream; where that can't be, Garbled, which counts against the server."""
+    try:
+        return _understood(call, read)
+    except EndpointError as error:
+        broke(call, error)
+        raise
+
+
+def _understood(call: Call, read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except UNREADABLE as error:
+        what = f"What '{call.name}' answered is not what its protocol says"
+        raise Garbled(f"{what}: {type(error).__name__} {error}.", billable=True) from error
+
+
+def unfinished(call: Call) -> Garbled:
+    """The error of a stream that ended too early, told to the gate."""
+    error = Garbled(f"The stream of '{call.name}' ended before its reply was finished.", billable=True)
+    broke(call, error)
+    return error
 
 
 @dataclass(frozen=True)
@@ -365,7 +391,7 @@ def retry_after(value: str | None) -> float | None:
 
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except UNREADABLE:
         return None
     aware = date if date.tzinfo else date.replace(tzinfo=UTC)
     return max(0.0, (aware - datetime.now(UTC)).total_seconds())

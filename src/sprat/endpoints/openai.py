@@ -6,7 +6,6 @@ Checked against a mock whose replies are validated by the official client's type
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -16,12 +15,13 @@ from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from ..core import Can, Endpoint, Piece, Reply, Request, Usage, content_text
+from ..core import Can, Endpoint, Piece, Reply, Request, Usage
 from ..drivers.background import blocking
 from ..errors import Garbled, SpratError
 from ..prices import Price, cost
 from . import http
 from .keys import read_key
+from .openai_wire import Building, message_of, text_of, token_logprobs, usage_of
 
 _OWN_KEY = "OPENAI_API_KEY"
 _NOT_STORED = {"stored": False}
@@ -74,42 +74,42 @@ class OpenAI(Endpoint):
     async def answer_async(self, request: Request, once: str = "") -> Reply:
         """The reply; `once` is an idempotency key. Raises an EndpointError, or BadInput for a model without url."""
         began = time.perf_counter()
-        body = await http.post(self._call(request, once, streaming=False))
-        return self._reply(body, time.perf_counter() - began)
+        call = self._call(request, once, streaming=False)
+        return await http.post(call, lambda body: self._reply(body, time.perf_counter() - began))
 
     async def pieces(self, request: Request, once: str = "") -> AsyncGenerator[Piece]:
         """The reply as it is written; `raw` of a piece is the server's chunk. Raises as answer_async does."""
         began = time.perf_counter()
         call = self._call(request, once, streaming=True)
-        building = _Building()
+        building = Building()
         async with aclosing(http.events(call)) as events:
             async for event, data in events:
                 if data.strip() == "[DONE]":
                     break
-                chunk = http.parse(call, data)
+                chunk = http.heard(call, lambda: http.parse(call, data))  # noqa: B023  heard at once
                 if event == "json":  # a server that answers whole although asked to stream
-                    reply = self._reply(chunk, time.perf_counter() - began)
+                    reply = http.heard(call, lambda: self._reply(chunk, time.perf_counter() - began))  # noqa: B023
                     yield Piece(reply.text or "", reply.tokens or (), reply.logprobs or ())
                     yield Piece(reply=reply)
                     return
-                if "error" in chunk:
+                if chunk.get("error"):
                     raise _said_in_stream(call, chunk["error"])
-                yield building.add(self.name, chunk)
-        if building.choice["finish_reason"] is None:
-            raise Garbled(f"The stream of '{self.name}' ended before its reply was finished.", billable=True)
-        yield Piece(reply=self._reply(building.whole(), time.perf_counter() - began))
+                yield http.heard(call, lambda: building.add(chunk))  # noqa: B023
+        if not building.choice["finish_reason"]:
+            raise http.unfinished(call)
+        yield Piece(reply=http.heard(call, lambda: self._reply(building.whole(), time.perf_counter() - began)))
 
     def spent(self, request: Request, pieces: Sequence[Piece]) -> tuple[Usage | None, float | None, float | None]:
         """What a call took that was ended after these pieces, as far as the server counted it while it wrote."""
         told = [p.raw["usage"] for p in pieces if isinstance(p.raw, dict) and isinstance(p.raw.get("usage"), dict)]  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        usage, cached = _usage(told[-1] if told else None)
+        usage, cached = usage_of(told[-1] if told else None)
         return usage, cost(self.price, usage, cached), None
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Reply:
         """What the server answers to a body of one's own at `path` below the url, as the reply's `raw`."""
         began = time.perf_counter()
         found = await http.post(self._posted(path, {"model": self.model or self.name, **body}, ""))
-        usage, cached = _usage(found.get("usage"))
+        usage, cached = usage_of(found.get("usage"))
         seconds = time.perf_counter() - began
         return Reply(None, self.name, usage=usage, cost=cost(self.price, usage, cached), seconds=seconds, raw=found)
 
@@ -172,23 +172,21 @@ class OpenAI(Endpoint):
     def _reply(self, body: dict[str, Any], seconds: float) -> Reply:
         try:
             choice: dict[str, Any] = body["choices"][0]
-            message: dict[str, Any] = choice["message"]
-            tokens, logprobs, tops = _token_logprobs(choice)
-            usage, cached = _usage(body.get("usage"))
-            content = message.get("content")
-            text = content_text(content) if isinstance(content, list) else content
-            calls = tuple(message.get("tool_calls") or ())
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            message = message_of(choice, "message")
+            tokens, logprobs, tops = token_logprobs(choice)
+            text = text_of(message.get("content"))
+        except http.UNREADABLE as error:
             hint = "Is the url that of a chat completions API?"
             what = f"The answer of '{self.name}' is not a chat completion"
             raise Garbled(f"{what}: {type(error).__name__} {error}.", hint=hint, billable=True) from error
+        usage, cached = usage_of(body.get("usage"))
         return Reply(
             text if text is not None else message.get("refusal"),
             self.name,
             tokens,
             logprobs,
             tops,
-            calls,
+            tuple(message.get("tool_calls") or ()),
             choice.get("finish_reason"),
             usage,
             cost(self.price, usage, cached),
@@ -226,77 +224,6 @@ def _said_in_stream(call: http.Call, error: Any) -> SpratError:
     code = told.get("code")
     status = code if isinstance(code, int) and 400 <= code < 600 else 500
     return http.failure_of(call, status, str(told.get("message", "")))
-
-
-def _usage(found: Any) -> tuple[Usage | None, int]:
-    if not isinstance(found, dict):
-        return None, 0
-    usage = cast("dict[str, Any]", found)
-    details: Any = usage.get("prompt_tokens_details") or {}
-    return Usage(usage.get("prompt_tokens"), usage.get("completion_tokens")), int(details.get("cached_tokens") or 0)
-
-
-def _token_logprobs(choice: dict[str, Any]) -> tuple[Any, Any, Any]:
-    listed: list[dict[str, Any]] = (choice.get("logprobs") or {}).get("content") or []
-    if not listed or any(e.get("logprob") is None for e in listed):
-        return None, None, None
-    tops = tuple({str(t["token"]): float(t["logprob"]) for t in e.get("top_logprobs") or ()} for e in listed)
-    tokens, logprobs = tuple(str(e["token"]) for e in listed), tuple(float(e["logprob"]) for e in listed)
-    return tokens, logprobs, tops if any(tops) else None
-
-
-class _Building:
-    """A chat completion put together from its chunks."""
-
-    def __init__(self) -> None:
-        self.message: dict[str, Any] = {"role": "assistant", "content": None}
-        self.choice: dict[str, Any] = {"index": 0, "message": self.message, "finish_reason": None, "logprobs": None}
-        self.body: dict[str, Any] = {"object": "chat.completion", "choices": [self.choice]}
-        self.texts: dict[str, list[str]] = {}
-
-    def add(self, name: str, chunk: dict[str, Any]) -> Piece:
-        """Take in one chunk; what it says, as a piece."""
-        try:
-            self.body |= {k: v for k, v in chunk.items() if k not in ("choices", "object") and v is not None}
-            choice = next((c for c in chunk.get("choices") or () if c.get("index", 0) == 0), None)
-            if choice is None:
-                return Piece(raw=chunk)
-            delta: dict[str, Any] = choice.get("delta") or {}
-            self.choice["finish_reason"] = choice.get("finish_reason") or self.choice["finish_reason"]
-            listed: list[Any] = (choice.get("logprobs") or {}).get("content") or []
-            if listed:
-                self.choice["logprobs"] = {"content": [*((self.choice["logprobs"] or {}).get("content", [])), *listed]}
-            for field_name, value in delta.items():
-                if field_name == "tool_calls":
-                    for part in value or ():
-                        self._tool_call(part)
-                elif isinstance(value, str) and field_name != "role":
-                    self.texts.setdefault(field_name, []).append(value)
-                elif value is not None:
-                    self.message[field_name] = value
-            tokens, logprobs, _ = _token_logprobs(choice)
-            return Piece(delta.get("content") or "", tokens or (), logprobs or (), raw=chunk)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            what = f"A part of the stream of '{name}' is not a chat completion chunk"
-            raise Garbled(f"{what}: {json.dumps(chunk)[:120]}.", billable=True) from error
-
-    def _tool_call(self, part: dict[str, Any]) -> None:
-        calls: list[dict[str, Any]] = self.message.setdefault("tool_calls", [])
-        index = part.get("index")
-        if index is None:  # servers that leave it out send each call whole, or say a new id
-            index = len(calls) - (0 if part.get("id") or not calls else 1)
-        while len(calls) <= index:
-            calls.append({"id": "", "type": "function", "function": {"name": "", "arguments": ""}})
-        call, function = calls[index], part.get("function") or {}
-        call["id"] = part.get("id") or call["id"]
-        call["function"]["name"] += function.get("name") or ""
-        call["function"]["arguments"] += function.get("arguments") or ""
-
-    def whole(self) -> dict[str, Any]:
-        """The chat completion."""
-        said = {k: "".join(parts) for k, parts in self.texts.items()}
-        self.message |= {k: v for k, v in said.items() if v or "tool_calls" not in self.message}
-        return self.body
 
 
 def openai(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import codecs
 import io
 import json
 import os
@@ -35,6 +34,8 @@ _LONGEST_FIELD, _MOST_FIELDS = 32_768, 256
 _IDLE, _QUIET = 30.0, 1.0
 _ROUTES = 1000
 _LEFT_BYTES, _LEFT_SECONDS = 65_536, 1.0
+# Read as UTF-8, which the last two are not for text: they take time by the square of its length.
+_NOT_A_PAGES = ("utf-8", "utf8", "punycode", "idna")
 # What belongs to one connection, or to a body before it was decoded, and so is not handed on.
 _HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding "
@@ -308,11 +309,10 @@ class Upstream:
         """The body as text, by the charset that its header names. Closes."""
         body = await self.whole()
         named = re.search(r"charset=[\"']?([\w.-]+)", self.header("content-type"), re.I)
-        charset = "utf-8"
-        if named and named[1].lower() != "utf-8":
-            with suppress(LookupError):
-                charset = codecs.lookup(named[1]).name
-        return body.decode(charset, "replace").removeprefix("\ufeff")
+        if named and named[1].lower() not in _NOT_A_PAGES:
+            with suppress(LookupError, UnicodeError):  # no charset, or one that decodes no text
+                return body.decode(named[1], "replace").removeprefix("\ufeff")
+        return body.decode("utf-8", "replace").removeprefix("\ufeff")
 
     def close(self) -> None:
         """Let go of it; where its end has not come the connection closes."""

@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from ..nli.checks import Check, Checker, SentenceCheck, supports
     from ..nli.chunks import AlignScore, MiniCheck, alignscore, minicheck
     from ..nli.summac import SummaC, summac
+    from ..nli.summac_conv import SummaCConv, summac_conv
+    from .agent import Record, Verification, verify
+    from .check_ladder import Finding, Findings, Labelled, Ladder, fitted, ladder
     from .corpus import Bm25, Corpus, Dense, Passage, read_corpus
     from .fact_score import FactScore, Judgement, factscore
     from .facts import Fact, atomic_facts, split_facts
@@ -22,31 +25,45 @@ __all__ = [
     "Dense",
     "Fact",
     "FactScore",
+    "Finding",
+    "Findings",
     "Judgement",
+    "Labelled",
+    "Ladder",
     "Lexical",
     "MiniCheck",
     "Passage",
+    "Record",
     "SentenceCheck",
     "SummaC",
+    "SummaCConv",
     "Support",
+    "Verification",
     "alignscore",
     "atomic_facts",
     "by_model",
     "by_nli",
     "factscore",
+    "fitted",
+    "ladder",
     "minicheck",
     "read_corpus",
     "split_facts",
     "summac",
+    "summac_conv",
     "supports",
+    "verify",
 ]
 
 _WHERE = {
     "..nli.checks": ("Check", "Checker", "SentenceCheck", "supports"),
     "..nli.chunks": ("AlignScore", "MiniCheck", "alignscore", "minicheck"),
     "..nli.summac": ("SummaC", "summac"),
+    "..nli.summac_conv": ("SummaCConv", "summac_conv"),
     ".corpus": ("Bm25", "Corpus", "Dense", "Passage", "read_corpus"),
     ".facts": ("Fact", "atomic_facts", "split_facts"),
+    ".agent": ("Record", "Verification", "verify"),
+    ".check_ladder": ("Finding", "Findings", "Labelled", "Ladder", "fitted", "ladder"),
     ".fact_score": ("FactScore", "Judgement", "factscore"),
     ".support": ("Lexical", "Support", "by_model", "by_nli"),
 }

@@ -127,7 +127,7 @@ async def _judged(
 
 def closest(claim: Claim) -> Passage | None:
     """The passage's sentence that shares most telling words with the claim; None where there is no passage."""
-    from ..uncertainty.self_check import sentences
+    from ..sentences import sentences
 
     held = [replace(p, text=s) for p in claim.passages for s in sentences(p.text)]
     return max(held, key=lambda p: shared(claim.text, p.text), default=None)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..core import Request, together
 from ..core import ask as asking
-from ..sentences import sentences
+from ..sentences import spans
 
 _WORD = re.compile(r"\w+(?:['’.,-]\w+)*")
 # Words that say nothing by themselves: what is left tells a fact from its neighbours.
@@ -74,12 +74,7 @@ class Fact:
 
 def located(text: str) -> list[Fact]:
     """The sentences of a text, each with its place."""
-    found, at = list[Fact](), 0
-    for sentence in sentences(text):
-        start = text.find(sentence, at)
-        at = start + len(sentence)
-        found.append(Fact(sentence, start, at))
-    return found
+    return [Fact(text[a:b], a, b) for a, b in spans(text)]
 
 
 def abstains(text: str) -> bool:

@@ -74,7 +74,8 @@ class ByModel:
 def prompt(claim: Claim) -> str:
     """FActScore's question: the passages with their titles, the best one last, then the claim."""
     about = f"Answer the question about {claim.topic} based on the given context." if claim.topic else ""
-    shown = "\n\n".join(f"Title: {p.title}\nText: {p.text}" for p in reversed(claim.passages))
+    titled = [(f"Title: {p.title}\n" if p.title else "") + f"Text: {p.text}" for p in reversed(claim.passages)]
+    shown = "\n\n".join(titled)
     context = f"{about or 'Answer the question based on the given context.'}\n\n{shown}".strip()
     if context[-1] not in string.punctuation:
         context += "."

@@ -79,7 +79,16 @@ def _no_number(word: str) -> Any:
     raise ValueError(word)
 
 
-_decode = json.JSONDecoder(parse_constant=_no_number).decode  # json.loads would make one for each body
+def _number(word: str) -> float:
+    found = float(word)
+    if abs(found) == float("inf"):  # it would reach the upstream as Infinity, which is no JSON
+        raise Problem(400, f"The body holds a number that is too large: {word[:20]}.")
+    return found
+
+
+_decode = json.JSONDecoder(
+    parse_constant=_no_number, parse_float=_number
+).decode  # json.loads would make one for each body
 
 
 def read_json(body: bytes) -> dict[str, Any]:

@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from ..core import Can, Reply
 from ..data import Dataset
 from ..errors import BadInput
+from ..nli.naming import resolved
+from ..nli.protocol import Nli
 from ..sentences import sentences
 from ..similarity.scores import token_encoder
 from ..uncertainty import graph
-from ..uncertainty.clusters import Alike, Draws, Equivalence, Exact, Ids, cluster
+from ..uncertainty.clusters import Alike, Draws, Entailment, Equivalence, Exact, Ids, cluster
 from ..uncertainty.entropy import semantic_entropy
 from ..uncertainty.levels import Samples
-from ..uncertainty.self_check import by_bertscore, by_ngram
+from ..uncertainty.self_check import by_bertscore, by_ngram, self_checked
 from ..uncertainty.tokens import entropies, max_entropy, mean_entropy
 from .calibration import aurc, auroc, prr
 from .resampling import Estimate, bootstraps
@@ -161,12 +163,13 @@ def doubts(
     most: int | None = None,
     tokens: str = "static",
     times: int = 300,
+    nli: str | Nli | None = None,
 ) -> Doubts:
     """Every estimator on the model's recorded draws; raises BadInput where no question has two.
 
-    `encoder` and `at_least` say which draws are alike; `tokens` names BERTScore's encoder; intervals are of `times`
-    resamples. Outcomes are the first draws' scores; where they are all the same, or unknown, nothing is told apart:
-    AUROC, AURC and PRR are None.
+    `encoder` and `at_least` say which draws are alike; `tokens` names BERTScore's encoder; `nli`, where given, adds
+    what goes by inference; intervals are of `times` resamples. Outcomes are the first draws' scores; where they are all
+    the same, or unknown, nothing is told apart: AUROC, AURC and PRR are None.
     """
     data.require([model])
     found = draws_of(data, model, most)
@@ -193,6 +196,9 @@ def doubts(
     elif not all(r.top_logprobs for p in ready for r in p.replies[:1]):
         notes.append("Token entropies are lower bounds: not all alternatives of each token are known.")
     values[SELF_CHECK, "answer"] = _self_check(ready, tokens)
+    if nli is not None:
+        values |= by_inference(ready, resolved(nli))
+        notes.append(f"Inference is by {resolved(nli).name}. {resolved(nli).worth.said}")
     measured = tuple(
         _measured(name, level, v, outcomes, units, data.seed, times) for (name, level), v in values.items()
     )
@@ -201,6 +207,22 @@ def doubts(
         notes.append(f"{unknown:,} of {len(found):,} answers have no score and count in no AUROC, AURC or PRR.")
     ids = tuple(data.examples[i].id for i, _ in found)
     return Doubts(model, measured, ids, values, outcomes, tuple(notes))
+
+
+def by_inference(ready: Sequence[Prepared], nli: Nli) -> dict[tuple[str, Level], Floats]:
+    """Semantic entropy by strict clusters, disagreement and degree by entailment, and SelfCheckGPT by inference."""
+    asked = [Draws(p.samples.question, p.samples.texts) for p in ready]
+    by = Entailment(nli)
+    found = by.judged(asked)
+    same, likeness = [by.same_of(f) for f in found], [by.likeness_of(f) for f in found]
+    clustered = [semantic_entropy(p.samples, cluster(m)).value for p, m in zip(ready, same, strict=True)]
+    return {
+        ("semantic entropy, nli strict", "question"): np.array(clustered),
+        ("degree, nli", "question"): np.array([graph.degree(w).value for w in likeness]),
+        ("disagreement, nli strict", "answer"): np.array([1 - m[0, 1:].mean() for m in same]),
+        ("disagreement, nli", "answer"): np.array([1 - w[0, 1:].mean() for w in likeness]),
+        ("self-check, NLI", "answer"): np.array(self_checked([p.samples.texts for p in ready], nli)),
+    }
 
 
 def _self_check(ready: Sequence[Prepared], tokens: str) -> Floats:

@@ -14,16 +14,22 @@ from numpy.typing import NDArray
 
 from ..data import Dataset
 from ..errors import BadInput
+from ..nli.naming import resolved
+from ..nli.protocol import Nli
+from ..safety.naming import is_scorer
+from ..safety.naming import named as scorer_of
 from ..sentences import sentences
 from ..similarity.alignment import align
 from ..similarity.scores import Baseline, baseline, token_encoder
 from ..similarity.token_vectors import TokenEncoder
-from ..uncertainty.self_check import by_bertscore, by_ngram
+from ..uncertainty.self_check import by_bertscore, by_ngram, self_checked
 from .bertscore import Scored, score_replies
+from .consistency import CHECKERS, consistencies, documents, least
 from .doubt import draws_of
 from .grade import Grader, grade, targets
 from .likelihood import likelihood
 from .resampling import bootstrap
+from .unsafe import unsafe_replies, worst
 
 Floats = NDArray[np.float64]
 
@@ -70,10 +76,13 @@ def evaluated(
     rescale: bool = False,
     spans: int = 0,
     by: Any = None,
+    nli: str | Nli = "small",
+    document: str | None = None,
 ) -> Evaluation:
     """The measures of every model's replies: bertscore, likelihood (of the model `by`), self_check, or a grader.
 
-    Raises BadInput where one does not fit.
+    Also summac, alignscore and minicheck, over `nli`, against each row's `document` (see consistency.documents). Raises
+    BadInput where one does not fit.
     """
     lines, notes = list[Line](), list[str]()
     rows: dict[tuple[str, str], dict[str, Any]] = {
@@ -82,12 +91,22 @@ def evaluated(
     lowest, base = list[dict[str, Any]](), None
     for measure in measures:
         if measure in ("likelihood", "self_check"):
-            found = _likelihoods(data, by) if measure == "likelihood" else _self_checks(data, encoder, layer)
+            found = _likelihoods(data, by) if measure == "likelihood" else _self_checks(data, encoder, layer, nli)
             for model, places, scores in found:
                 lines += [_line(data, model, f"{measure} {what}", places, v) for what, v in scores.items()]
                 for what, v in scores.items():
                     for place, value in zip(places.tolist(), v.tolist(), strict=True):
                         rows[data.examples[place].id, model][f"{measure} {what}"] = _known(value)
+            continue
+        if isinstance(measure, str) and measure in CHECKERS:
+            said = f"{documents(data, document)[1]} Inference is by {resolved(nli).name}: {resolved(nli).worth.said}"
+            notes += [said] if said not in notes else []
+            for model, places, checks in consistencies(data, measure, nli, document):
+                values = np.array([c.score for c in checks])
+                lines.append(_line(data, model, measure, places, values))
+                for place, value in zip(places.tolist(), values.tolist(), strict=True):
+                    rows[data.examples[place].id, model][measure] = _known(value)
+                lowest += [{"measure": measure} | low for low in least(data, model, places.tolist(), checks, spans)]
             continue
         if measure == "bertscore":
             reader = token_encoder(encoder, layer)
@@ -105,6 +124,14 @@ def evaluated(
                         f"{scored.scores.empty:,} comparisons of '{scored.model}' have an empty side: cosine 0."
                     )
                 lowest += _lowest(data, scored, reader, spans)
+            continue
+        if isinstance(measure, str) and is_scorer(measure):
+            scorer = scorer_of(measure)
+            for model, places, p, texts in unsafe_replies(data, scorer):
+                lines.append(_line(data, model, f"P(unsafe) {measure}", places, p))
+                for place, value in zip(places.tolist(), p.tolist(), strict=True):
+                    rows[data.examples[place].id, model][measure] = value
+                lowest += worst(data, model, scorer, places, p, texts, spans)
             continue
         graded = grade(data, measure)
         named = measure if isinstance(measure, str) else measure.name
@@ -134,9 +161,9 @@ def _likelihoods(data: Dataset, by: Any) -> Iterator[tuple[str, NDArray[np.int64
 
 
 def _self_checks(
-    data: Dataset, encoder: str | TokenEncoder, layer: int | None
+    data: Dataset, encoder: str | TokenEncoder, layer: int | None, nli: str | Nli
 ) -> Iterator[tuple[str, NDArray[np.int64], dict[str, Floats]]]:
-    """Each model's answers against its other draws: SelfCheckGPT by BERTScore and by unigrams, the sentences' mean."""
+    """Each model's answers against its other draws: SelfCheckGPT by BERTScore, unigrams and inference, the means."""
     drawn = [(model, found) for model in data.models if (found := draws_of(data, model))]
     if not drawn:
         raise BadInput(
@@ -153,6 +180,7 @@ def _self_checks(
             scores["bertscore"].append(float(np.mean(by_bertscore(said, others, reader))) if said else 1.0)
             grams = [s.mean for s in by_ngram(said, texts[0], texts[1:])] if said else [np.nan]
             scores["unigram"].append(float(np.mean(grams)))
+        scores["nli"] = self_checked([[r.text or "" for r in replies] for _, replies in found], resolved(nli))
         yield model, np.array([i for i, _ in found], np.int64), {k: np.array(v) for k, v in scores.items()}
 
 

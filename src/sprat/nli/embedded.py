@@ -2,8 +2,8 @@
 
 Parikh et al., arXiv 1606.01933: attend (each word's counterpart in the other text), compare, aggregate. Beside the
 paper's sums: a word is seen with its four neighbours and its marks, equal words and stems attend to each other, and
-comparisons are pooled by mean and maximum. Trained by recipes/nli/train.py; weights/README.md says on what, and what it
-is worth. Checked against the network that was trained, and by hand (tests/nli/test_small.py).
+comparisons are pooled by mean and maximum. Trained by recipes/nli/train_nli.py; weights/README.md says on what, and
+what it is worth. Checked against the network that was trained, and by hand (tests/nli/test_embedded.py).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _load(path: Path) -> _Weights:
             raise KeyError(*_PARTS - arrays.keys())
     except FileNotFoundError as missing:
         raise BadInput(f"There are no inference weights at {path}.", hint="Reinstall sprat.") from missing
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as broken:
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as broken:
         raise BadInput(f"{path} is not a file of inference weights.", hint="Make one with the recipe.") from broken
     return _Weights(hashlib.sha256(raw).hexdigest()[:12], arrays)
 

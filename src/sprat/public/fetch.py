@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -18,6 +17,7 @@ from urllib.parse import quote
 from ..encoders.store import cache_folder
 from ..endpoints.routes import certificates, proxy_for
 from ..errors import BadInput, Garbled, Unreachable, nearest
+from ..files import whole
 
 BASE = "https://raw.githubusercontent.com"
 _TRIES = 3
@@ -71,9 +71,7 @@ def fetch(source: Source, path: str, base: str | None = None) -> Path:
         )
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=kept.parent, suffix=".partial", delete=False) as file:
-            file.write(content)
-        os.replace(file.name, kept)
+        whole(kept, lambda file: file.write(content))
     except OSError as error:
         raise BadInput(
             f"{kept} can't be written: {error.strerror}.", hint="Set SPRAT_CACHE to another folder."

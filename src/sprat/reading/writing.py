@@ -6,8 +6,6 @@ import csv
 import gzip
 import io
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +13,7 @@ from typing import IO, Any
 from ..core import Reply, Request
 from ..data import Call, Dataset, Example
 from ..errors import BadInput, MissingExtra
+from ..files import whole
 
 Row = dict[str, Any]
 
@@ -31,15 +30,15 @@ def write(dataset: Dataset, path: str | Path) -> None:
         twice = next(i for i in ids if ids.count(i) > 1)
         raise BadInput(f"Two examples have the id '{twice}', so {path} could not be read again.")
     if name.endswith((".jsonl", ".jsonl.gz", ".ndjson")):
-        whole = _jsonl(dataset, zipped=name.endswith(".gz"))
+        fill = _jsonl(dataset, zipped=name.endswith(".gz"))
     elif name.endswith((".csv", ".csv.gz")):
-        whole = _csv(dataset, zipped=name.endswith(".gz"))
+        fill = _csv(dataset, zipped=name.endswith(".gz"))
     elif name.endswith(".parquet"):
-        whole = _parquet(dataset)
+        fill = _parquet(dataset)
     else:
         raise BadInput(f"{path} ends in none of .jsonl, .jsonl.gz, .csv, .csv.gz, .parquet.", hint="Rename it.")
     try:
-        _whole(path, whole)
+        whole(path, fill)
     except OSError as error:
         raise BadInput(
             f"{path} can't be written: {error.strerror}.", hint="Check the folder and its rights."
@@ -159,16 +158,3 @@ def _zipped(fill: Any) -> Any:
             fill(packed)
 
     return into
-
-
-def _whole(path: Path, fill: Any) -> None:
-    """Write beside the path, then move over it: a reader sees the old file or the new one."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            fill(file)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

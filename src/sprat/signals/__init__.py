@@ -10,12 +10,17 @@ from .category import Category, category
 from .causal_lm import CausalLM, causal_lm
 from .classifier import Classifier, classifier
 from .ensemble_router import EnsembleRouter, ensemble_router
+from .entropy_probe import EntropyProbe, entropy_probe
+from .fact_check import FactCheck, fact_check
 from .forc import Forc, forc
 from .frugal import Frugal, frugal
+from .grounded import Grounded, grounded
 from .hybrid import Hybrid, hybrid
+from .judged import Judged, judged
 from .knn import Knn, knn
 from .known import Known, known_groups
 from .length import Length, length
+from .likelihood import Likelihood, likelihood
 from .likeness_graph import LikenessGraph, likeness_graph
 from .logprob import Logprob, logprob
 from .lowest import Lowest, lowest
@@ -23,11 +28,13 @@ from .matrix_factorization import MatrixFactorization, matrix_factorization
 from .opening import Opening, opening
 from .opening_agreement import OpeningAgreement, opening_agreement
 from .orchestra import Orchestra, orchestra
+from .p_ik import PIK, p_ik
 from .p_true import PTrue, p_true
 from .pairrank import PairRank, pairrank
 from .random import Random, random
 from .ridge_gain import RidgeGain, ridge_gain
 from .routerdc import RouterDC, routerdc
+from .safe import Safe, safe
 from .sample_agreement import SampleAgreement, sample_agreement
 from .self_check import SelfCheck, self_check
 from .semantic_entropy import SemanticEntropy, semantic_entropy
@@ -38,6 +45,7 @@ from .verbalized import Verbalized, verbalized
 from .zooter import Zooter, zooter
 
 __all__ = [
+    "PIK",
     "Agreement",
     "AgreementCells",
     "AnswerFeatures",
@@ -48,12 +56,17 @@ __all__ = [
     "CausalLM",
     "Classifier",
     "EnsembleRouter",
+    "EntropyProbe",
+    "FactCheck",
     "Forc",
     "Frugal",
+    "Grounded",
     "Hybrid",
+    "Judged",
     "Knn",
     "Known",
     "Length",
+    "Likelihood",
     "LikenessGraph",
     "Logprob",
     "Lowest",
@@ -66,6 +79,7 @@ __all__ = [
     "Random",
     "RidgeGain",
     "RouterDC",
+    "Safe",
     "SampleAgreement",
     "SelfCheck",
     "SemanticEntropy",
@@ -84,12 +98,17 @@ __all__ = [
     "causal_lm",
     "classifier",
     "ensemble_router",
+    "entropy_probe",
+    "fact_check",
     "forc",
     "frugal",
+    "grounded",
     "hybrid",
+    "judged",
     "knn",
     "known_groups",
     "length",
+    "likelihood",
     "likeness_graph",
     "logprob",
     "lowest",
@@ -97,11 +116,13 @@ __all__ = [
     "opening",
     "opening_agreement",
     "orchestra",
+    "p_ik",
     "p_true",
     "pairrank",
     "random",
     "ridge_gain",
     "routerdc",
+    "safe",
     "sample_agreement",
     "self_check",
     "semantic_entropy",

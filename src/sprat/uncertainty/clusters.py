@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..answers import final_answer
 from ..core import Reply
 from ..encoders.static import StaticEncoder
+from ..nli.naming import resolved
 from ..nli.protocol import Nli
 
 Matrix = NDArray[np.bool_]
@@ -122,31 +123,37 @@ class Entailment:
     neutral both ways (the authors' code by default); "either" for entailment one way (uqlm).
     """
 
-    nli: Nli
+    nli: str | Nli = "small"
     rule: Rule = "strict"
     with_question: bool = True
 
     def same(self, asked: Sequence[Draws]) -> list[Matrix]:
         """By the rule, on the likeliest label of each pair; equal texts are not asked about."""
-        out: list[Matrix] = []
-        for found in self._probabilities(asked):
-            label = found.argmax(axis=2)
-            back = label.T
-            if self.rule == "strict":
-                same = (label == 0) & (back == 0)
-            elif self.rule == "either":
-                same = (label == 0) | (back == 0)
-            else:
-                same = (label != 2) & (back != 2) & ~((label == 1) & (back == 1))
-            np.fill_diagonal(same, True)
-            out.append(same)
-        return out
+        return [self.same_of(found) for found in self.judged(asked)]
 
     def likeness(self, asked: Sequence[Draws]) -> list[Floats]:
         """The mean of the probabilities of entailment each way round."""
-        return [(p[:, :, 0] + p[:, :, 0].T) / 2 for p in self._probabilities(asked)]
+        return [self.likeness_of(found) for found in self.judged(asked)]
 
-    def _probabilities(self, asked: Sequence[Draws]) -> list[NDArray[np.float64]]:
+    def same_of(self, found: Floats) -> Matrix:
+        """The rule on one question's probabilities (n, n, 3)."""
+        label = found.argmax(axis=2)
+        back = label.T
+        if self.rule == "strict":
+            same = (label == 0) & (back == 0)
+        elif self.rule == "either":
+            same = (label == 0) | (back == 0)
+        else:
+            same = (label != 2) & (back != 2) & ~((label == 1) & (back == 1))
+        np.fill_diagonal(same, True)
+        return same
+
+    def likeness_of(self, found: Floats) -> Floats:
+        """The likeness in one question's probabilities (n, n, 3)."""
+        return (found[:, :, 0] + found[:, :, 0].T) / 2
+
+    def judged(self, asked: Sequence[Draws]) -> list[Floats]:
+        """For each question the probabilities (n, n, 3) of the classes, draw i the premise and j the hypothesis."""
         wanted: dict[tuple[str, str], int] = {}
         said = [[f"{d.question} {t}" if self.with_question else t for t in d.texts] for d in asked]
         for texts in said:
@@ -154,7 +161,7 @@ class Entailment:
                 for b in texts:
                     if a != b:
                         wanted.setdefault((a, b), len(wanted))
-        answered = np.asarray(self.nli.probabilities(list(wanted)), np.float64).reshape(-1, 3)
+        answered = np.asarray(resolved(self.nli).probabilities(list(wanted)), np.float64).reshape(-1, 3)
         certain = np.array([1.0, 0.0, 0.0])
         return [
             np.array([[certain if a == b else answered[wanted[a, b]] for b in texts] for a in texts]) for texts in said

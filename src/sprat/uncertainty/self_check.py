@@ -15,7 +15,7 @@ from math import log
 import numpy as np
 
 from ..errors import BadInput
-from ..nli.protocol import Nli
+from ..nli.protocol import Floats, Nli
 from ..sentences import sentences
 from ..similarity.greedy import f_of, matched
 from ..similarity.scores import Baseline
@@ -81,9 +81,29 @@ def _ngrams(sentence: str, n: int) -> list[tuple[str, ...]]:
 def by_nli(said: Sequence[str], samples: Sequence[str], nli: Nli) -> list[float]:
     """The mean over samples of p(contradiction) against p(entailment), the sentence first, neutral left out."""
     _some(said, samples)
-    found = np.asarray(nli.probabilities([(r, s) for r in said for s in samples]), np.float64)
-    against = found[:, 2] / np.maximum(found[:, 0] + found[:, 2], 1e-12)
-    return against.reshape(len(said), len(samples)).mean(axis=1).tolist()
+    return against(nli.probabilities([(r, s) for r in said for s in samples]), len(said))
+
+
+def against(probabilities: Floats, sentences: int) -> list[float]:
+    """The same of probabilities (sentences x samples, 3) that are known, a sentence's samples after each other."""
+    found = np.asarray(probabilities, np.float64)
+    share = found[:, 2] / np.maximum(found[:, 0] + found[:, 2], 1e-12)
+    return share.reshape(sentences, -1).mean(axis=1).tolist()
+
+
+def self_checked(draws: Sequence[Sequence[str]], nli: Nli) -> list[float]:
+    """By inference, for each question's draws (the answer first): the mean over the answer's sentences.
+
+    NaN where the answer says nothing. All questions' pairs are judged in one call.
+    """
+    said = [sentences(each[0]) for each in draws]
+    pairs = [[(s, other) for s in own for other in each[1:]] for own, each in zip(said, draws, strict=True)]
+    unique = {pair: i for i, pair in enumerate(dict.fromkeys(p for own in pairs for p in own))}
+    found = nli.probabilities(list(unique))
+    return [
+        float(np.mean(against(found[[unique[p] for p in own]], len(s)))) if own else float("nan")
+        for own, s in zip(pairs, said, strict=True)
+    ]
 
 
 PROMPT = """Context: {context}

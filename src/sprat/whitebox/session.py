@@ -15,7 +15,10 @@ Integers = NDArray[np.int64]
 
 
 class Session(Protocol):
-    """Rows of tokens that a model has read: `feed` reads on, `rollback` forgets, `select` picks rows."""
+    """Rows of tokens that a model has read: `feed` reads on, `rollback` forgets, `select` picks rows.
+
+    Where a model shows them, `states(ids, counts)` reads as `feed` does and gives the last token's hidden states.
+    """
 
     @property
     def lengths(self) -> Integers:

@@ -45,7 +45,11 @@ def lean_of(model: Any) -> Lean | None:
         linear += [feed.gate_proj, feed.up_proj, feed.down_proj]
     if any(type(one) is not torch.nn.Linear for one in linear):
         return None
-    if any(m._forward_hooks or m._forward_pre_hooks or "forward" in m.__dict__ for m in model.modules()):
+    # transformers leaves hooks of its own that hand out hidden states, once these were asked for; they change nothing.
+    hooks = [h for m in model.modules() for h in (*m._forward_hooks.values(), *m._forward_pre_hooks.values())]
+    if any(getattr(h, "__module__", "") != "transformers.utils.output_capturing" for h in hooks):
+        return None
+    if any("forward" in m.__dict__ for m in model.modules()):
         return None
     if len({p.device for p in model.parameters()}) != 1 or len({p.dtype for p in model.parameters()}) != 1:
         return None

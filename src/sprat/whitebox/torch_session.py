@@ -102,8 +102,18 @@ class TorchModel:
             self._arange = known = torch.arange(max(1024, 2 * n), device=self.device)
         return known[:n]
 
-    def forward(self, ids: Any, positions: Any, mask: Any, cache: Any, keep: int) -> Any:
-        """Logits of the last `keep` columns."""
+    def forward(self, ids: Any, positions: Any, mask: Any, cache: Any, keep: int, states: bool = False) -> Any:
+        """Logits of the last `keep` columns; with `states` the last column's hidden states instead."""
+        if states:
+            found = self.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                output_hidden_states=True,
+            ).hidden_states
+            return self.torch.stack([layer[:, -1] for layer in found], 1)
         if self.lean is not None:
             return self.lean(ids, positions, mask, cache, keep, cache.end)
         if self.keeps:
@@ -182,6 +192,16 @@ class TorchSession:
 
     def feed(self, ids: Integers, counts: Integers | None = None, keep: int | None = None) -> Any:
         """Read `ids` (batch, n), aligned to the right; see Session. Raises BadInput past the model's positions."""
+        return self._feed(ids, counts, keep, False)
+
+    def states(self, ids: Integers, counts: Integers | None = None) -> Any:
+        """Read as `feed` does; the last token's hidden states as transformers gives them, (batch, layers + 1, width).
+
+        The embedding's come first; the last layer's are normed, as the head reads them.
+        """
+        return self._feed(ids, counts, 1, True)
+
+    def _feed(self, ids: Integers, counts: Integers | None, keep: int | None, states: bool) -> Any:
         torch = self.opened.torch
         if self.cache is None:
             raise BadInput("This session is closed.", hint="Open another one.")
@@ -198,12 +218,12 @@ class TorchSession:
             wanted = n if keep is None else keep
             tokens = torch.as_tensor(np.ascontiguousarray(ids)).to(device, non_blocking=True)
             if block == n and not self._too_wide(n):
-                return self._read(tokens, counts, wanted)
+                return self._read(tokens, counts, wanted, states)
             made: list[Any] = []
             for start, stop in self._blocks(n, block):
                 part = None if counts is None else np.clip(counts - (n - stop), 0, stop - start)
                 kept = min(max(0, wanted - (n - stop)), stop - start)
-                logits = self._read(tokens[:, start:stop], part, max(1, kept))
+                logits = self._read(tokens[:, start:stop], part, max(1, kept), states and stop == n)
                 if kept:
                     made.append(logits)
             return made[0] if len(made) == 1 else torch.cat(made, 1)
@@ -228,12 +248,12 @@ class TorchSession:
                 f"A row would hold {longest} tokens; {self.opened.name} reads at most {limit}.", hint="Shorten it."
             )
 
-    def _read(self, tokens: Any, counts: Integers | None, keep: int) -> Any:
+    def _read(self, tokens: Any, counts: Integers | None, keep: int, states: bool) -> Any:
         """One forward over (batch, n) tokens."""
         n, level = tokens.shape[1], self._level
         after = self._lengths + (n if counts is None else counts)
         if level is None or not (counts is None or np.array_equal(after, (level + n - self._starts).clip(0))):
-            return self._scatter(tokens, counts, keep, after)
+            return self._scatter(tokens, counts, keep, after, states)
         opened, cache, end = self.opened, self.cache, level + n
         slots = opened.arange(end)[None, level:]
         cache.begin(level, end, n == 1)
@@ -246,11 +266,11 @@ class TorchSession:
         else:
             positions = (slots - self._device_starts()).clamp_(min=0)
             mask = self._masks(slots, end) if n > 1 else self._open_masks(end)
-        logits = opened.forward(tokens, positions, mask, cache, keep)
+        logits = opened.forward(tokens, positions, mask, cache, keep, states)
         self._lengths, self._level = after, end
         return logits
 
-    def _scatter(self, tokens: Any, counts: Integers | None, keep: int, after: Integers) -> Any:
+    def _scatter(self, tokens: Any, counts: Integers | None, keep: int, after: Integers, states: bool) -> Any:
         """One forward whose tokens go to other slots in each row; what is to be ignored goes to the last slot."""
         opened, n = self.opened, tokens.shape[1]
         positions = after[:, None] + np.arange(-n, 0)
@@ -264,7 +284,8 @@ class TorchSession:
         self.cache.begin(None, end, False, (opened.arange(len(after))[:, None], place))
         # What is ignored attends the row's first slot, since something must be attended.
         mask = self._masks(place.maximum(self._device_starts()), end)
-        logits = opened.forward(tokens, opened.torch.as_tensor(positions).to(opened.device), mask, self.cache, keep)
+        where = opened.torch.as_tensor(positions).to(opened.device)
+        logits = opened.forward(tokens, where, mask, self.cache, keep, states)
         self._settle(after)
         return logits
 

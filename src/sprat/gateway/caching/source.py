@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ...core import Piece, Reply, Request
 from ...endpoints import OpenAI
-from ...endpoints.openai import _Building  # pyright: ignore[reportPrivateUsage]
+from ...endpoints.http import UNREADABLE
+from ...endpoints.openai_wire import Building
 from ...endpoints.server_events import ServerEvents
 from ...errors import Garbled
 from ..answering import Tap, answers, streamed
@@ -212,7 +213,7 @@ def spelled(replies: list[Reply], raw: list[bytes], streaming: bool) -> list[Rep
     if not raw:
         return replies
     first = replies[0]
-    bodies = _from_events(raw, first.model) if streaming else _from_body(raw[-1])
+    bodies = _from_events(raw) if streaming else _from_body(raw[-1])
     made: list[Reply] = []
     for i, body in enumerate(bodies):
         said = OpenAI(first.model)._reply(body, 0.0)  # pyright: ignore[reportPrivateUsage]
@@ -228,22 +229,22 @@ def _from_body(raw: bytes) -> list[dict[str, Any]]:
     try:
         body = json.loads(raw)
         return [{**body, "choices": [c]} for c in body["choices"]]
-    except (ValueError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         raise Garbled("The upstream's answer can't be read.") from error
 
 
-def _from_events(raw: list[bytes], name: str) -> list[dict[str, Any]]:
+def _from_events(raw: list[bytes]) -> list[dict[str, Any]]:
     reader = ServerEvents()
-    made: dict[int, _Building] = {}
+    made: dict[int, Building] = {}
     try:
         for _, data in [e for chunk in raw for e in reader.feed(chunk)]:
             if data.strip() == "[DONE]":
                 break
             chunk = json.loads(data)
             for choice in chunk.get("choices") or ():
-                one = made.setdefault(choice.get("index", 0), _Building())
-                one.add(name, {**chunk, "choices": [{**choice, "index": 0}]})
-    except (ValueError, TypeError, AttributeError) as error:
+                one = made.setdefault(int(choice.get("index", 0)), Building())
+                one.add({**chunk, "choices": [{**choice, "index": 0}]})
+    except UNREADABLE as error:
         raise Garbled("The upstream's stream can't be read.") from error
     if not made or any(b.choice["finish_reason"] is None for b in made.values()):
         raise Garbled("The upstream's stream did not end.")

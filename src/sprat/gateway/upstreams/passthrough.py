@@ -18,7 +18,7 @@ from ...endpoints.attempts import broke
 from ...errors import EndpointError, Garbled
 from ...prices import cost
 from ..asgi import LARGE, fresh
-from .sniffer import Sniffer, finish_of, table_in, usage_of
+from .sniffer import Sniffer, finish_of, table_in, usage_in
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,9 @@ class Passed:
         """The body as it came, and what it took; raises an EndpointError."""
         return await whole(self._call(request), self.endpoint)
 
-    async def pieces(self, request: Request) -> AsyncGenerator[Piece]:
+    def pieces(self, request: Request) -> AsyncGenerator[Piece]:
         """The answer's bytes as they come; raises an EndpointError."""
-        async for piece in streamed(self._call(request), self.endpoint, keep_usage=self.usage):
-            yield piece
+        return streamed(self._call(request), self.endpoint, keep_usage=self.usage)
 
     def _call(self, request: Request) -> http.Call:
         return self._posted(*self.route) if self.route else call_of(self.endpoint, request, self.streaming)
@@ -80,12 +79,14 @@ async def whole(call: http.Call, endpoint: OpenAI) -> tuple[bytes, Reply]:
     began = time.perf_counter()
     body = (await http.raw(call)).body
     found = table_in(body) if len(body) < LARGE else await asyncio.to_thread(table_in, body)
-    if found is None:
-        raise Garbled(f"'{call.name}' did not answer with JSON.", billable=True)
-    listed: Any = found.get("data" if call.url.endswith("/embeddings") else "choices")
-    if not isinstance(listed, list) or not listed or not all(isinstance(x, dict) for x in cast("list[Any]", listed)):
-        raise Garbled(f"What '{call.name}' answered is no completion.", billable=True)
-    return body, _reply(endpoint, usage_of(found), finish_of(found), time.perf_counter() - began)
+    listed: Any = found.get("data" if call.url.endswith("/embeddings") else "choices") if found else None
+    told = isinstance(listed, list) and all(isinstance(x, dict) for x in cast("list[Any]", listed))
+    if found is None or not listed or not told:
+        what = "JSON" if found is None else "a completion"
+        error = Garbled(f"'{call.name}' did not answer with {what}.", billable=True)
+        broke(call, error)
+        raise error
+    return body, _reply(endpoint, usage_in(found), finish_of(found), time.perf_counter() - began)
 
 
 async def streamed(call: http.Call, endpoint: OpenAI, keep_usage: bool) -> AsyncGenerator[Piece]:
@@ -97,7 +98,8 @@ async def streamed(call: http.Call, endpoint: OpenAI, keep_usage: bool) -> Async
         if "event-stream" not in upstream.header("content-type"):
             raise Garbled(f"'{call.name}' did not stream.", billable=True)
         async for chunk in upstream:
-            events = sniffer.take(chunk)
+            # A large event, such as an image's, is read off the event loop.
+            events = sniffer.take(chunk) if sniffer.held < LARGE else await asyncio.to_thread(sniffer.take, chunk)
             if events:
                 yield Piece(raw=events)
             if sniffer.error is not None:
@@ -106,7 +108,7 @@ async def streamed(call: http.Call, endpoint: OpenAI, keep_usage: bool) -> Async
                 raise Garbled(f"A part of the stream of '{call.name}' is no completion.", billable=True)
             if sniffer.done or sniffer.cut:
                 break
-            if len(sniffer.held) > call.largest:
+            if sniffer.held > call.largest:
                 raise Garbled(f"An event of '{call.name}' is too long.", billable=True)
         if not sniffer.done:
             raise Garbled(f"The stream of '{call.name}' ended before its reply was finished.", billable=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from ...core import Piece, Reply, Request, content_text
-from .asked import Asked, checked, flag, messages_of, overrides, text_of
+from .asked import Asked, checked, flag, messages_of, one_reply, overrides, text_of
 from .chat import finish, said_in, usage
 from .problem import Problem, anthropic_error, dumped
 
@@ -53,6 +53,7 @@ class Messages:
         told = body.get("metadata")
         if isinstance(told, dict) and "user_id" in told:
             options["user"] = told["user_id"]
+        one_reply(body)
         checked(options)
         messages = [*_system(body.get("system")), *_conversation(messages_of(body.get("messages")))]
         request = Request(tuple(messages), options, thread=wanted.thread)
@@ -188,10 +189,11 @@ def _image(source: Mapping[str, Any]) -> str:
 def _use(call: Mapping[str, Any]) -> dict[str, Any]:
     function = call.get("function") or {}
     try:
-        given = json.loads(function.get("arguments") or "{}")
-    except ValueError:
-        given = {}
-    return {"type": "tool_use", "id": call.get("id") or "toolu_0", "name": function.get("name") or "", "input": given}
+        given: Any = json.loads(function.get("arguments") or "{}")
+    except (ValueError, RecursionError):
+        given = None
+    shown: dict[str, Any] = {"type": "tool_use", "id": call.get("id") or "toolu_0", "name": function.get("name") or ""}
+    return {**shown, "input": given if isinstance(given, dict) else {}}
 
 
 def _usage(replies: list[Reply]) -> dict[str, int]:

@@ -78,7 +78,8 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, EndpointError):
         full = error.status in (503, 529)
         # Who may not ask, and which key was wrong, is between the gateway and its upstream.
-        said = said.partition(" answered HTTP")[0] + " refused the gateway." if isinstance(error, Refused) else said
+        who, refused, _ = said.partition(" answered HTTP")
+        said = f"{who} refused the gateway." if refused and isinstance(error, Refused) else said
         problem = Problem(503 if full else 502, said, code="upstream_failed", after=error.after)
         problem.detail = str(error)
         return problem

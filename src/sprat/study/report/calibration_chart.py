@@ -12,27 +12,35 @@ SIDE = 340  # pixels
 
 def reliability_chart(found: Calibration) -> dict[str, Any]:
     """The rate of right answers in each bin of confidence, its 95 % interval, before and after; and the diagonal."""
-    alt = altair()
     rows = [
-        {"way": way, "said": b.confidence, "right": b.rate.value, "low": b.rate.low, "high": b.rate.high}
+        {"way": way, "said": b.confidence, "rate": b.rate.value, "low": b.rate.low, "high": b.rate.high}
         for way, bins in found.bins.items()
         for b in bins
     ]
+    titles = f"confidence in {found.model}'s answer", "right answers"
+    return diagram(rows, titles, ("better than it says", "worse than it says"), _inks(altair(), found))
+
+
+def diagram(
+    rows: list[dict[str, Any]], titles: tuple[str, str], corners: tuple[str, str], ink: dict[str, Any]
+) -> dict[str, Any]:
+    """Bins (`said`, `rate`, `low`, `high`) against the diagonal, with titles of x and y and what its two sides mean."""
+    alt = altair()
     axis = alt.Axis(format=".0%", tickCount=5)
     scale = alt.Scale(domain=[0, 1], nice=False)
-    x = alt.X("said:Q", title=f"confidence in {found.model}'s answer", scale=scale, axis=axis)
-    y = alt.Y("right:Q", title="right answers", scale=scale, axis=axis)
+    x = alt.X("said:Q", title=titles[0], scale=scale, axis=axis)
+    y = alt.Y("rate:Q", title=titles[1], scale=scale, axis=axis)
     base = table(alt, rows)
-    ink = _inks(alt, found)
-    corner = [{"said": 0.03, "right": 0.95, "text": "better than it says"}]
-    other = [{"said": 0.97, "right": 0.05, "text": "worse than it says"}]
-    diagonal = [{"said": 0, "right": 0}, {"said": 1, "right": 1}]
+    above = [{"said": 0.03, "rate": 0.95, "text": corners[0]}]
+    below = [{"said": 0.97, "rate": 0.05, "text": corners[1]}]
+    diagonal = [{"said": 0, "rate": 0}, {"said": 1, "rate": 1}]
+    lines = {"stroke": ink["stroke"]} if "stroke" in ink else {}
     layers = [
         table(alt, diagonal).mark_line(color=GREY, strokeDash=[5, 4], strokeWidth=1.2).encode(x=x, y=y),
-        text(alt, corner, x, y, align="left", color=MUTED),
-        text(alt, other, x, y, align="right", color=MUTED),
-        base.mark_rule(strokeWidth=1.4).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", stroke=ink["stroke"]),
-        base.mark_point(size=70, strokeWidth=2, opacity=1).encode(x=x, y=y, **ink),
+        text(alt, above, x, y, align="left", color=MUTED),
+        text(alt, below, x, y, align="right", color=MUTED),
+        base.mark_rule(strokeWidth=1.4, color=BLUE).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", **lines),
+        base.mark_point(size=70, strokeWidth=2, opacity=1, color=BLUE, fill=BLUE).encode(x=x, y=y, **ink),
     ]
     return finished(alt.layer(*layers).properties(width=SIDE, height=SIDE))
 

@@ -1,6 +1,6 @@
 """Trains the small inference model: decomposable attention (arXiv 1606.01933) over the embedded encoder's words.
 
-    python recipes/nli/train.py --data $SPRAT_DATA [--epochs 12] [--out src/sprat/nli/weights/small.npz]
+    python recipes/nli/train_nli.py --data $SPRAT_DATA [--epochs 12] [--out src/sprat/nli/weights/small.npz]
 
 About ten minutes on one core. What it scores on what was held out is worth.py's to say.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pairs import Row, held_out, training
+from nli_pairs import Row, held_out, training
 from torch import nn
 
 from sprat.nli.words import MARKS, Page, read
