@@ -1,10 +1,10 @@
 """Is the win rate at equal length what AlpacaEval 2 says? Real GPT-4 verdicts on models against one baseline.
 
 A checkout of tatsu-lab/alpaca_eval holds each model's 805 verdicts with both outputs, and the published leaderboard.
-Ours is the regression on a constant and the length alone. Beside it stand the same formula as their code fits it (their
-`length_controlled_minimal`: scikit-learn's LogisticRegressionCV with an L1 penalty, five folds), and the published rate,
-which also knows the instructions' difficulty and is regularised towards gamed baselines (neither file is in the
-checkout). Texts are read, nothing of them is kept.
+Ours is the regression on a constant and the length alone. Beside it stand the same formula fitted as their code does
+(their `length_controlled_minimal`: L1 penalty chosen by five folds), and the published rate, which also knows the
+instructions' difficulty and is regularised towards gamed baselines (neither file is in the checkout). Texts are read,
+nothing of them is kept.
 
 Run: python benchmarks/length_control.py --alpaca FOLDER [--write]
 """
@@ -87,9 +87,8 @@ def main() -> None:
         "the plain win rate's": float(spearmanr(raw, public).statistic),
     }
     print(json.dumps(summary, indent=1))
-    shown = [
-        {k: v if isinstance(v, str) else str(v) if k == "rows" else f"{v:.3f}" for k, v in r.items()} for r in record
-    ]
+    words = ("model", "rows")
+    shown = [{k: str(v) if k in words else f"{v:.3f}" for k, v in r.items()} for r in record]
     text = [
         "# The win rate at equal length against AlpacaEval 2's",
         "GPT-4's verdicts on 805 instructions each, against one baseline. `theirs` is their fit of our formula, "
@@ -102,8 +101,8 @@ def main() -> None:
     ]
     if told.write:
         command = "python benchmarks/length_control.py --alpaca alpaca_eval --write"
-        write("length_control", {"about": header(command, 123, time.time() - began), "summary": summary, "rows": record},
-              text)  # fmt: skip
+        about = header(command, 123, time.time() - began)
+        write("length_control", {"about": about, "summary": summary, "rows": record}, text)
 
 
 if __name__ == "__main__":
