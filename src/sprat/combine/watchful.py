@@ -28,7 +28,7 @@ class Watchful(Cascade):
     use = "watchful"
 
     async def answer(self, request: Request) -> Reply | Ask | Look:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The first draft that is trusted, else the last model's reply; what was stopped or failed stays in the tree."""
+        """The first draft that is trusted, else the last model's reply; what was stopped or failed is in the tree."""
         start, reason = 0, ""
         if request.continues and any(t > 0 for t in self.at_least):
             start, reason = known_model(self.models, request)

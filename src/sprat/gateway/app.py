@@ -23,6 +23,7 @@ from .asgi import JSON, Gone, Headers, Receive, Scope, Send, respond
 from .bounds import foreign
 from .caching.cached import Cached
 from .cards.labelled import Labelled
+from .conversations import Conversations
 from .ledger.exchange import Exchange
 from .reload import Reloading
 from .served import Served
@@ -147,6 +148,7 @@ class Gateway:
         self.metrics = Metrics(served.models, folder, worker)
         self.cards: OrderedDict[str, tuple[str, Mapping[str, Any], str]] = OrderedDict()
         self.cached = Cached()
+        self.conversations = Conversations()
         self.breakers = Breakers(served.settings.rule)
         self.tracing: Tracing | None = None
         self.reloading: Reloading | None = None  # of the file, where what is served came from one
@@ -264,6 +266,7 @@ class Gateway:
 
     def _note(self, call: Call, exchange: Exchange) -> None:
         self.metrics.note(exchange)
+        self.conversations.note(exchange)
         if exchange.card:
             self.cards[exchange.id] = (exchange.key, exchange.card, call.text)
             if len(self.cards) > self.served.settings.decisions:

@@ -20,6 +20,7 @@ from .cards.decided import card_of, covering, foreseen_of
 from .cards.foreseen import Foreseen
 from .cards.min_quality import chosen
 from .cards.neighbours import compared
+from .conversations import stays
 from .ledger.exchange import Exchange
 from .ledger.records import struck
 from .promise.plan import Plan
@@ -74,6 +75,9 @@ class Talk:
             given = await read_body(call.headers, call.receive, limit)
             body = await read(given)
             asked = self.asked = self.dialect.read(body)
+            if asked.request.continues and stays(self.served.deciding):
+                key = getattr(call.key, "id", "")
+                asked.request = await gateway.conversations.known(asked.request, key, gateway.store)
             self.name, self.model, request = chosen(self.served, asked)
             if self.name == AUTO and asked.overrides.min_quality is None:
                 self._choose(asked, request, asked.overrides.max_cost is None)
