@@ -264,9 +264,8 @@ class Draft:
         self.model, self.request, self.because = model, request, because
         self.held: list[Piece] = []
         self.source: Any = None  # the pieces to come
-        self.began = 0.0
+        self.began, self.closed = 0.0, False
         self.reply: Reply | None = None
-        self.closed = False
 
     def begin(self) -> Look:
         """Await nothing but that it is asked for, so that several are written at once."""

@@ -183,7 +183,7 @@ def test_an_upstream_that_is_down_is_not_asked_and_the_client_told_when(up: Mock
         page = gateway.get("/metrics")[2]
     assert (status, up.seen) == (503, 3)
     assert 1 <= int(headers["retry-after"]) <= 7
-    assert "failed too often lately (ServerFailed)" in said["error"]["message"]
+    assert "failed too often lately (its server failed)" in said["error"]["message"]
     assert 'sprat_upstream_open{upstream="far"} 1.0' in page
 
 

@@ -41,7 +41,9 @@ class Fallback(Technique):
                     raise  # some of it was seen, and what is not known
                 shown = shown or bool(error.said)
                 seen, failed = (*seen, *telling(error.said)), error
-                reason = f"{type(error).__name__}: {error.args[0]}"
+                reason = f"{name_of(model)} failed: {error.what}" + (
+                    f" (HTTP {error.status})." if error.status else "."
+                )
                 if seen:
                     reason += f" It goes on after {len(seen)} pieces of '{name_of(model)}'."
                 continue

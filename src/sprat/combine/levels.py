@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from ..core import Request
-from ..errors import BadInput, EndpointError, Garbled, RateLimited, Refused, TimedOut, Unreachable
+from ..errors import BadInput, EndpointError
 from ..shape import leaves, name_of
 
 
@@ -43,18 +43,8 @@ def known_model(models: Sequence[Any], request: Request) -> tuple[int, str]:
     return len(models) - 1, "a later turn of a thread whose model is not known"
 
 
-_HOW = (
-    (TimedOut, "no answer in time"),
-    (Unreachable, "no connection"),
-    (RateLimited, "asked to slow down"),
-    (Refused, "it refused the request"),
-    (Garbled, "its answer can't be read"),
-)
-
-
 def failure(part: Any, error: EndpointError) -> str:
     """Why the next model is asked where a model or signal failed; raises the error where some of its reply was seen."""
     if error.said != ():
         raise error
-    how = next((words for kind, words in _HOW if isinstance(error, kind)), "its server failed")
-    return f"{name_of(part)} failed: {how}" + (f" (HTTP {error.status})" if error.status else "")
+    return f"{name_of(part)} failed: {error.what}" + (f" (HTTP {error.status})" if error.status else "")

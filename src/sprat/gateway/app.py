@@ -63,6 +63,10 @@ class Keys(Protocol):
         """The key of a secret, None where it is not known."""
         ...
 
+    def expired(self, secret: str, now: float) -> bool:
+        """Whether the secret is that of a key that has expired."""
+        ...
+
     def refusal(self, key: Any, now: float, model: str = "", hold: Hold = ...) -> Refusal | None:
         """Why a request does not go ahead; None: it does, and is charged once."""
         ...
@@ -189,7 +193,9 @@ class Gateway:
                 raise Problem(404, f"There is nothing at {path[:200]}.", code="not_found")
         handler = methods.get(call.scope["method"])
         if handler is None:
-            raise Problem(405, f"{path} takes {' or '.join(methods)}.", code="method_not_allowed")
+            problem = Problem(405, f"{path} takes {' or '.join(methods)}.", code="method_not_allowed")
+            problem.allow = ", ".join(methods)
+            raise problem
         if sum(len(k) + len(v) for k, v in call.scope["headers"]) > self.served.settings.header_limit:
             raise Problem(431, "The headers are too long.", code="headers_too_large")
         await handler(self, call)
@@ -203,7 +209,9 @@ class Gateway:
             call.key = self.keys.check(secret, call.at) if secret else None
         if call.key is None:
             if not self.open_keys or secret.startswith("sk-sprat-"):  # one of ours that does not hold
-                said = "This key is not known." if secret else "A key is needed: Authorization: Bearer KEY."
+                expired = secret and self.keys is not None and self.keys.expired(secret, call.at)
+                said = "This key has expired." if expired else "This key is not known."
+                said = said if secret else "A key is needed: Authorization: Bearer KEY."
                 raise Problem(401, said, code="invalid_api_key")
             if foreign(call.headers):
                 raise Problem(

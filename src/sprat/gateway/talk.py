@@ -22,7 +22,6 @@ from .cards.min_quality import chosen
 from .cards.neighbours import compared
 from .conversations import stays
 from .ledger.exchange import Exchange
-from .ledger.records import struck
 from .promise.plan import Plan
 from .served import AUTO, hold_of, passes, reference_cost, secrets_of
 from .steering.policy import Choice
@@ -30,6 +29,7 @@ from .telemetry.tracing import Trace
 from .wire.asked import Asked, Dialect
 from .wire.completions import Completions
 from .wire.problem import UNTOLD, Problem, dumped, problem_of
+from .wire.struck import struck
 
 _LEFT = 499
 
@@ -98,6 +98,7 @@ class Talk:
             if not self._cut():
                 raise
             if self.problem is not None and self.problem.status != _LEFT and not self.begun:
+                await self._acknowledge(self.asked)
                 await gateway.complain(call, self.problem)
         except Gone:  # before the request was whole
             self.problem = Problem(_LEFT, "The client left.")
@@ -108,6 +109,7 @@ class Talk:
             if self.problem is not None and self.problem.code in UNTOLD:
                 log.error("Request %s failed: %s", self.number, type(error).__name__, exc_info=error)
             if not self.begun and self.problem is not None:
+                await self._acknowledge(self.asked)
                 await gateway.complain(call, self.problem, self._headers())
         finally:
             gateway.working -= 1
@@ -234,6 +236,7 @@ class Talk:
 
     def _fails(self, error: Exception) -> None:
         self.problem, self.failed = problem_of(error), getattr(error, "tree", None)
+        self.problem.message = struck(self.problem.message, secrets_of(self.served))
 
     def _cut(self) -> bool:
         """Whether a cancellation is the client's leaving or the end of draining; if so it is taken back."""
@@ -278,9 +281,9 @@ class Talk:
         costs = [r.cost for r in self.replies]
         return None if any(c is None for c in costs) or not costs else sum(c for c in costs if c is not None)
 
-    async def _acknowledge(self, asked: Asked) -> None:
-        """Where the store is durable, a reply does not end before its record is committed."""
-        if self.gateway.durable:
+    async def _acknowledge(self, asked: Asked | None) -> None:
+        """Where the store is durable, a reply or an error does not end before its record is committed."""
+        if asked is not None and self.gateway.durable:
             exchange, self.logged = self._exchange(asked), True
             await self.gateway.committed(self.call, exchange)
 
@@ -300,6 +303,8 @@ class Talk:
         # Unknown once a model was asked, unless somebody else pays for that.
         dollars = self._cost() if self.replies or (self.sent and not (self.source and self.source.free)) else 0.0
         dollars = self.call.paid if dollars is None and self.call.unsent else dollars
+        at_most = self.call.at_most(dollars)
+        dollars = 0.0 if at_most == 0 else dollars  # it was refused, hence not billed
         told = struck(problem.detail or problem.message, secrets_of(self.served)) if problem else ""
         propensity, drawn = choice.propensity(self.tap.trusts) if choice else (None, "")
         return Exchange(
@@ -329,7 +334,7 @@ class Talk:
             _kept(self._said()) if stored and self.replies and not self.cached else None,
             choice.setting if choice else "",
             drawn,
-            at_most=self.call.at_most(dollars),
+            at_most=at_most,
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..steering.ways import AUTO
-from .card import card, completed
+from .card import card, completed, shown
 from .escalation import told
 from .foreseen import Foreseen, foreseen, uncovered
 from .neighbours import compared
@@ -63,7 +63,7 @@ def card_of(talk: Talk, full: bool = False) -> Mapping[str, Any]:
     if not full:
         return made
     own = talk.gateway.labelled.of(getattr(talk.call.key, "id", ""))
-    return completed(made, served, compared(asked.request), reply.tree(), own)
+    return completed(made, served, compared(asked.request), shown(reply).tree(), own)
 
 
 def covering(talk: Talk) -> str:
