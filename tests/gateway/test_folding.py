@@ -226,6 +226,17 @@ def test_a_broken_promise_stays_broken_whatever_of_the_file_was_changed(engine: 
     assert (after.status["state"], after.status["why"], after.status["pairs"]) == ("broken", why, 0)
 
 
+def test_a_promise_suspended_by_hand_stays_so_whatever_of_the_file_was_changed(engine: Any) -> None:
+    watch = folder(engine, certificate="c", read_at=1.0)
+    evidence.tell(engine, "suspend", time.time(), "an uncertified model runs today")
+    watch.tick()
+    after = folder(engine, "changed", certificate="c", read_at=2.0)
+    assert (after.status["state"], after.status["why"]) == ("suspended", "an uncertified model runs today")
+    evidence.tell(engine, "resume", time.time())
+    after.tick()
+    assert after.status["state"] == "holding"
+
+
 def test_another_certificate_begins_anew_after_a_broken_promise(engine: Any) -> None:
     broken(engine, certificate="c", read_at=1.0)
     assert folder(engine, "changed", certificate="d", read_at=2.0).status["state"] == "holding"

@@ -201,7 +201,9 @@ def mark(engine: Engine, pair: str, scores: Sequence[float] | None, at: float) -
             ordered = [*scores[::-1], *scores][:2] if texts == 1 or row["flipped"] else [*scores]
             given |= {"marked_policy": ordered[0], "marked_reference": ordered[1]}
             given["body"] = json.dumps({RESTORING: True}) if told.get(RESTORING) else None
-            for exchange, score in zip((row["exchange"], row["shadow"]), ordered, strict=True):
+            # While broken the client has the reference's reply, and the policy's is the one that watching made.
+            own = ordered[::-1] if told.get(RESTORING) else ordered
+            for exchange, score in zip((row["exchange"], row["shadow"]), own, strict=True):
                 if exchange:
                     _label(connection, exchange, score, at)
         connection.execute(sa.update(_ROWS).where(_ROWS.c.id == pair).values(**given))

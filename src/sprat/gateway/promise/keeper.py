@@ -124,7 +124,8 @@ class Keeper:
         drawn = None
         first, thread = self._first(request)
         watched = first and self.promised.loss_watched and self.state != "suspended" and not self.folder.superseded
-        if watched and choice.certified and asked.n == 1 and self.busy < self.promised.at_once and self.asking.free:
+        watched = watched and (broken or choice.certified) and asked.n == 1
+        if watched and self.busy < self.promised.at_once and self.asking.free:
             rate = self.promised.restore_rate if broken else self.promised.rate
             drawn = Drawn((int(thread, 16) / 16 ** len(thread) if thread else self._random.random()) < rate, rate)
             self.busy += drawn.taken
