@@ -26,7 +26,7 @@ import summedits
 from measured import header, table, write
 
 from sprat.drivers import drive
-from sprat.factuality.check_ladder import Labelled, Ladder, ladder
+from sprat.factuality.check_ladder import VERBATIM, Labelled, Ladder, ladder
 from sprat.factuality.checks import Check, Spent
 from sprat.factuality.rungs import Inference
 from sprat.factuality.surface import Alignment, Unigram
@@ -190,6 +190,7 @@ def _write(
         row = {"accepted risk": f"{risk:.0%}", "verdicts that stopped early": f"{n:,} of {len(rows.pairs):,}"}
         row |= {"of these wrong": f"{wrong / n:.1%} [{low:.1%}, {high:.1%}]" if n else "none stopped"}
         for name, (came, stopped, _) in told["ledger"].items():
+            came = len(rows.pairs) if name == VERBATIM else came
             row[f"{name}: came, stopped"] = f"{came:,.0f}, {stopped:,.0f}"
         spent = sum(line[2] for line in told["ledger"].values())
         row["CPU-s per 1,000 checks"] = f"{1000 * spent / len(rows.pairs):.2f}"

@@ -34,6 +34,7 @@ LARGE = sprat.toy("large", _table(9), cost=8.0, seconds=2.0, trusted=-0.1)
 JUDGE = sprat.toy("judge", "The answer is correct.", cost=0.25, seconds=0.25)
 ENCODER = TfidfEncoder(dim=16, buckets=256)  # narrow, so that every row is quick
 TRUE_OR_FALSE = sprat.toy("true-or-false", "A", cost=0.25, seconds=0.25, trusted=-0.2)
+VERDICT = sprat.toy("verdict", "Verdict: tie", cost=0.25, seconds=0.25)
 SURE = sprat.toy("sure", "0.75", cost=0.25, seconds=0.25)
 RATER = sprat.toy("rater", "4", cost=0.25, seconds=0.25, trusted=-0.5)
 NAMES = ("small", "peer", "large")
@@ -99,6 +100,7 @@ SIGNALS = {
     "frugal": lambda: signals.frugal(encoder=ENCODER),
     "grounded": lambda: signals.grounded(),
     "hybrid": lambda: signals.hybrid(encoder=ENCODER),
+    "judged": lambda: signals.judged(VERDICT, PEER),
     "knn": lambda: signals.knn(k=5),
     "known_groups": lambda: signals.known_groups(signals.knn(k=5, encoder=ENCODER), encoder=ENCODER),
     "length": lambda: signals.length(),

@@ -12,7 +12,9 @@ from cyclopts import Parameter
 from ..errors import BadInput
 
 CLAIM = ("claim", "summary", "reply", "response", "answer", "output", "hypothesis", "text")
-DOCUMENT = ("document", "source", "doc", "context", "premise", "passage")
+DOCUMENT = ("document", "source", "doc", "context", "premise", "passage", "question", "prompt")
+_AT_ONCE = 200
+WORDS = ("unigram", "alignment", "nli", "look", "meaning")
 SUPPORTED = ("supported", "consistent", "label")
 
 
@@ -21,7 +23,7 @@ def check(
     *,
     with_: Annotated[str, Parameter(name="--with")] = "unigram,alignment,nli",
     corpus: Path | None = None,
-    each: Literal["row", "sentence"] = "row",
+    each: Literal["row", "sentence", "fact"] = "row",
     at_risk: float = 0.2,
     dollars: float | None = None,
     seconds: float | None = None,
@@ -45,11 +47,12 @@ def check(
         A table (JSON lines, CSV, Parquet), a row per claim.
     with_
         The rungs, from cheap to dear: unigram (words), alignment (tokens), nli (the embedded inference model), then
-        models to be asked, as in sprat ask --model: a TOML file, URL#model, tiny:NAME.
+        models to be asked, as in sprat ask --model: a TOML file, URL#model, tiny:NAME. For answers whose document is
+        only the question: look (length, form), meaning (the embedded encoder), with --fit.
     corpus
         A folder of .txt and .md files, or a file of rows with text and title, for claims without a document.
     each
-        Check each row as one claim, or each sentence of it.
+        Check each row as one claim, or each sentence of it, or each fact as rules cut them (docs/factuality.md).
     at_risk
         The share of wrong verdicts that is acceptable where a check stops early.
     dollars
@@ -88,7 +91,7 @@ def check(
             claims.append(claim)
             documents.append(_document(row, claim, source, i, held))
             of.append(i)
-    found = made.check(claims, documents)
+    found = _checked(made, claims, documents)
     told = _told(found, of, made)
     if html is not None:
         from ..config import write_whole
@@ -100,6 +103,19 @@ def check(
     else:
         _show(found, made)
     return 1 if found.unsupported else 0
+
+
+def _checked(made: Any, claims: Sequence[str], documents: Sequence[str]) -> Any:
+    """All findings, some at a time, so that a terminal shows how far it is."""
+    from ..factuality.check_ladder import joined
+    from .progress import telling
+
+    parts: list[Any] = []
+    with telling() as tell:
+        for at in range(0, len(claims), _AT_ONCE):
+            tell("checking", at, len(claims))
+            parts.append(made.check(claims[at : at + _AT_ONCE], documents[at : at + _AT_ONCE]))
+    return joined(parts)
 
 
 def _ladder(
@@ -117,9 +133,9 @@ def _ladder(
             raise BadInput(f"{saved} holds no ladder.", hint="Write one with sprat check --fit FILE --save PATH.")
         return replace(made, dollars=dollars or made.dollars, seconds=seconds or made.seconds)
     asked = [w.strip() for w in words.split(",") if w.strip()]
-    here = [w for w in asked if w in ("unigram", "alignment", "nli")]
+    here = [w for w in asked if w in WORDS]
     if asked[: len(here)] != here:
-        raise BadInput("Models come after unigram, alignment and nli.", hint="Rungs go from cheap to dear.")
+        raise BadInput("Models come after the rungs that need none.", hint="Rungs go from cheap to dear.")
     models = [config.model_of(w) for w in asked[len(here) :]]
     made = make(*here, *models, at_risk=at_risk, dollars=dollars, seconds=seconds)
     if labelled is not None:
@@ -152,8 +168,11 @@ def _labelled(row: Mapping[str, Any], at: int, path: Path | None, corpus: Any) -
 
 
 def _claims(text: str, each: str) -> list[str]:
+    from ..factuality.facts import split_facts
     from ..sentences import sentences
 
+    if each == "fact":
+        return [f.text for f in split_facts(text)] or [text]
     return (sentences(text) or [text]) if each == "sentence" else [text]
 
 

@@ -16,6 +16,7 @@ from .forc import Forc, forc
 from .frugal import Frugal, frugal
 from .grounded import Grounded, grounded
 from .hybrid import Hybrid, hybrid
+from .judged import Judged, judged
 from .knn import Knn, knn
 from .known import Known, known_groups
 from .length import Length, length
@@ -60,6 +61,7 @@ __all__ = [
     "Frugal",
     "Grounded",
     "Hybrid",
+    "Judged",
     "Knn",
     "Known",
     "Length",
@@ -100,6 +102,7 @@ __all__ = [
     "frugal",
     "grounded",
     "hybrid",
+    "judged",
     "knn",
     "known_groups",
     "length",
