@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 import sprat
-from sprat import config
+from sprat import config, factuality
 from sprat.core import Request
 from sprat.errors import BadInput
 from sprat.factuality.check_ladder import Labelled, Ladder, best_cut, joined, labelled, ladder, thresholds
 from sprat.factuality.checks import Check, Floats, Spent
 from sprat.factuality.rungs import Asked, rung
 from sprat.factuality.surface import Alignment, Unigram
+from sprat.nli import small
+from sprat.similarity import StaticTokens
 
 
 @dataclass(frozen=True)
@@ -209,3 +211,16 @@ def test_mixed_languages_and_empty_texts_have_doubts() -> None:
     made = ladder("unigram", "alignment").fit(told)
     doubts = made.transform(["下雨了。", "", "Il pleut."], ["Шёл дождь.", "It rained.", ""])
     assert ((doubts >= 0) & (doubts <= 1)).all()
+
+
+def test_the_embedded_ladder_was_fitted_over_the_weights_that_are_here() -> None:
+    about = config.read(Path(factuality.__file__).parent / "weights" / "ladder.toml").extra["fitted"]
+    assert about == {"encoder": StaticTokens().name, "nli": small().name}  # else: python recipes/checks/fit.py
+
+
+def test_the_embedded_ladder_takes_its_first_rungs_and_any_risk() -> None:
+    made = factuality.fitted("unigram", at_risk=0.3)
+    assert repr(made) == "factuality.ladder('unigram', at_risk=0.3)"
+    assert 0.7 <= made.steps[0].high < factuality.fitted("unigram", at_risk=0.05).steps[0].high
+    with pytest.raises(BadInput, match="or the first of these"):
+        factuality.fitted("nli")
