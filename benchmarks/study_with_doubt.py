@@ -240,7 +240,7 @@ def apart_of(halves: list[dict[str, Any]], other: str) -> str:
 def main() -> None:
     """Measure, print, and with --write record."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--splits", type=int, default=3)
+    parser.add_argument("--splits", type=int, default=3, help="halves; 0 shows what is kept")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=["gsm8k", "mmlu_pro"])
     parser.add_argument("--kept", type=Path, help="a file that keeps each half's findings, to go on after a stop")
@@ -261,7 +261,7 @@ def main() -> None:
     command = f"python benchmarks/study_with_doubt.py --splits {told.splits} --seed {told.seed} --write"
     text = [
         "# Cascades that judge by doubt, beside those that read the answer's features",
-        f"Half of the rows teach, half measure, {told.splits} random halves (equal questions stay together); mean",
+        "Half of the rows teach, half measure, over random halves (equal questions stay together); mean",
         "[least, most] over the halves, which share rows. Differences of APGR are paired row by row; their interval is",
         "the mean over the halves of each half's 95 % bootstrap limits by question. CPT: per cent of calls sent on.",
         "$CPT: per cent of the large model's cost, with the small model's and the peers' calls on every row. CPU s, J",
@@ -272,8 +272,16 @@ def main() -> None:
         "",
     ]
     for key, halves in kept.items():
+        if not halves:
+            continue
         said = "; ".join(h["chosen"][NEW] for h in halves)
-        text += [f"## {key}", "", f"{halves[0]['rows']} rows. Chosen among all: {said}.", "", *table(lines(halves))]
+        text += [
+            f"## {key}",
+            "",
+            f"{halves[0]['rows']} rows, {len(halves)} halves. Chosen among all: {said}.",
+            "",
+            *table(lines(halves)),
+        ]
     print("\n".join(text))
     if told.write:
         seconds = sum(h["seconds"] for halves in kept.values() for h in halves)
