@@ -47,4 +47,9 @@ def failure(part: Any, error: EndpointError) -> str:
     """Why the next model is asked where a model or signal failed; raises the error where some of its reply was seen."""
     if error.said != ():
         raise error
+    return failure_of(part, error)
+
+
+def failure_of(part: Any, error: EndpointError) -> str:
+    """What happened to a model or signal, in words that any client may read."""
     return f"{name_of(part)} failed: {error.what}" + (f" (HTTP {error.status})" if error.status else "")

@@ -53,7 +53,7 @@ class Conversations:
 
 def stays(models: Any) -> bool:
     """Whether some of the models judges replies, so that it matters who answered before."""
-    return any(isinstance(m, Cascade) or stays(getattr(m, "models", ())) for m in models)
+    return any(isinstance(m, Cascade) or (hasattr(m, "answer") and stays(getattr(m, "models", ()))) for m in models)
 
 
 def _before(request: Request) -> Request:

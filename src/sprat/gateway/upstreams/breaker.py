@@ -30,6 +30,7 @@ class CircuitOpen(ServerFailed):
     """The upstream failed so often lately that it is not asked; `after` is when it will be."""
 
     retryable = sent = False
+    what = "it failed too often lately to be asked"
 
 
 @dataclass(frozen=True)
