@@ -79,7 +79,7 @@ def test_the_samples_of_a_cascade_have_no_one_rate() -> None:
         ({"promise": "broken"}, "the promise is broken"),
         ({"promise": "suspended"}, "the promise is suspended"),
         ({"certified": False}, "not certified"),
-        ({"altered": True}, "not the one that was certified"),
+        ({"altered": True}, "not shown to be the one that was certified"),
         ({"samples": 2}, "several samples"),
         ({"kept": True}, "a kept reply"),
         ({"cheaper": True}, "maximum cost"),
@@ -123,6 +123,19 @@ def test_what_a_study_saved_is_predicted_from(studied: Path) -> None:
     assert card["neighbours"][0]["id"].startswith("sort")
     assert "text" not in card["neighbours"][0]
     assert card["covered"]["by"] == "certificate"
+
+
+@pytest.mark.slow
+def test_a_threshold_changed_by_hand_shows_where_the_file_was_taken_alone(studied: Path, tmp_path: Path) -> None:
+    path = tmp_path / "serve.toml"
+    path.with_suffix(".npz").write_bytes((studied / "serve.npz").read_bytes())
+    whole = (studied / "serve.toml").read_text()
+    path.write_text(whole)
+    assert not load(path).altered
+    path.write_text(whole.replace("at_least = [\n    0.", "at_least = [\n    0.9"))
+    assert load(path).altered
+    path.write_text("".join(line for line in whole.splitlines(True) if not line.startswith("served = ")))
+    assert load(path).altered
 
 
 @pytest.mark.slow
