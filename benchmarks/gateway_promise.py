@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import random
 import re
 import sys
 import tempfile
@@ -63,43 +62,6 @@ losses = {{values = [-0.05, 0.95], counts = [97, 3]}}
 [promise.features]
 characters = {features}
 """
-
-
-# The upstream ------------------------------------------------------------------------------------------------------
-
-
-class Upstream(asyncio.Protocol):
-    """The large model says "yes"; the small one says "no" with the probability that was last told: GET /wrong/0.1."""
-
-    wrong, draw = 0.0, random.Random()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport, self.held = transport, b""
-
-    def data_received(self, data: bytes) -> None:
-        self.held += data
-        while (end := self.held.find(b"\r\n\r\n")) >= 0:
-            head = self.held[:end]
-            length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
-            whole = end + 4 + (int(length[1]) if length else 0)
-            if len(self.held) < whole:
-                return
-            body, self.held = self.held[end + 4 : whole], self.held[whole:]
-            if told := re.match(rb"GET /wrong/([\d.]+)", head):
-                Upstream.wrong = float(told[1])
-            missed = json.loads(body)["model"] == "small" and self.draw.random() < self.wrong if body else False
-            message = {"role": "assistant", "content": "no" if missed else "yes"}
-            frame: dict[str, Any] = {"id": "c", "object": "chat.completion", "created": 1, "model": "m"}
-            frame["choices"] = [{"index": 0, "message": message, "finish_reason": "stop"}]
-            said = json.dumps({**frame, "usage": {"prompt_tokens": 20, "completion_tokens": 1}}).encode()
-            start = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(said)}\r\n\r\n"
-            self.transport.write(start.encode() + said)  # type: ignore[attr-defined]
-
-
-async def serve_upstream() -> None:
-    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", 0)
-    print(f"port {server.sockets[0].getsockname()[1]}", flush=True)
-    await server.serve_forever()
 
 
 # The gateway, and who asks it --------------------------------------------------------------------------------------
@@ -363,7 +325,7 @@ def main() -> None:
     if given.short:
         requests, pairs, months, runs = 1000, 100, 1, 2
     began, rng = time.perf_counter(), np.random.default_rng(given.seed)
-    upstream = Process([sys.executable, __file__, "upstream"], r"port (\d+)")
+    upstream = Process([sys.executable, str(HERE / "gateway_promise_upstream.py")], r"port (\d+)")
     found: dict[str, Any] = {"months": [], "worse": [], "drift": []}
 
     def run(part: str, share: float, restore: float, what: Any, **told: float) -> None:
@@ -396,7 +358,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["upstream"]:
-        asyncio.run(serve_upstream())
-    else:
-        main()
+    main()

@@ -34,6 +34,7 @@ from learn import curve
 from sets import Row, ordinary, pages, part, tweets
 
 from sprat import safety
+from sprat.errors import BadInput
 from sprat.measure.audit import Audit, audit
 from sprat.measure.resampling import Estimate, bootstraps
 from sprat.safety.features import plain
@@ -100,9 +101,15 @@ def groups_table(found: Audit) -> list[dict[str, str]]:
     ]  # fmt: skip
 
 
+def reliability(found: Audit) -> list[str]:
+    """The reliability curve: in ten bins of as many rows, what it says and how many are unsafe."""
+    rows = [{"rows": f"{b.rate.units:,}", "says": f"{b.probability:.3f}", "unsafe": number(b.rate)} for b in found.bins]
+    return ["Reliability (bins of as many rows; equal probabilities share one):", "", *table(rows)]
+
+
 def too_few(found: Audit) -> str:
     """Which groups can't be judged."""
-    few = [f"{g.group} ({g.which}, {g.rows})" for g in found.groups if g.rate is None]
+    few = [f"{g.group} ({g.which}, {g.rows})" for g in found.groups if g.rate is None and g.rows]
     return f"Too few rows (below 30): {', '.join(few)}." if few else ""
 
 
@@ -165,29 +172,42 @@ def measure_toxicity(data: Path, record: dict[str, Any], text: list[str]) -> Non
         f"Flagged at .5: ordinary texts {rate(flags['ordinary'])}; first turns of hh_harmless, which people wrote to "
         f"provoke and nobody labelled, {rate(flags['hh'])}. {LISTED} words are listed. CPU-seconds for 1,000 tweets: "
         f"{record['seconds per 1,000']:.2f}.",
-        "", "By what a tweet names, and by words of a dialect (a crude proxy; nothing is known of the authors):", "",
+        "", *reliability(first),
+        "By what a tweet names, and by words of a dialect (a crude proxy; nothing is known of the authors):", "",
         *table(groups_table(first)), too_few(first), "",
     ]  # fmt: skip
 
 
 def span_scores(rows: Sequence[Any], found: Sequence[Any], kinds: Sequence[str]) -> dict[str, Estimate]:
-    """Precision, recall and F1 of exact spans, over sentences resampled by template."""
+    """Precision, recall and F1 of exact spans, over sentences resampled by template.
+
+    Where a kind stands in too few templates for that, over sentences, which makes the intervals too narrow.
+    """
     counts = np.zeros((len(rows), 3))
     for i, (row, spans) in enumerate(zip(rows, found, strict=True)):
         gold, got = ({s for s in of if s[2] in kinds} for of in (set(row.spans), set(spans)))
         counts[i] = len(gold & got), len(got), len(gold)
 
+    def over(hits: float, of: float) -> float:
+        if not of:
+            raise BadInput("The resample has no such span.")
+        return float(hits / of)
+
     def precision(c: np.ndarray) -> float:
-        return float(c[:, 0].sum() / max(1.0, c[:, 1].sum()))
+        return over(c[:, 0].sum(), c[:, 1].sum() or 1.0 * bool(c[:, 2].sum()))  # none found of some is 0
 
     def recall(c: np.ndarray) -> float:
-        return float(c[:, 0].sum() / max(1.0, c[:, 2].sum()))
+        return over(c[:, 0].sum(), c[:, 2].sum())
 
     def f1(c: np.ndarray) -> float:
-        return float(2 * c[:, 0].sum() / max(1.0, c[:, 1].sum() + c[:, 2].sum()))
+        return over(2 * c[:, 0].sum(), c[:, 1].sum() + c[:, 2].sum())
 
     of = {"precision": precision, "recall": recall, "F1": f1}
-    return bootstraps(of, counts, units=[r.template for r in rows], times=500)
+    try:
+        return bootstraps(of, counts, units=[r.template for r in rows], times=500)
+    except BadInput:
+        held = counts[counts.sum(axis=1) > 0]
+        return bootstraps(of, held, times=500)
 
 
 def crossfit(x: np.ndarray, y: np.ndarray, fold: np.ndarray) -> np.ndarray:
@@ -225,8 +245,9 @@ def measure_pii(data: Path, work: Path, record: dict[str, Any], text: list[str])
     record["seconds per 1,000"] = seconds(safety.pii().probabilities, [r.text for r in rows[:300]])
     text += [
         "## Private information", "", *table(lines),
-        f"CPU-seconds for 1,000 sentences: {record['seconds per 1,000']:.2f}.", "",
-        "Spans, exactly as marked (a part of an address, or its city with it, is wrong):", "", *table(table_rows),
+        f"CPU-seconds for 1,000 sentences: {record['seconds per 1,000']:.2f}.", "", *reliability(found),
+        "Spans, exactly as marked (a part of an address, or its city with it, is wrong); IBAN, IP and SSN stand in few "
+        "templates, so theirs are intervals over sentences, too narrow:", "", *table(table_rows),
         "By the letters of a sentence, which are mostly those of its names:", "", *table(groups_table(found)),
     ]  # fmt: skip
 
@@ -280,7 +301,7 @@ def measure_injection(data: Path, folder: Path | None, record: dict[str, Any], t
         "hand are told apart does not show that an attacker's are; the two public sets show how far it reaches. How "
         "many attacks there are in any of these rows is ours, so a probability means little elsewhere.",
         "", *table(lines),
-        public, f"CPU-seconds for 1,000 texts: {record['seconds per 1,000']:.2f}.", "",
+        public, f"CPU-seconds for 1,000 texts: {record['seconds per 1,000']:.2f}.", "", *reliability(told),
         "By family, each unseen: attacks' misses and look-alikes' false alarms:", "", *table(groups_table(told)),
         too_few(told), "",
     ]  # fmt: skip
@@ -299,7 +320,9 @@ def main() -> None:
     text = [
         "# Safety scorers on rows that taught them nothing",
         "P(unsafe) of .5 and above is flagged: false alarms are the flagged among safe rows, misses the others among "
-        "unsafe ones. Brackets are 95 % intervals over units (a tweet with its retweets, a template, a carrier).",
+        "unsafe ones. Brackets are 95 % intervals over units (a tweet with its retweets, a template, a carrier). The "
+        "width of windows, what toxicity is taught beside tweets, and the strength of the penalty of injections were "
+        "settled with these rows in view, so these numbers are a little too good to be true.",
         "",
     ]
     measure_toxicity(data, record["toxicity"], text)

@@ -25,9 +25,9 @@ from measured import header, table, write
 
 from sprat.judging import LengthJudge, PeopleAgreement, Preference, agreement, preferences, train
 from sprat.judging.agreement import accuracy, kappa
-from sprat.judging.pairwise import Verdict, settled
 from sprat.judging.preferences import rows_of
 from sprat.measure.resampling import Estimate, bootstraps
+from sprat.signals.verdicts import Verdict, settled
 
 SIDES = {"1": "a", "2": "b", "0": "tie", "Tie": "tie"}
 KEPT = ("Vanilla", "Swap")

@@ -14,7 +14,7 @@ from sprat import factuality, signals
 from sprat.core import Request
 from sprat.data import Call, Dataset, Example, Lessons
 from sprat.encoders import SentenceEncoder, StaticEncoder, TfidfEncoder, cached
-from sprat.endpoints import Onnx, Transformers
+from sprat.endpoints import Onnx, Seq2Seq, Transformers
 from sprat.fitting import fit
 
 PROMPTS = [
@@ -34,6 +34,7 @@ LARGE = sprat.toy("large", _table(9), cost=8.0, seconds=2.0, trusted=-0.1)
 JUDGE = sprat.toy("judge", "The answer is correct.", cost=0.25, seconds=0.25)
 ENCODER = TfidfEncoder(dim=16, buckets=256)  # narrow, so that every row is quick
 TRUE_OR_FALSE = sprat.toy("true-or-false", "A", cost=0.25, seconds=0.25, trusted=-0.2)
+VERDICT = sprat.toy("verdict", "Verdict: tie", cost=0.25, seconds=0.25)
 SURE = sprat.toy("sure", "0.75", cost=0.25, seconds=0.25)
 RATER = sprat.toy("rater", "4", cost=0.25, seconds=0.25, trusted=-0.5)
 NAMES = ("small", "peer", "large")
@@ -99,9 +100,11 @@ SIGNALS = {
     "frugal": lambda: signals.frugal(encoder=ENCODER),
     "grounded": lambda: signals.grounded(),
     "hybrid": lambda: signals.hybrid(encoder=ENCODER),
+    "judged": lambda: signals.judged(VERDICT, PEER),
     "knn": lambda: signals.knn(k=5),
     "known_groups": lambda: signals.known_groups(signals.knn(k=5, encoder=ENCODER), encoder=ENCODER),
     "length": lambda: signals.length(),
+    "likelihood": lambda: signals.likelihood(sprat.tiny("fry"), PEER),
     "likeness_graph": lambda: signals.likeness_graph(PEER, samples=0),
     "logprob": lambda: signals.logprob(),
     "lowest": lambda: signals.lowest(signals.logprob(), signals.opening()),
@@ -131,6 +134,7 @@ ENDPOINTS = {
     "onnx": lambda: Onnx("small", "exported/small"),
     "openai": lambda: sprat.openai("gpt", "http://localhost:1/v1"),
     "recorded": lambda: sprat.recorded("large"),
+    "seq2seq": lambda: Seq2Seq("small", "some/model", dtype="bfloat16"),
     "tiny": lambda: sprat.tiny("fry"),
     "toy": lambda: sprat.toy("a", {"hi": "ho"}, cost=1.0),
     "transformers": lambda: Transformers("small", "some/model", dtype="bfloat16"),

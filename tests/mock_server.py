@@ -5,10 +5,10 @@
     python tests/mock_server.py --log calls.jsonl --port-file port      # in its own process
 
 Faults, one per call, in order (None: none): status (with after, said, code), stall (seconds), reset, half (chunks of
-the stream, then the connection ends), hold (chunks, then nothing until the client goes; `left` counts those that went),
-garbage, body (what is answered), events (what is streamed where that is asked for). A body's "sure" is the
-log-probability of each token. A key that was answered before is answered again without being billed, unless the server
-is told to forget.
+the stream, then the connection ends), hold (chunks, then nothing until the client goes; `left` counts those that
+went), garbage, body (what is answered), events (what is streamed where that is asked for). A body's "sure" is the log-
+probability of each token; where it is "said", each token's is the number that it spells. A key that was answered
+before is answered again without being billed, unless the server is told to forget.
 """
 
 from __future__ import annotations

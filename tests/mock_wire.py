@@ -22,10 +22,16 @@ def _wants_tool(body: Body) -> str | None:
 def _logprobs(tokens: list[str], body: Body) -> Body | None:
     if not body.get("logprobs"):
         return None
+    sure = body.get("sure", -0.25)
     top = [{"token": "x", "logprob": -3.0, "bytes": [120]}][: body.get("top_logprobs") or 0]
     return {
         "content": [
-            {"token": t, "logprob": body.get("sure", -0.25), "bytes": list(t.encode()), "top_logprobs": top}
+            {
+                "token": t,
+                "logprob": float(t) if sure == "said" else sure,
+                "bytes": list(t.encode()),
+                "top_logprobs": top,
+            }
             for t in tokens
         ],
         "refusal": None,

@@ -15,7 +15,7 @@ import sprat
 from sprat import config, signals
 from sprat.core import Reply, Request
 from sprat.drivers import batch
-from sprat.endpoints import Onnx, Transformers
+from sprat.endpoints import Onnx, Seq2Seq, Transformers
 from sprat.methods import factories
 from sprat.replay import replay
 
@@ -65,7 +65,7 @@ def test_its_repr_is_the_recipe_that_makes_it(name: str) -> None:
     rows = catalogue.TECHNIQUES | catalogue.SIGNALS | catalogue.ENDPOINTS
     made = rows[name]()
     public = {n: getattr(signals, n) for n in signals.__all__} | {n: getattr(sprat, n) for n in sprat.__all__}
-    public |= factories("encoders") | {"onnx": Onnx, "transformers": Transformers}
+    public |= factories("encoders") | {"onnx": Onnx, "seq2seq": Seq2Seq, "transformers": Transformers}
     if name == "frugal_cascade":
         pytest.skip("its recipe is a fitted cascade: arrays are shown by their shape")
     assert repr(eval(repr(made), {}, public)) == repr(made)

@@ -85,3 +85,18 @@ def pages(rows: list[Row], count: int, seed: int, most: int = 24) -> list[Row]:
             parts.insert(int(rng.integers(0, n + 1)), tweet)
         made.append(Row("\n\n".join(parts), unsafe, f"page {i}", "pages"))
     return made
+
+
+def within(rows: list[Row], width: int, seed: int) -> list[Row]:
+    """Each tweet with words of ordinary texts around it, `width` words in all: what a window of a longer text holds."""
+    rng = np.random.default_rng(seed)
+    plain = [r.text.split() for r in rows if r.source == "ordinary"]
+    made = list[Row]()
+    for r in rows:
+        room = width - len(re.findall(r"\w+|[^\w\s]", r.text))
+        if r.source == "tweets" and room > 0:
+            before, after = (plain[int(rng.integers(len(plain)))] for _ in range(2))
+            first = int(rng.integers(0, room + 1))
+            text = " ".join([*before[len(before) - min(first, len(before)) :], r.text, *after[: room - first]])
+            made.append(Row(text, r.unsafe, r.unit, "filled"))
+    return made

@@ -2,6 +2,7 @@
 
     python recipes/safety/toxicity.py --data $SPRAT_DATA --out src/sprat/safety/weights/toxicity.npz
 
+A tweet teaches as it is, and between the words of ordinary texts, as it would stand in a window of a longer one.
 Of twenty parts of the units, 14 teach, 1 chooses the strength, 2 calibrate and 3 (`TEST`) are only measured
 (benchmarks/safety.py). Same data and seed, same file.
 """
@@ -13,14 +14,15 @@ from pathlib import Path
 
 import numpy as np
 from learn import curve, design, fitted, pooled, rounded, store
-from sets import ordinary, pages, part, tweets
+from scipy.sparse import vstack
+from sets import ordinary, pages, part, tweets, within
 
 from sprat.measure.calibration import auroc
 from sprat.safety.linear import Weights
 
 BUCKETS, WIDTH, PAGES, SEED = 1 << 17, 24, 1600, 0
 TEST, CALIBRATE, CHOOSE = (0, 1, 2), (3, 4), (5,)
-STRENGTHS = (3.0, 10.0, 30.0)
+STRENGTHS = (5.0, 15.0)
 
 
 def main() -> None:
@@ -33,11 +35,17 @@ def main() -> None:
     where = np.array([part(r.unit) for r in rows])
     y = np.array([r.unsafe for r in rows], float)
     x, owner = design([r.text for r in rows], BUCKETS, WIDTH)
-    teach = ~np.isin(where, (*TEST, *CALIBRATE, *CHOOSE))[owner]
+    taught = ~np.isin(where, (*TEST, *CALIBRATE, *CHOOSE))
+    teach = taught[owner]
+    filled = within([r for r, keep in zip(rows, taught.tolist(), strict=True) if keep], WIDTH, SEED)
+    more, whole = design([r.text for r in filled], BUCKETS, WIDTH)
+    one = np.bincount(whole)[whole] == 1  # of two windows nobody knows which holds what was marked
+    z = vstack([x[teach], more[one]]).tocsr()
+    aim = np.concatenate([y[owner][teach], np.array([float(r.unsafe) for r in filled])[whole][one]])
     choose = np.isin(where, CHOOSE)
     best, least = None, np.inf
     for strength in STRENGTHS:
-        model = fitted(x[teach], y[owner][teach], strength, SEED)
+        model = fitted(z, aim, strength, SEED)
         top = pooled(model.decision_function(x), owner, len(rows))[choose, 0]
         lost = float(np.mean(np.logaddexp(0, top) - y[choose] * top))
         print(f"C {strength}: log loss {lost:.4f}, AUROC {auroc(1 / (1 + np.exp(-top)), y[choose]):.4f}", flush=True)
@@ -47,8 +55,8 @@ def main() -> None:
     top = pooled(x @ (table * scale) + bias, owner, len(rows))
     held = np.isin(where, CALIBRATE)
     long = pages([r for r, keep in zip(rows, held.tolist(), strict=True) if keep], PAGES, SEED)
-    z, whose = design([r.text for r in long], BUCKETS, WIDTH)
-    above = pooled(z @ (table * scale) + bias, whose, len(long))
+    longer, whose = design([r.text for r in long], BUCKETS, WIDTH)
+    above = pooled(longer @ (table * scale) + bias, whose, len(long))
     both = np.concatenate([y[held], [float(r.unsafe) for r in long]])
     made = curve(np.concatenate([top[held], above]), both)
     rate = float(both.mean())

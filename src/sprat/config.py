@@ -227,9 +227,10 @@ def _answers(entry: dict[str, Any]) -> Any:
 def model_of(name: str, key_env: str | None = None) -> Model:
     """What a command line names: PATH.toml, PATH.toml#model, tiny:NAME, a folder, or URL#model; BadInput otherwise."""
     if name.startswith("tiny:") or name.endswith(".safetensors") or Path(name).is_dir():
-        from .endpoints import local
+        from .endpoints import local, seq2seq
+        from .endpoints.seq2seq import is_seq2seq
 
-        return local(name)
+        return seq2seq(name) if is_seq2seq(name) else local(name)
     if name.startswith(("http://", "https://")):
         from .endpoints import openai
 

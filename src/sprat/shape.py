@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from math import inf
 from types import FunctionType
 from typing import Any, NamedTuple, cast
 
@@ -66,7 +67,8 @@ def leaves(model: Any) -> list[Any]:
 
 class Asks(NamedTuple):
     """How one part is asked for an answer, at most: `times` (inf: unknown), beside the request's own text with so many
-    `replies` and `prompt` bytes to read; it writes `longest` tokens, None: as many as the request allows.
+    `replies` and `prompt` bytes to read; it writes `longest` tokens, None: as many as the request allows. With `every`
+    it is asked `times` for each so many tokens of the reply.
     """
 
     part: Any
@@ -74,23 +76,30 @@ class Asks(NamedTuple):
     replies: int = 0
     prompt: int = 0
     longest: int | None = None
+    every: float = inf
 
 
 def asks_of(model: Any) -> list[Asks]:
     """How every endpoint inside a model or signal is asked, at most.
 
-    A part says so by `asks() -> Iterable[Asks]`; one that does not asks each of its own parts once.
+    A part says so by `asks() -> Iterable[Asks]`; one that does not asks each of its own parts once. A decoder is asked
+    itself, and those of its leaves that ask others.
     """
     found: list[Asks] = []
 
     def visit(thing: Any, so_far: Asks) -> None:
-        if hasattr(thing, "answer_many"):
-            found.append(so_far._replace(part=thing))
-        elif callable(getattr(thing, "asks", None)) and not isinstance(thing, type):
+        if callable(getattr(thing, "asks", None)) and not isinstance(thing, type):
             for one in thing.asks():
                 longest = so_far.longest if one.longest is None else one.longest
                 replies, prompt = so_far.replies + one.replies, so_far.prompt + one.prompt
-                visit(one.part, Asks(None, so_far.times * one.times, replies, prompt, longest))
+                nested = one.every < inf and so_far.every < inf  # rounds of rounds: nobody counts them
+                times, every = so_far.times * one.times, min(so_far.every, one.every)
+                visit(one.part, Asks(None, inf if nested else times, replies, prompt, longest, every))
+        elif hasattr(thing, "answer_many"):
+            found.append(so_far._replace(part=thing))
+            for leaf in getattr(thing, "paid", ()):
+                if leaf is not thing and hasattr(leaf, "asks"):
+                    visit(leaf, so_far)
         elif isinstance(thing, (tuple, list)):
             for part in thing:  # pyright: ignore[reportUnknownVariableType]
                 visit(part, so_far)

@@ -49,7 +49,7 @@ def test_thresholds_are_the_widest_with_the_risk_kept() -> None:
     doubts = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9])
     wrong = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 1.0])
     # from below (0+1)/(3+1) = .25 at .3, (1+1)/(4+1) = .4 at .4; from above (0+1)/(3+1) at .7, (1+1)/(4+1) at .6
-    assert thresholds(doubts, wrong, 0.25) == (0.3, 0.7, 0.4)
+    assert thresholds(doubts, wrong, 0.25) == (0.25, 0.75, 0.4)  # and no verdict is itself more doubtful
     assert thresholds(doubts, wrong, 0.2)[:2] == (-1.0, 2.0)  # too few rows to show it: nobody stops
 
 
@@ -57,6 +57,15 @@ def test_equal_doubts_stop_together_or_not_at_all() -> None:
     doubts, wrong = np.array([0.1] * 5 + [0.2] * 5), np.array([0.0] * 5 + [0.0, 0.0, 1.0, 1.0, 1.0])
     low, high, cut = thresholds(doubts, wrong, 0.2)
     assert (low, high, cut) == (0.1, 2.0, 0.2)
+
+
+def test_what_stands_there_word_for_word_is_borne_out_without_a_look() -> None:
+    made = ladder(Told(0.5)).fit(rows())
+    found = made.check(["It rained in  Bonn.", "It rained in Bo 0.1"], "Yesterday it rained in Bonn, they say.")
+    assert (found.findings[0].rung, found.findings[0].doubt, found.findings[0].sure) == ("verbatim", 0.0, True)
+    first = found.ledger[0]
+    assert (first.rung, first.came, first.stopped) == ("verbatim", 2, 1)
+    assert found.ledger[1].came == 1
 
 
 def test_the_cut_has_the_best_balanced_accuracy() -> None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sprat import Reply, Request, Signal, cascade, route
+from sprat.combine import Watchful
 from sprat.encoders.static import StaticEncoder
 from sprat.endpoints import toy
 from sprat.gateway.cards.predicted import evidence_of
@@ -56,6 +57,8 @@ def table(kind: str = "route", texts: bool = False) -> dict[str, Any]:
         "low": np.array([[0.2, 0.9], [0.65, 0.9], [0.92, 0.9]]),
         "high": np.array([[0.4, 0.98], [0.75, 0.98], [0.97, 0.98]]),
     }
+    if kind == "watchful":
+        level["least"] = 0.6
     settings = [{"name": f"by said at {t}", "at_least": [t], "value": 0.8, "low": 0.7, "high": 0.9} for t in (0.8, 0.6)]
     near: dict[str, Any] = {
         "encoder": StaticEncoder().name,
@@ -83,6 +86,9 @@ def table(kind: str = "route", texts: bool = False) -> dict[str, Any]:
 
 def served(kind: str = "route", card: Any = None, **settings: Any) -> Served:
     """The way at 0.6, with the table unless another is given."""
-    way = {"route": route, "cascade": cascade}[kind](SMALL, LARGE, trust=Said(kind == "route"), at_least=0.6)
+    if kind == "watchful":
+        way: Any = Watchful((SMALL, LARGE), (Said(False),), (0.6,))
+    else:
+        way = {"route": route, "cascade": cascade}[kind](SMALL, LARGE, trust=Said(kind == "route"), at_least=0.6)
     evidence = evidence_of(table(kind) if card is None else card, "serve.toml")
     return replace(of(way, **settings), certificate=CERTIFICATE, evidence=evidence)

@@ -78,6 +78,11 @@ def test_a_cascade_pays_for_the_reply_that_it_judged(cascading: Running) -> None
     assert [a["model"] for a in asks] == ["small", "large"]
 
 
+def test_a_way_that_watches_drafts_judges_whole_replies_then() -> None:
+    with Running(served("watchful")) as watching:
+        assert ask(watching, 0.8, 0.92).headers["x-sprat-model"] == "small"
+
+
 def test_a_later_turn_goes_to_the_last_model(gateway: Running) -> None:
     turns = [
         {"role": "user", "content": "0.8 a"},

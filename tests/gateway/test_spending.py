@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from sprat.gateway.access import keys
 from sprat.gateway.access.limits import Budget
 from sprat.gateway.ledger.store import Store
 from sprat.gateway.served import load
+from sprat.gateway.steering.controllers import Rules, Spending
 from sprat.gateway.wire.problem import Problem
 
 MIDNIGHT = 20_000 * 86_400.0
@@ -249,3 +252,23 @@ def test_a_budget_needs_prices(tmp_path: Path, url: str) -> None:
 def test_what_a_budget_table_lacks_is_said(tmp_path: Path, url: str, table: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         Budgeted(tmp_path, url, f"[budget]\n{table}")
+
+
+def test_budgets_that_take_the_place_of_others_hear_of_each_commit_once(tmp_path: Path) -> None:
+    rules, now = Rules(Budget(9.0, "day")), time.time()
+
+    async def run() -> tuple[list[Any], float]:
+        store = await Store.open(tmp_path / "sprat.db", linger=0.01, poll=600.0)
+        found = [Spending(rules, ()) for _ in range(3)]
+        found[0].attach(store)
+        found[0].settle(None, 0.0, 0.5, now)
+        for before, after in pairwise(found):
+            after.follow(before)
+        store.put(made(1, cost=0.5, at=now))
+        await store.flush()
+        last = found[-1]
+        watchers, spent = [w is last for w in store._writer.watchers], last._paid(last.scopes["*"]).dollars
+        await store.close()
+        return watchers, spent
+
+    assert asyncio.run(run()) == ([True], 0.5)

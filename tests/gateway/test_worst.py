@@ -13,6 +13,11 @@ import sprat
 from sprat import signals
 from sprat.core import Request
 from sprat.gateway.served import hold_of, worst
+from sprat.gateway.wire.chat import Chat
+from sprat.gateway.wire.completions import Completions
+from sprat.gateway.wire.messages import Messages
+from sprat.gateway.wire.problem import Problem
+from sprat.gateway.wire.responses import Responses
 from sprat.prices import Price
 
 REQUEST = Request.of("What is 2 + 2?", max_tokens=100)
@@ -25,7 +30,20 @@ def call(name: str, dollars: float | None) -> Any:
     )
 
 
+def server(name: str, dollars: float) -> Any:
+    """A model of so many dollars a call that says which tokens are likely."""
+    more: Any = {"logprobs": True, "continues": "completions"}
+    return sprat.openai(name, "http://127.0.0.1:9/v1", price=Price(0.0, 0.0, per_call=dollars), **more)
+
+
+def length(_: Request, text: str) -> float:
+    """A score that asks nobody."""
+    return float(len(text))
+
+
 S, L = call("s", 1.0), call("l", 10.0)
+FRY = sprat.tiny("fry", price=Price(0.0, 0.0))
+FAR = sprat.remote(server("far", 1.0), FRY)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +63,16 @@ S, L = call("s", 1.0), call("l", 10.0)
         (sprat.blend(S, L, ranker=signals.verbalized(S), fuser=L), 23),
         (sprat.cascade(S, L, trust=signals.self_check(S, how="prompt")), inf),
         (sprat.vote(call("x", None), n=2), inf),
+        (sprat.search(S, score=length, beams=2, samples=3, chunk=8), 6 * 13),
+        (sprat.search(S, score=length, beams=2, samples=3, chunk=inf), 6),
+        (sprat.search(S, score=signals.verbalized(L), beams=2, samples=3, chunk=50), 6 * 2 * 11),
+        (sprat.vote(sprat.search(S, score=length, beams=1, samples=2, chunk=50), n=3), 12),
+        (sprat.ladder(S, tuned=L), 11),
+        (sprat.ladder(S, tuned=FRY, untuned=FRY, rung="chunks", beams=2, samples=2, chunk=20), 20),
+        (sprat.aligner(S, L), 11),
+        (FAR, inf),
+        (sprat.proxy_tune(FAR, tuned=FRY, untuned=FRY), inf),
+        (sprat.remote(server("free", 0.0), FRY), 0),
     ],
     ids=repr,
 )
@@ -69,3 +97,25 @@ def test_a_judge_reads_the_reply_too_and_writes_little() -> None:
 def test_what_costs_nothing_costs_nothing_however_often() -> None:
     model = sprat.cascade(S, L, trust=signals.self_check(call("free", 0.0), how="prompt"))
     assert worst(model, REQUEST, 100) == pytest.approx(11)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body", "dollars"),
+    [
+        (Completions(), {"prompt": "x", "best_of": 20}, 20),
+        (Completions(), {"prompt": "x", "best_of": 20, "n": 3}, 21),
+        (Completions(), {"prompt": "x", "best_of": 3, "n": 3}, 3),
+        (Chat(), {"messages": [*REQUEST.messages], "best_of": 4, "n": 2}, 8),
+    ],
+)
+def test_samples_that_an_upstream_only_picks_from_are_paid_for_too(dialect: Any, body: Any, dollars: float) -> None:
+    asked = dialect.read({"model": "s", **body})
+    assert hold_of(S, asked.request, asked.n).dollars == dollars
+
+
+@pytest.mark.parametrize("name", ["n", "best_of"])
+@pytest.mark.parametrize("dialect", [Messages(), Responses()])
+def test_more_samples_than_a_protocol_gives_are_refused(dialect: Any, name: str) -> None:
+    body = {"model": "s", "messages": list(REQUEST.messages), "max_tokens": 9, "input": "hi", name: 9}
+    with pytest.raises(Problem, match=f"'{name}' can't be had"):
+        dialect.read(body)

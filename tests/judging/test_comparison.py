@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sprat import judging, toy
+from sprat import config, judging, toy
 from sprat.cli import main
 from sprat.core import Reply, Request
 from sprat.data import Call, Dataset, Example
@@ -115,6 +115,34 @@ def test_a_judge_is_trained_and_used_by_command(
     assert main(["evaluate", "judge-the-judge", "--set", str(folder), "--judge", f"{judge},longer"]) == 0
     assert "agrees" in capsys.readouterr().out
     assert main(["evaluate", str(calls), "--judge", judge, "--pairwise", "good,bad"]) == 0
+
+
+def saved(folder: Path, said: str) -> str:
+    """A file whose model always says this."""
+    config.dump(toy("umpire", said, cost=0.5), folder / "umpire.toml")
+    return str(folder / "umpire.toml")
+
+
+def test_a_judging_model_of_places_is_shown_up_by_the_command(
+    calls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--judge", saved(tmp_path, "Verdict: B"), "--pairwise", "good,bad", "--json"]
+    assert main(["evaluate", str(calls), *more]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["pairs"][0]["second"]["value"] == 1.0
+    assert (found["cost"], found["calls"]) == (0.5 * found["calls"], found["calls"])
+
+
+def test_without_pairs_the_command_grades_every_reply(
+    calls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rubric = tmp_path / "rubric.txt"
+    rubric.write_text("Only politeness counts.")
+    more = ["--judge", saved(tmp_path, "Score: 5"), "--rubric", str(rubric), "--json"]
+    assert main(["evaluate", str(calls), *more]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {(line["model"], line["mean"]) for line in found["scores"]} == {("good", 0.5), ("mid", 0.5), ("bad", 0.5)}
+    assert any("which no model's cost includes" in note for note in found["notes"])
 
 
 @pytest.mark.parametrize(

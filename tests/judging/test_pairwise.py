@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from sprat import judging, toy
 from sprat.core import Reply, Request
 from sprat.errors import BadInput
-from sprat.judging.pairwise import question, read, settled
+from sprat.signals.verdicts import pair_question as question
+from sprat.signals.verdicts import read_side as read
+from sprat.signals.verdicts import settled
 
 
 def shown(request: Request) -> tuple[str, str]:

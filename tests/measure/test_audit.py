@@ -17,7 +17,7 @@ def test_average_precision_by_hand() -> None:
     assert average_precision([0.9, 0.8, 0.7, 0.1], [1, 0, 1, 0]) == pytest.approx((1 + 2 / 3) / 2)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40))
 def test_average_precision_is_scikit_learns_ties_and_all(rows: list[tuple[int, bool]]) -> None:
     metrics = pytest.importorskip("sklearn.metrics")
@@ -56,6 +56,7 @@ def test_a_gap_that_is_there_is_named_and_the_group_without_one_is_not() -> None
     assert not found["hit", "misses"].differs
 
 
+@pytest.mark.slow
 def test_among_many_groups_without_a_gap_none_is_named_in_nineteen_of_twenty_audits() -> None:
     named = 0
     for seed in range(40):

@@ -13,7 +13,7 @@ from sprat.core import Endpoint, Reply, Request
 from sprat.data import Call, Dataset, Example
 from sprat.errors import BadInput, CannotDo
 from sprat.measure.grade import grade
-from sprat.measure.judge import weigh
+from sprat.signals.verdicts import weigh
 
 
 def scale(**chances: float) -> Reply:

@@ -13,8 +13,9 @@ sys.path.append(str(Path(__file__).parent.parent / "decoding"))
 from tiny_server import TinyServer
 
 import sprat
+from sprat.endpoints.likelihoods import echoed, prompted
 from sprat.errors import BadInput, CannotDo, Garbled
-from sprat.measure.likelihood import echoed, likelihood
+from sprat.measure.likelihood import likelihood
 from sprat.whitebox.scoring import logprobs
 
 MODEL = sprat.tiny("mackerel")
@@ -148,3 +149,38 @@ def test_mistakes_are_said() -> None:
         likelihood(MODEL, ["a", "b"], sources=["c"])
     with pytest.raises(BadInput, match="need a reference each"):
         likelihood(MODEL, ["a", "b"], [["c"], []])
+
+
+def place(token: str, logprob: float) -> dict[str, Any]:
+    return {str(len(token)): {"logprob": logprob, "rank": 1, "decoded_token": token}}
+
+
+def test_vllms_prompt_logprobs_are_read_from_the_end() -> None:
+    told = [None, place("b", -1.0), place("c ", -2.0), place("d", -3.0), place("ef", -4.0)]
+    assert prompted({"choices": [{"prompt_logprobs": told}]}, "abc ", "def", "m") == [-3.0, -4.0]
+    with pytest.raises(Garbled, match="no log-probabilities of the prompt"):
+        prompted({"choices": [{"prompt_logprobs": told}]}, "abc ", "xyz", "m")
+    with pytest.raises(Garbled):
+        prompted({"choices": [{"prompt_logprobs": None}]}, "a", "b", "m")
+
+
+class Prompting(TinyServer):
+    """It gives vLLM's prompt_logprobs, and no echo."""
+
+    def answer(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        assert "echo" not in body
+        status, told = super().answer(path, {**body, "logprobs": 1})
+        ids = self.model.vocabulary.encode(body["prompt"])
+        tokens = self.model.vocabulary.tokens
+        own = [place(tokens[ids[i]], float(self.after(ids[:i])[ids[i]])) for i in range(1, len(ids))]
+        told["choices"][0] |= {"logprobs": None, "prompt_logprobs": [None, *own]}
+        return status, told
+
+
+def test_served_by_prompt_logprobs_it_is_what_echo_gives(server: Echoing) -> None:
+    by_echo = likelihood(server.endpoint(), ["19"], sources=["12+7="]).faithfulness
+    with Prompting() as other:
+        found = likelihood(other.endpoint(), ["19"], sources=["12+7="], by="prompt_logprobs").faithfulness
+    assert found == pytest.approx(by_echo, abs=1e-6)
+    with pytest.raises(BadInput, match="echo or prompt_logprobs"):
+        likelihood(server.endpoint(), ["19"], sources=["12+7="], by="guess")  # type: ignore[arg-type]

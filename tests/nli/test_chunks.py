@@ -56,6 +56,11 @@ def test_alignscore_is_the_mean_of_the_best_chunks() -> None:
     assert found.unsupported()[0].evidence_text == "Five a b."
 
 
+def test_the_evidence_is_the_sentence_of_the_best_chunk_that_has_most_of_the_claims_words() -> None:
+    (found,) = alignscore(NLI, words=10).check([PAIR])
+    assert [s.evidence_text for s in found.sentences] == ["One a b.", "Five a b."]
+
+
 def test_minicheck_is_the_best_chunk_of_the_least_supported_sentence() -> None:
     (found,) = minicheck(NLI, words=6).check([PAIR])
     assert found.score == pytest.approx(0.3)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sprat.study.quality import FEWEST, curve, interval, isotonic, starts
+from sprat.study.quality import FEWEST, curve, interval, isotonic, starts, told_from
 
 ROWS = st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=20, max_size=200)
 
@@ -71,3 +71,8 @@ def test_every_row_is_in_a_bin_that_is_not_small(rows: list[tuple[int, bool]]) -
     found = curve(np.array([t for t, _ in rows], float), np.ones((len(rows), 1)), alone(len(rows)), 0)
     assert found.units.sum() == len(rows)
     assert found.units.min() >= min(FEWEST, len(rows))
+
+
+def test_of_watched_drafts_trusts_are_told_from_the_highest_threshold_that_stops_any() -> None:
+    assert told_from([0.2, 0.5, 1.5, 0.0]) == 0.5
+    assert told_from([0.0, 1.5]) is None

@@ -23,6 +23,7 @@ COMMANDS = {
     "audit": "Is a safety scorer right, calibrated, and fair to every group?",
     "evaluate": "Score recorded replies, with intervals: BERTScore and others.",
     "energy": "What recorded calls drew, by model, with a low and a high.",
+    "check": "Find claims that their documents do not bear out.",
     "serve": "Put a way of working in the path of the requests.",
     "ask": "Ask one prompt and show what it took.",
     "decode": "Write with several models at once, token by token.",

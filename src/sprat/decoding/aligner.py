@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from ..core import Ask, Can, Model, Reply, Request, Technique, ask, content_text
 from ..errors import BadInput, SpratError
-from ..shape import name_of, need
+from ..shape import Asks, name_of, need
 from ..whitebox.decoder import Decoder, WayOfWriting
 from ..whitebox.loop import Job, Written
 from .drafts import Copied
@@ -99,6 +99,10 @@ class Aligner(Technique):
         if isinstance(self.corrector, Decoder):
             return Predicted(self.corrector, name=name_of(self.corrector))
         return self.corrector
+
+    def asks(self) -> list[Asks]:
+        """The upstream model once, and the corrector, which reads its reply too."""
+        return [Asks(self.upstream), Asks(self.corrector, replies=1, prompt=len(self.template))]
 
     async def answer(self, request: Request) -> Reply | Ask:
         """The correction; it streams."""

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..core import Ask, Can, Reply, Request, Technique, ask, content_text
 from ..errors import BadInput, CannotDo
-from ..shape import exchanged, name_of, need
+from ..shape import Asks, exchanged, name_of, need
 from ..whitebox.arrays import host, like, log_softmax
 from ..whitebox.decoder import Decoder, Leaf, SameWeights
 from ..whitebox.loop import Job, Written, plain
@@ -53,6 +53,10 @@ class Sketch(Technique):
 
     def __post_init__(self) -> None:
         check_local(self.local, self.loopback)
+
+    def asks(self) -> list[Asks]:
+        """The large model once, and the local one, which reads its outline too."""
+        return [Asks(self.large, prompt=len(self.outline)), Asks(self.local, replies=1, prompt=len(self.expand))]
 
     async def answer(self, request: Request) -> Reply | Ask:
         """The local model's reply; BadInput where it is not clear what is private, and then nothing is sent."""

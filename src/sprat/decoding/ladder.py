@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from ..core import Ask, Can, Reply, Request, Technique, ask
 from ..errors import BadInput, CannotDo
-from ..shape import name_of
+from ..shape import Asks, name_of
 from ..whitebox.decoder import Decoder
 from ..whitebox.loop import Job, Written, plain
 from ..whitebox.vocabulary import common_size
@@ -70,6 +70,12 @@ class TextLadder(Technique):
     def searched(self) -> Any:
         """The search that the chunks are for."""
         return search(self.large, tuned=self.tuned, untuned=self.untuned, **self.more)
+
+    def asks(self) -> list[Asks]:
+        """The search, or the large model once and then the tuned one, which reads its reply too."""
+        if self.rung == "chunks":
+            return [Asks(self.searched)]
+        return [Asks(self.large), Asks(self.tuned, replies=1, prompt=len(self.template))]
 
     async def answer(self, request: Request) -> Reply | Ask:
         """The search's reply, or the tuned model's rewriting of the large one's; tool calls are never rewritten."""

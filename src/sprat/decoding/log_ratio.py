@@ -16,7 +16,7 @@ import numpy as np
 from ..core import Can, Endpoint, Reply, Request, Usage, content_text
 from ..errors import BadInput, SpratError
 from ..prices import cost
-from ..shape import need
+from ..shape import Asks, need
 from ..whitebox.decoder import Decoder
 from ..whitebox.scoring import logprobs
 
@@ -38,6 +38,10 @@ class LogRatio(Endpoint):
     def pair(self) -> tuple[Decoder, Decoder]:
         """Both decoders."""
         return self.tuned, self.untuned
+
+    def asks(self) -> list[Asks]:
+        """Both, which read the reply and write nothing."""
+        return [Asks(part, replies=1, longest=0) for part in self.pair]
 
     def scores(
         self,

@@ -19,7 +19,7 @@ from ..drivers.background import blocking
 from ..endpoints.completions import Named, Place, after_messages, after_text
 from ..errors import BadInput, CannotDo, SpratError
 from ..prices import Price
-from ..shape import name_of, need
+from ..shape import Asks, name_of, need
 from ..whitebox.decoder import Leaf
 from ..whitebox.session import Integers
 from ..whitebox.vocabulary import Vocabulary
@@ -94,6 +94,10 @@ class Remote(Leaf):
     def at_once(self) -> int:
         """The endpoint's."""
         return int(getattr(self.endpoint, "at_once", 16))
+
+    def asks(self) -> list[Asks]:
+        """The endpoint for every token, and again for what is drafted and taken back: nobody knows how often."""
+        return [Asks(self.endpoint, math.inf)]
 
     def open(self, batch: int) -> RemoteSession:
         """A session of `batch` rows that are known by their ids alone; CannotDo for a chat, which needs messages."""

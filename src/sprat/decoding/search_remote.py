@@ -17,7 +17,7 @@ from ..drivers.background import blocking
 from ..endpoints.http import UNREADABLE
 from ..endpoints.openai import gather
 from ..errors import BadInput, CannotDo, Garbled, nearest
-from ..shape import name_of, need
+from ..shape import Asks, name_of, need
 from .log_ratio import LogRatio
 
 LOST = ("samples are drawn by the server: the same seed may give another reply",)
@@ -144,6 +144,12 @@ class RemoteSearch(Technique):
     def judge(self) -> Any:
         """What scores: the pair, a signal or a function."""
         return self.score if self.tuned is None else LogRatio(self.tuned, self.untuned)
+
+    def asks(self) -> list[Asks]:
+        """For each chunk of the reply `beams` times `samples` asks, each of them judged; all read what is there."""
+        times = self.beams * self.samples
+        longest = None if self.chunk == math.inf else math.ceil(self.chunk)
+        return [Asks(self.large, times, 1, 0, longest, self.chunk), Asks(self.judge, times, 1, every=self.chunk)]
 
     async def answer(self, request: Request) -> Reply:
         """The winner among the kept beginnings, each asked for to its end."""

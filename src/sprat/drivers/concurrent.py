@@ -13,7 +13,9 @@ from ..core import Draft, Look, Piece, Reply, Request
 from ..errors import SpratError, WrongAwait
 from ..shape import name_of
 from .ahead import Ahead
-from .process import Done, Fork, Leaf, Process, Tail, answer_all, done
+from .process import Done, Effect, Fork, Leaf, Process, Tail, answer_all, done
+
+Change = Callable[[Effect], Effect]
 
 
 async def look_at(look: Look, swap: Callable[[Any], Any] | None = None) -> Any:
@@ -87,52 +89,107 @@ async def _leaf(leaf: Leaf) -> Any:
     return outcome
 
 
-async def steps_of(steps: Process) -> AsyncGenerator[Piece | Done, None]:
-    """Drive one process; yields the pieces of a tail that streams, then Done. Closing it closes what is upstream."""
-    send: Any = None
-    error: SpratError | None = None
-    drafts: dict[int, Draft] = {}
+async def steps_of(steps: Process, change: Change | None = None) -> AsyncGenerator[Piece | Done, None]:
+    """Drive one process; yields the pieces of a tail that streams, then Done. Closing it closes what is upstream.
+
+    `change` puts another effect, or the same one, in the place of each that the process comes to.
+    """
+    run = _Run(steps, change)
     try:
-        while True:
-            try:
-                effect = steps.throw(error) if error else steps.send(send)
-            except StopIteration as stop:
-                yield stop.value
-                return
-            send, error = None, None
+        while not isinstance(effect := run.on(), Done):
             try:
                 if _flows(effect):
-                    async with aclosing(_tail(effect, drafts)) as source:
+                    async with aclosing(run.flow(effect)) as source:
                         async for piece in source:
-                            send = _ended(effect, piece) or send
-                            if piece.text or piece.raw is not None:
-                                yield piece if piece.reply is None else replace(piece, reply=None)
+                            yield piece
                 else:
-                    send = await _did(effect, drafts)
-            except SpratError as caught:
-                error = caught
+                    run.told = await run.did(effect)
+            except SpratError as error:
+                run.error = error
+        yield effect
     finally:
-        await _left(steps, drafts)
+        await run.leave()
 
 
-async def _tail(effect: Leaf | Look, drafts: dict[int, Draft]) -> AsyncGenerator[Piece]:
-    """The pieces of what is the root's own reply; an error knows what of it was seen before."""
-    kept: list[Piece] = []
-    seen = False
-    if isinstance(effect, Look):
-        drafts.setdefault(id(effect.draft), effect.draft)
-    source = pieces(effect.endpoint, effect.payload) if isinstance(effect, Leaf) else released(effect.draft)
+async def finish(steps: Process, change: Change | None = None) -> Done:
+    """Drive one process to its end, as steps_of does; what it streams is not wanted."""
+    run = _Run(steps, change)
     try:
-        async with aclosing(source):
-            async for piece in source:
-                if piece.text or piece.raw is not None:
-                    seen = True
-                    if effect.tail == Tail.KEPT:
-                        kept.append(piece)
-                yield piece
-    except SpratError as error:
-        error.said = tuple(kept) if kept or not seen else None
-        raise
+        while not isinstance(effect := run.on(), Done):
+            try:
+                if _flows(effect):
+                    async for _ in run.flow(effect):
+                        pass
+                else:
+                    run.told = await run.did(effect)
+            except SpratError as error:
+                run.error = error
+        return effect
+    finally:
+        await run.leave()
+
+
+class _Run:
+    """A process under way: what it is to be told, or the error to be thrown at it, and the drafts that it looked at."""
+
+    __slots__ = ("change", "drafts", "error", "steps", "told")
+
+    def __init__(self, steps: Process, change: Change | None) -> None:
+        self.steps, self.change = steps, change
+        self.told: Any = None
+        self.error: SpratError | None = None
+        self.drafts: dict[int, Draft] = {}
+
+    def on(self) -> Effect | Done:
+        """What the process wants next, or what it came to."""
+        told, error, self.told, self.error = self.told, self.error, None, None
+        try:
+            effect = self.steps.throw(error) if error else self.steps.send(told)
+        except StopIteration as stop:
+            return stop.value
+        return self.change(effect) if self.change else effect
+
+    async def did(self, effect: Effect) -> Any:
+        """Do it; the answer."""
+        if isinstance(effect, Leaf):
+            return await _leaf(effect)
+        if isinstance(effect, Fork):
+            return await _fork(effect)
+        self.drafts.setdefault(id(effect.draft), effect.draft)
+        return await look_at(effect)
+
+    async def flow(self, effect: Leaf | Look) -> AsyncGenerator[Piece]:
+        """The pieces of what is the root's own reply; an error knows what of it was seen before."""
+        kept: list[Piece] = []
+        seen = False
+        if isinstance(effect, Look):
+            self.drafts.setdefault(id(effect.draft), effect.draft)
+        source = pieces(effect.endpoint, effect.payload) if isinstance(effect, Leaf) else released(effect.draft)
+        try:
+            async with aclosing(source):
+                async for piece in source:
+                    if piece.reply is not None and isinstance(effect, Leaf):
+                        self.told = Done(piece.reply, piece.reply)
+                    if piece.text or piece.raw is not None:
+                        seen = True
+                        if effect.tail == Tail.KEPT:
+                            kept.append(piece)
+                        yield piece if piece.reply is None else replace(piece, reply=None)
+        except SpratError as error:
+            error.said = tuple(kept) if kept or not seen else None
+            raise
+
+    async def leave(self) -> None:
+        """Close what it left."""
+        for draft in self.drafts.values():
+            if draft.source is not None:
+                await draft.source.aclose()
+        self.steps.close()
+
+
+def _flows(effect: Effect) -> TypeGuard[Leaf | Look]:
+    """Whether what is asked for is the root's own reply, piece by piece."""
+    return isinstance(effect, (Leaf, Look)) and bool(effect.tail) and getattr(effect, "what", "accept") == "accept"
 
 
 async def released(draft: Draft) -> AsyncGenerator[Piece]:
@@ -146,56 +203,6 @@ async def released(draft: Draft) -> AsyncGenerator[Piece]:
         draft.reply = piece.reply or draft.reply
         if piece.text or piece.raw is not None:
             yield replace(piece, reply=None)
-
-
-async def finish(steps: Process) -> Done:
-    """Drive one process to its end; what it streams is not wanted."""
-    send: Any = None
-    error: SpratError | None = None
-    drafts: dict[int, Draft] = {}
-    try:
-        while True:
-            try:
-                effect = steps.throw(error) if error else steps.send(send)
-            except StopIteration as stop:
-                return stop.value
-            send, error = None, None
-            try:
-                if _flows(effect):
-                    async with aclosing(_tail(effect, drafts)) as source:
-                        async for piece in source:
-                            send = _ended(effect, piece) or send
-                else:
-                    send = await _did(effect, drafts)
-            except SpratError as caught:
-                error = caught
-    finally:
-        await _left(steps, drafts)
-
-
-def _flows(effect: Leaf | Fork | Look) -> TypeGuard[Leaf | Look]:
-    """Whether what is asked for is the root's own reply, piece by piece."""
-    return isinstance(effect, (Leaf, Look)) and bool(effect.tail) and getattr(effect, "what", "accept") == "accept"
-
-
-def _ended(effect: Leaf | Look, piece: Piece) -> Done | None:
-    return Done(piece.reply, piece.reply) if piece.reply is not None and isinstance(effect, Leaf) else None
-
-
-async def _did(effect: Leaf | Fork | Look, drafts: dict[int, Draft]) -> Any:
-    if isinstance(effect, Leaf):
-        return await _leaf(effect)
-    if isinstance(effect, Fork):
-        return await _fork(effect)
-    drafts.setdefault(id(effect.draft), effect.draft)
-    return await look_at(effect)
-
-
-async def _left(steps: Process, drafts: dict[int, Draft]) -> None:
-    for draft in drafts.values():
-        if draft.source is not None:
-            await draft.source.aclose()
-    steps.close()
 
 
 async def _fork(fork: Fork) -> tuple[list[Any], float]:

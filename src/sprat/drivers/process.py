@@ -74,7 +74,8 @@ def changed(reply: Reply, **values: Any) -> Reply:
     return Reply(*row)
 
 
-Process = Generator[Leaf | Fork | Look, Any, Done]
+Effect = Leaf | Fork | Look
+Process = Generator[Effect, Any, Done]
 
 
 def process(model: Any, payload: Any, because: str = "", tail: Tail = Tail.NO) -> Process:

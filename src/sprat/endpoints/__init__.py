@@ -5,6 +5,7 @@ from .local import local
 from .onnx import Onnx, onnx
 from .openai import OpenAI, openai
 from .recorded import Recorded, recorded
+from .seq2seq import Seq2Seq, seq2seq
 from .tiny import Tiny, tiny
 from .toy import Toy, toy
 from .transformers import Transformers, transformers
@@ -14,6 +15,7 @@ __all__ = [
     "Onnx",
     "OpenAI",
     "Recorded",
+    "Seq2Seq",
     "Tiny",
     "Toy",
     "Transformers",
@@ -22,6 +24,7 @@ __all__ = [
     "onnx",
     "openai",
     "recorded",
+    "seq2seq",
     "tiny",
     "toy",
     "transformers",

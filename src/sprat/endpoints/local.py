@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..errors import CannotDo
 from ..whitebox.decoder import Leaf
 from .tiny import tiny
 
@@ -21,6 +22,11 @@ def local(which: str, **options: Any) -> Leaf:
         from .onnx import onnx
 
         return onnx(which, **options)
+    from .seq2seq import is_seq2seq
+
+    if is_seq2seq(which):
+        raise CannotDo(f"'{which}' is an encoder-decoder, which can't share its tokens with others.",
+                       hint="Take sprat.endpoints.seq2seq(...): it answers, and scores given texts.")  # fmt: skip
     from .transformers import transformers
 
     return transformers(which, **options)

@@ -123,7 +123,7 @@ _lock = threading.Lock()
 def _load(asked: Transformers) -> Loaded:
     hub = library("transformers", f"The model '{asked.name}'")
     torch = library("torch", f"The model '{asked.name}'")
-    path, device = asked.path or asked.name, _device(torch, asked.device)
+    path, device = asked.path or asked.name, device_of(torch, asked.device)
     named = "float32" if asked.dtype == "auto" and device.type == "cpu" else asked.dtype
     dtype: Any = "auto" if named == "auto" else getattr(torch, named)
     options: dict[str, Any] = {
@@ -133,10 +133,10 @@ def _load(asked: Transformers) -> Loaded:
     }
     if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
         raise BadInput(f"'{path}' is a folder without a config.json.", hint=WHERE)
-    with _Bars(hub):
-        config = _tried(path, lambda: hub.AutoConfig.from_pretrained(path, **options))
+    with QuietBars(hub):
+        config = tried(path, lambda: hub.AutoConfig.from_pretrained(path, **options))
         _check_kind(hub, path, config, asked.trust_remote_code)
-        made = _tried(
+        made = tried(
             path,
             lambda: hub.AutoModelForCausalLM.from_pretrained(
                 path, config=config, dtype=dtype, output_loading_info=True, **options
@@ -148,7 +148,7 @@ def _load(asked: Transformers) -> Loaded:
             raise BadInput(
                 f"'{path}' lacks weights of its own model: {some}.", hint="Is it a base model or an adapter?"
             )
-        tokenizer = _tried(path, lambda: hub.AutoTokenizer.from_pretrained(path, **options))
+        tokenizer = tried(path, lambda: hub.AutoTokenizer.from_pretrained(path, **options))
     try:
         model = model.to(device)
     except torch.OutOfMemoryError as full:
@@ -158,7 +158,8 @@ def _load(asked: Transformers) -> Loaded:
     return Loaded(TorchModel(model, asked.name), HubVocabulary(tokenizer, ends_of(model), asked.name))
 
 
-def _device(torch: Any, named: str) -> Any:
+def device_of(torch: Any, named: str) -> Any:
+    """The device of this name; BadInput where torch does not see it."""
     if named == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -189,7 +190,7 @@ def _check_kind(hub: Any, path: str, config: Any, trusted: bool) -> None:
     )
 
 
-def _tried(path: str, step: Any) -> Any:
+def tried(path: str, step: Any) -> Any:
     """What the library gives, or a sentence on why it could not."""
     try:
         return step()
@@ -210,7 +211,7 @@ def _tried(path: str, step: Any) -> Any:
         raise BadInput(f"'{path}' can't be loaded: {first}.", hint="Is the folder complete?") from error
 
 
-class _Bars:
+class QuietBars:
     """transformers' progress bars, on a terminal alone."""
 
     def __init__(self, hub: Any) -> None:

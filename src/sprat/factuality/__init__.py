@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from ..nli.checks import Check, Checker, SentenceCheck, supports
     from ..nli.chunks import AlignScore, MiniCheck, alignscore, minicheck
     from ..nli.summac import SummaC, summac
+    from ..nli.summac_conv import SummaCConv, summac_conv
+    from .agent import Record, Verification, verify
     from .check_ladder import Finding, Findings, Labelled, Ladder, fitted, ladder
     from .corpus import Bm25, Corpus, Dense, Passage, read_corpus
     from .fact_score import FactScore, Judgement, factscore
@@ -31,9 +33,12 @@ __all__ = [
     "Lexical",
     "MiniCheck",
     "Passage",
+    "Record",
     "SentenceCheck",
     "SummaC",
+    "SummaCConv",
     "Support",
+    "Verification",
     "alignscore",
     "atomic_facts",
     "by_model",
@@ -45,15 +50,19 @@ __all__ = [
     "read_corpus",
     "split_facts",
     "summac",
+    "summac_conv",
     "supports",
+    "verify",
 ]
 
 _WHERE = {
     "..nli.checks": ("Check", "Checker", "SentenceCheck", "supports"),
     "..nli.chunks": ("AlignScore", "MiniCheck", "alignscore", "minicheck"),
     "..nli.summac": ("SummaC", "summac"),
+    "..nli.summac_conv": ("SummaCConv", "summac_conv"),
     ".corpus": ("Bm25", "Corpus", "Dense", "Passage", "read_corpus"),
     ".facts": ("Fact", "atomic_facts", "split_facts"),
+    ".agent": ("Record", "Verification", "verify"),
     ".check_ladder": ("Finding", "Findings", "Labelled", "Ladder", "fitted", "ladder"),
     ".fact_score": ("FactScore", "Judgement", "factscore"),
     ".support": ("Lexical", "Support", "by_model", "by_nli"),

@@ -69,7 +69,7 @@ class Bm25:
     def passages(self, asked: str, k: int = 5, title: str = "") -> list[Passage]:
         """The `k` best passages with a score above 0; of this title where the corpus has it."""
         scores = np.zeros(len(self.kept))
-        for word in dict.fromkeys(words(asked)):
+        for word in dict.fromkeys(_terms(asked)):
             if word in self._postings:
                 at, weight = self._postings[word]
                 scores[at] += weight
@@ -78,7 +78,7 @@ class Bm25:
     @cached_property
     def _postings(self) -> dict[str, tuple[Any, Any]]:
         """For each word, the passages that have it and what it adds to their score."""
-        counts = [Counter(words(f"{p.title} {p.text}")) for p in self.kept]
+        counts = [Counter(_terms(f"{p.title} {p.text}")) for p in self.kept]
         lengths = np.array([sum(c.values()) for c in counts], np.float64)
         mean = float(lengths.mean()) if len(lengths) else 1.0
         held: dict[str, list[tuple[int, int]]] = {}
@@ -109,6 +109,10 @@ class Dense:
     @cached_property
     def _rows(self) -> Any:
         return self.encoder.encode([f"{p.title} {p.text}".strip() for p in self.kept])
+
+
+def _terms(text: str) -> list[str]:
+    return [w for w in words(text) if w[0].isalnum()]
 
 
 def _best(kept: Sequence[Passage], scores: Any, k: int, title: str) -> list[Passage]:

@@ -18,6 +18,7 @@ import numpy as np
 from ..core import Can, Request, ask, together
 from ..errors import BadInput
 from ..sentences import sentences
+from .answers import Look, Meaning
 from .checks import Check, Floats, Looking, Spent, here
 from .corpus import Passage
 from .facts import content_words
@@ -132,16 +133,16 @@ class Asked:
 
 
 def rung(word: Any) -> Any:
-    """A rung by its word (unigram, alignment, nli: the embedded model), a rung as it is, or a model to be asked."""
+    """A rung by its word (unigram, alignment, nli, look, meaning), a rung as it is, or a model to be asked."""
     if isinstance(word, str):
-        made: dict[str, Any] = {"unigram": Unigram, "alignment": Alignment}
+        made: dict[str, Any] = {"unigram": Unigram, "alignment": Alignment, "look": Look, "meaning": Meaning}
         if word in made:
             return made[word]()
         if word == "nli":
             from ..nli import small
 
             return Inference(small())
-        raise BadInput(f"There is no rung '{word}'.", hint="Give unigram, alignment, nli, or a model.")
+        raise BadInput(f"There is no rung '{word}'.", hint="Give unigram, alignment, nli, look, meaning, or a model.")
     if hasattr(word, "read") and hasattr(word, "names"):
         return word
     if hasattr(word, "probabilities"):

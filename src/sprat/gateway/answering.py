@@ -7,14 +7,15 @@ upstream's own body where a whole reply may pass (`Tap.body`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from ..core import Look, Piece, Reply, Request, Usage
 from ..drivers.concurrent import finish, steps_of
-from ..drivers.process import Done, Leaf, Tail, process
+from ..drivers.process import Effect, Leaf, Tail, process
 from ..endpoints import OpenAI
 from ..errors import SpratError
 from ..shape import name_of
@@ -85,7 +86,7 @@ async def _whole(model: Any, request: Request, tap: Tap) -> tuple[bytes | None, 
     else:
         mark = witness.seen.set(tap.trusts)
         try:
-            done = await finish(_tapped(process(model, request, tail=Tail.STREAMS), tap))
+            done = await finish(process(model, request, tail=Tail.STREAMS), partial(_tapped, tap))
         finally:
             witness.seen.reset(mark)
         if done.error:
@@ -122,7 +123,7 @@ async def streamed(model: Any, request: Request, tap: Tap) -> AsyncGenerator[Pie
         return
     mark = witness.seen.set(tap.trusts)
     try:
-        async with aclosing(steps_of(_tapped(process(model, request, tail=Tail.STREAMS), tap))) as steps:
+        async with aclosing(steps_of(process(model, request, tail=Tail.STREAMS), partial(_tapped, tap))) as steps:
             async for out in steps:
                 if isinstance(out, Piece):
                     yield out
@@ -138,26 +139,13 @@ async def streamed(model: Any, request: Request, tap: Tap) -> AsyncGenerator[Pie
             witness.seen.reset(mark)
 
 
-def _tapped(steps: Any, tap: Tap) -> Generator[Any, Any, Done]:
-    send: Any = None
-    error: SpratError | None = None
-    try:
-        while True:
-            try:
-                effect = steps.throw(error) if error else steps.send(send)
-            except StopIteration as stop:
-                return stop.value
-            send, error = None, None
-            try:
-                if isinstance(effect, Leaf):
-                    effect = _leaf(effect, tap)
-                elif isinstance(effect, Look) and effect.tail and effect.what == "accept":
-                    tap.model = name_of(effect.draft.model)
-                send = yield effect
-            except SpratError as caught:
-                error = caught
-    finally:
-        steps.close()
+def _tapped(tap: Tap, effect: Effect) -> Effect:
+    """The effect as it is let through."""
+    if isinstance(effect, Leaf):
+        return _leaf(effect, tap)
+    if isinstance(effect, Look) and effect.tail and effect.what == "accept":
+        tap.model = name_of(effect.draft.model)
+    return effect
 
 
 def _leaf(leaf: Leaf, tap: Tap) -> Leaf:

@@ -233,16 +233,37 @@ class Gateway:
                 raise Problem(refused.status, refused.said, code=_REFUSED[refused.kind], after=refused.retry_after)
         call.hold, call.reserved = held, reserved
 
-    def finished(self, call: Call, exchange: Exchange, stored: bool = False) -> None:
-        """Count and charge a finished request, and store it where that was not done."""
-        self.metrics.note(exchange)
+    def finished(self, call: Call, exchange: Exchange) -> None:
+        """Count and charge a finished request, and store it."""
+        self._charge(call, exchange)
+        if self.store is not None:
+            self.store.put(exchange)
+        self._note(call, exchange)
+
+    @property
+    def durable(self) -> bool:
+        """Whether a reply's end waits until its record is committed."""
+        return self.store is not None and self.served.settings.durable
+
+    async def committed(self, call: Call, exchange: Exchange) -> None:
+        """As `finished`, but back once the record is committed."""
+        assert self.store is not None
+        # Charged first: what the writer commits is taken off what was charged and not committed yet.
+        self._charge(call, exchange)
+        try:
+            await self.store.record(exchange)
+        finally:
+            self._note(call, exchange)
+
+    def _charge(self, call: Call, exchange: Exchange) -> None:
         if self.keys is not None and call.key is not None and call.hold is not None:
             tokens = (exchange.input_tokens or 0) + (exchange.output_tokens or 0)
             self.keys.charge(call.key.id, exchange.cost, exchange.at, tokens, call.hold, exchange.at_most)
         if self.policy.spending is not None and call.reserved is not None:
             self.policy.spending.settle(call.key, call.reserved, exchange.cost, exchange.at, exchange.at_most)
-        if self.store is not None and not stored:
-            self.store.put(exchange)
+
+    def _note(self, call: Call, exchange: Exchange) -> None:
+        self.metrics.note(exchange)
         if exchange.card:
             self.cards[exchange.id] = (exchange.key, exchange.card, call.text)
             if len(self.cards) > self.served.settings.decisions:

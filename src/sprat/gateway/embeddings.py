@@ -28,7 +28,29 @@ async def embeddings(gateway: Gateway, call: Call) -> None:
     gateway.working += 1
     number, name, problem = fresh(), "", None
     reply = Reply(None, cost=0.0)
-    watch = Watch(call.receive)
+    watch, stored = Watch(call.receive), None
+
+    def exchange() -> Exchange:
+        usage = reply.usage or Usage()
+        # Once an upstream was asked, what it took is unknown until it has said so; an encoder of ours takes nothing.
+        sent = call.hold is not None and name not in gateway.served.encoders
+        dollars = (call.paid if call.unsent else None) if sent and not reply.model else reply.cost
+        return Exchange(
+            number,
+            call.at,
+            "embeddings",
+            getattr(call.key, "id", ""),
+            name[:200],
+            reply.model,
+            input_tokens=usage.input_tokens,
+            output_tokens=0,
+            cost=dollars,
+            seconds=time.perf_counter() - call.began,
+            status=problem.status if problem else 200,
+            error=struck(problem.detail or problem.message, secrets_of(gateway.served)) if problem else "",
+            at_most=call.at_most(dollars),
+        )
+
     try:
         given = await read_body(call.headers, call.receive, gateway.served.settings.body_limit)
         body = await read(given)
@@ -42,6 +64,9 @@ async def embeddings(gateway: Gateway, call: Call) -> None:
             ]
             if reply.cost is not None:
                 shown.append((b"x-sprat-cost", f"{reply.cost:.9g}".encode()))
+            if gateway.durable:
+                stored = exchange()
+                await gateway.committed(call, stored)
             await respond(call.send, 200, data, shown)
     except asyncio.CancelledError:
         problem = Problem(499, "The client left.")
@@ -59,29 +84,12 @@ async def embeddings(gateway: Gateway, call: Call) -> None:
         await gateway.complain(call, problem)
     finally:
         gateway.working -= 1
-        usage = reply.usage or Usage()
-        # Once an upstream was asked, what it took is unknown until it has said so; an encoder of ours takes nothing.
-        sent = call.hold is not None and name not in gateway.served.encoders
-        dollars = (call.paid if call.unsent else None) if sent and not reply.model else reply.cost
-        exchange = Exchange(
-            number,
-            call.at,
-            "embeddings",
-            getattr(call.key, "id", ""),
-            name[:200],
-            reply.model,
-            input_tokens=usage.input_tokens,
-            output_tokens=0,
-            cost=dollars,
-            seconds=time.perf_counter() - call.began,
-            status=problem.status if problem else 200,
-            error=struck(problem.detail or problem.message, secrets_of(gateway.served)) if problem else "",
-            at_most=call.at_most(dollars),
-        )
+        done = stored or exchange()
         if trace is not None and gateway.tracing is not None:
             asked = [reply] if reply.model else []
-            gateway.tracing.end(trace, exchange, asked, gateway.served.models.get(name, ()), "", False)
-        gateway.finished(call, exchange)
+            gateway.tracing.end(trace, done, asked, gateway.served.models.get(name, ()), "", False)
+        if stored is None:
+            gateway.finished(call, done)
 
 
 async def _embedded(gateway: Gateway, call: Call, name: str, body: dict[str, Any]) -> tuple[bytes, Reply]:

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from math import inf
+from math import ceil, inf
 from pathlib import Path
 from typing import Any, TypeGuard, cast
 
@@ -26,6 +26,7 @@ from .access.limits import Hold
 from .caching.cache import CacheSettings, settings_of
 from .cards.predicted import Evidence, evidence_of
 from .promise.promised import Promised, promised
+from .promise.told_apart import told_apart
 from .steering.ways import AUTO, Way, number, ordinary_of, ways_of
 from .telemetry import tracing
 from .telemetry.tracing import OtelSettings
@@ -149,14 +150,15 @@ def worst(model: Any, request: Request, longest: int, times: int = 1) -> float:
     """
     # A message's frame in a template takes a few tokens that its text does not show.
     read, each = len(dumped([request.messages, request.options])) + 16 * len(request.messages), longest // times
-    dollars = 0.0
+    times, dollars = times * request.options.get("best_of", 1), 0.0
     for one in asks_of(model):
         if not hasattr(one.part, "price"):
             continue
         price: Price | None = one.part.price
         written = each if one.longest is None else one.longest
         most = inf if price is None else price.worst(read + one.replies * each + one.prompt, written)
-        dollars += one.times * times * most if most else 0.0
+        rounds = max(1, ceil(each / one.every))
+        dollars += one.times * rounds * times * most if most else 0.0
     return dollars
 
 
@@ -169,7 +171,8 @@ def hold_of(model: Any, request: Request, n: int, longest: int | None = None) ->
     """What the request may take at most; where nobody names a longest reply, as if it were 4,096 tokens."""
     longest = (longest_of(request.options) or 4096) if longest is None else longest
     dollars = worst(model, request, longest * n, n)
-    return Hold(None if dollars == float("inf") or _has_media(request) else dollars, longest * n)
+    tokens = longest * n * request.options.get("best_of", 1)
+    return Hold(None if dollars == float("inf") or _has_media(request) else dollars, tokens)
 
 
 def reference_cost(model: Any, replies: Sequence[Reply]) -> float | None:
@@ -225,7 +228,7 @@ def load(path: Path | str) -> Served:
         extra.get("certificate", {}),
         _settings(extra.get("gateway", {}), str(path)),
         Path(path),
-        promise,
+        promise and told_apart(promise, (models[AUTO], *(w.model for w in ways))),
         ways,
         number(table or {}, "explore", f"{path}, [promise]") or 0.0,
         ordinary_of(table or {}, str(path)),

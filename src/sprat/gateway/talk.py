@@ -272,13 +272,9 @@ class Talk:
 
     async def _acknowledge(self, asked: Asked) -> None:
         """Where the store is durable, a reply does not end before its record is committed."""
-        store = self.gateway.store
-        if store is None or not self.gateway.served.settings.durable:
-            return
-        exchange = self._exchange(asked)
-        await store.record(exchange)
-        self.logged = True
-        self.gateway.finished(self.call, exchange, stored=True)
+        if self.gateway.durable:
+            exchange, self.logged = self._exchange(asked), True
+            await self.gateway.committed(self.call, exchange)
 
     def _said(self) -> list[Reply]:
         """The replies, with their words where these passed as bytes."""

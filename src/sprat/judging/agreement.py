@@ -14,8 +14,9 @@ import numpy as np
 
 from ..errors import BadInput
 from ..measure.resampling import Estimate, bootstraps
+from ..signals.verdicts import Side, Verdict
 from .comparison import Rate
-from .pairwise import ComparesPairs, Side, Tell, Verdict
+from .pairwise import ComparesPairs, Tell
 from .preferences import Preference
 
 _NUMBER: dict[Side, int] = {"a": 0, "tie": 1, "b": 2}

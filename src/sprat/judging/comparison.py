@@ -17,7 +17,8 @@ from ..core import Request
 from ..data import Dataset
 from ..errors import BadInput
 from ..measure.resampling import Estimate, wilson
-from .pairwise import ComparesPairs, Tell, Verdict
+from ..signals.verdicts import Verdict
+from .pairwise import ComparesPairs, Tell
 from .wins import controlled_rate, strengths, win_rate
 
 FEWEST = 5  # comparisons of which rates are told

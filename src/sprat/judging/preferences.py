@@ -21,7 +21,7 @@ from typing import Any
 
 from ..core import Request
 from ..errors import BadInput
-from .pairwise import Side, Verdict, settled
+from ..signals.verdicts import Side, Verdict, settled
 
 _SIDES: dict[str, Side] = {"a": "a", "b": "b", "tie": "tie", "1": "a", "2": "b", "0": "tie"}
 _TURN = re.compile(r"\n\n(Human|Assistant): ?")

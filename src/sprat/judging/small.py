@@ -19,7 +19,8 @@ from ..data import Lessons
 from ..drivers import drive_many
 from ..errors import BadInput
 from ..signals.pairrank import PairRank, pairrank
-from .pairwise import Side, Tell, Verdict, conversation
+from ..signals.verdicts import Side, Verdict, conversation
+from .pairwise import Tell
 from .preferences import Preference
 
 FEWEST = 50

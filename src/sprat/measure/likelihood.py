@@ -1,32 +1,28 @@
 """Likelihood score: how likely a model finds a text after its source or its reference, and a reference after the text.
 
 BARTScore (arXiv 2106.11520) with any model that gives log-probabilities in place of BART: the mean natural logarithm
-per token, in four directions, with prompts, against several references. Local decoders read every text in one go;
-a server is asked by completions with `echo`. Checked by hand, and served against local.
+per token, in four directions, with prompts, against several references. By BART or T5 (sprat.endpoints.seq2seq) it is
+the paper's; local decoders and servers serve too (endpoints/likelihoods.py). Checked by hand, against BARTScore's own
+arithmetic, and served against local.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core import Can, Request
-from ..drivers.background import blocking
-from ..errors import BadInput, CannotDo, Garbled
-from ..shape import name_of
-from ..whitebox.decoder import Decoder
-from ..whitebox.scoring import logprobs
+from ..core import Reply
+from ..endpoints.likelihoods import Ask, after, likelihood_of
+from ..errors import BadInput
 
 Floats = NDArray[np.float64]
 Combine = Literal["mean", "max"]
 # What stands between the given text and the one that is scored; the paper's prompts are of this kind.
 CUES = ("", "In other words,", "That is to say,", "i.e.")
-_AT_ONCE = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,14 +48,16 @@ def likelihood(
     cues: Sequence[str] = ("",),
     combine: Combine = "mean",
     ended: bool = False,
+    by: Ask = "echo",
 ) -> LikelihoodScores:
-    """The likelihood scores of texts by a local decoder, or by a server that completes text with `echo`.
+    """The likelihood scores of texts by a local decoder or encoder-decoder, or by a server that completes text.
 
     `cues` are averaged over; several references give their mean or the best. `ended` counts that the text ends there,
-    as BARTScore does (local decoders only). Raises CannotDo where the model does not give log-probabilities of a text,
-    BadInput where numbers don't match, or neither references nor sources were given.
+    as BARTScore does (local models only). A server is asked `by` "echo" or "prompt_logprobs". Raises CannotDo where the
+    model does not give log-probabilities of a text, BadInput where numbers don't match, or neither references nor
+    sources were given.
     """
-    _able(model, ended)
+    asked = likelihood_of(model, ended, by)
     if isinstance(texts, str) or isinstance(references, str) or isinstance(sources, str):
         raise BadInput(
             "likelihood takes lists of texts and was given one string.", hint="Write likelihood(m, [a], [b])."
@@ -72,7 +70,7 @@ def likelihood(
     if sources is not None:
         if len(sources) != len(texts):
             raise BadInput(f"There are {len(texts):,} texts and {len(sources):,} sources.")
-        faithfulness = _mean(model, list(zip(sources, texts, strict=True)), cues, ended)
+        faithfulness = _mean(asked, list(zip(sources, texts, strict=True)), cues)
     if references is not None:
         given = [[r] if isinstance(r, str) else list(r) for r in references]
         if len(given) != len(texts) or not all(given):
@@ -81,8 +79,8 @@ def likelihood(
             )
         owner = np.repeat(np.arange(len(texts)), [len(g) for g in given])
         pairs = [(texts[i], r) for i, r in zip(owner.tolist(), (r for g in given for r in g), strict=True)]
-        forth = _mean(model, [(r, t) for t, r in pairs], cues, ended)
-        back = _mean(model, pairs, cues, ended)
+        forth = _mean(asked, [(r, t) for t, r in pairs], cues)
+        back = _mean(asked, pairs, cues)
         over = np.nanmean if combine == "mean" else np.nanmax
         precision, recall, both = (_per_text(v, owner, len(texts), over) for v in (forth, back, (forth + back) / 2))
         return LikelihoodScores(faithfulness, precision, recall, both)
@@ -93,67 +91,18 @@ def _per_text(values: Floats, owner: NDArray[np.int64], n: int, over: Any) -> Fl
     return np.array([np.nan if np.isnan(v := values[owner == i]).all() else float(over(v)) for i in range(n)])
 
 
-def _able(model: Any, ended: bool) -> None:
-    if isinstance(model, Decoder):
-        return
-    if not hasattr(model, "post") or getattr(model, "can", Can.TEXT) < Can.LOGPROBS:
-        raise CannotDo(
-            f"A likelihood needs the log-probabilities of a given text, and '{name_of(model)}' doesn't give them.",
-            hint="Take sprat.local(...), or sprat.openai(..., logprobs=True) on a server that completes with echo.",
-        )
-    if ended:
-        raise CannotDo("A server doesn't say how likely a text ends.", hint="Leave `ended` out, or take sprat.local().")
-
-
-def _mean(model: Any, pairs: Sequence[tuple[str, str]], cues: Sequence[str], ended: bool) -> Floats:
+def _mean(asked: Any, pairs: Sequence[tuple[str, str]], cues: Sequence[str]) -> Floats:
     """The mean over cues of the mean log-probability per token (n,) of the second text of each pair after the first."""
-    jobs = [(given, cue, text.strip()) for cue in cues for given, text in pairs]
-    unique = {job: i for i, job in enumerate(dict.fromkeys(j for j in jobs if j[2]))}
-    asked = list(unique)
-    by = _local(model, asked, ended) if isinstance(model, Decoder) else blocking(_served(model, asked))
-    found = np.array([by[unique[j]] if j[2] else np.nan for j in jobs], np.float64)
+    jobs = [(_after(given, cue), text.strip()) for cue in cues for given, text in pairs]
+    unique = {job: i for i, job in enumerate(dict.fromkeys(j for j in jobs if j[1]))}
+    replies: list[Reply | Exception] = list(asked.answer_many([after(*job) for job in unique]))
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    by = [float(np.mean(r.logprobs)) if isinstance(r, Reply) and r.logprobs else np.nan for r in replies]
+    found = np.array([by[unique[j]] if j[1] else np.nan for j in jobs], np.float64)
     return found.reshape(len(cues), len(pairs)).mean(axis=0)
 
 
 def _after(given: str, cue: str) -> str:
     return f"{given.strip()}\n{cue}".strip() if cue else given.strip()
-
-
-def _local(model: Decoder, jobs: Sequence[tuple[str, str, str]], ended: bool) -> list[float]:
-    requests = [Request.of(_after(given, cue)) for given, cue, _ in jobs]
-    return [float(np.mean(row)) for row in logprobs(model, requests, [t for _, _, t in jobs], ended=ended)]
-
-
-async def _served(model: Any, jobs: Sequence[tuple[str, str, str]]) -> list[float]:
-    gate = asyncio.Semaphore(getattr(model, "at_once", None) or _AT_ONCE)
-
-    async def one(given: str, cue: str, text: str) -> float:
-        before = f"{_after(given, cue)}\n"
-        async with gate:
-            body = {"prompt": before + text, "max_tokens": 1, "temperature": 1.0, "logprobs": 1, "echo": True}
-            reply = await model.post("completions", body)
-        return float(np.mean(echoed(reply.raw, before, text, name_of(model))))
-
-    return list(await asyncio.gather(*(one(*job) for job in jobs)))
-
-
-def echoed(raw: Any, before: str, text: str, name: str) -> list[float]:
-    """The log-probabilities of the tokens that hold `text` in the echo of `before + text`; raises Garbled."""
-    try:
-        told = cast("dict[str, Any]", raw)["choices"][0]["logprobs"]
-        tokens, values = [str(t) for t in told["tokens"]], list(told["token_logprobs"])
-        # Counted rather than read from text_offset, which servers count from different places.
-        begin = "".join(tokens).index(before + text) + len(before)
-        ends = np.cumsum([len(t) for t in tokens]).tolist()
-        found = [
-            float(value)
-            for value, token, end in zip(values, tokens, ends, strict=True)
-            if end > begin and end - len(token) < begin + len(text)
-        ]
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise Garbled(
-            f"'{name}' gave no log-probabilities of the prompt's tokens ({type(error).__name__}: {error}).",
-            hint="Does the server complete text with echo and logprobs? vLLM and llama-cpp-python do.",
-            billable=True,
-        ) from error
-    return found

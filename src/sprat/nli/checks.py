@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import BadInput
 from ..sentences import spans
 from .protocol import Floats, Nli, Pair
+from .words import split
 
 Span = tuple[int, int]
 
@@ -80,13 +81,25 @@ class Laid:
     probabilities: Floats
 
     def checks(self, support: Floats, nearest: Floats) -> tuple[SentenceCheck, ...]:
-        """Each claim with its support (n,); `nearest` (m, n) says which piece came closest."""
+        """Each claim with its support (n,); `nearest` (m, n) says which piece came closest.
+
+        Of a piece of several sentences the evidence is the one that has most of the claim's words.
+        """
         out: list[SentenceCheck] = []
         for j, (start, end) in enumerate(self.claims):
             place = self.pieces[int(nearest[:, j].argmax())] if self.pieces else None
+            place = place and _closest(self.document, place, self.text[start:end])
             told = self.document[slice(*place)] if place else ""
             out.append(SentenceCheck(self.text[start:end], start, end, float(support[j]), place, told))
         return tuple(out)
+
+
+def _closest(document: str, place: Span, claim: str) -> Span:
+    inside = [(place[0] + a, place[0] + b) for a, b in spans(document[slice(*place)])]
+    if len(inside) < 2:
+        return place
+    said = {w for w, _ in split(claim)}
+    return max(inside, key=lambda at: len(said & {w for w, _ in split(document[slice(*at)])}))
 
 
 def laid_out(nli: Nli, pairs: Sequence[tuple[str, Sequence[Span], str, Sequence[Span]]]) -> list[Laid]:

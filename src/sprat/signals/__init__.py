@@ -16,9 +16,11 @@ from .forc import Forc, forc
 from .frugal import Frugal, frugal
 from .grounded import Grounded, grounded
 from .hybrid import Hybrid, hybrid
+from .judged import Judged, judged
 from .knn import Knn, knn
 from .known import Known, known_groups
 from .length import Length, length
+from .likelihood import Likelihood, likelihood
 from .likeness_graph import LikenessGraph, likeness_graph
 from .logprob import Logprob, logprob
 from .lowest import Lowest, lowest
@@ -59,9 +61,11 @@ __all__ = [
     "Frugal",
     "Grounded",
     "Hybrid",
+    "Judged",
     "Knn",
     "Known",
     "Length",
+    "Likelihood",
     "LikenessGraph",
     "Logprob",
     "Lowest",
@@ -98,9 +102,11 @@ __all__ = [
     "frugal",
     "grounded",
     "hybrid",
+    "judged",
     "knn",
     "known_groups",
     "length",
+    "likelihood",
     "likeness_graph",
     "logprob",
     "lowest",

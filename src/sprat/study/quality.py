@@ -11,6 +11,7 @@ by hand, and by benchmarks/gateway_card.py on rows held out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,7 +132,7 @@ def _ways(found: Evidence) -> list[dict[str, Any]]:
         candidate, settings = found.tried.candidates[place], [s for s in passed if s.candidate == place]
         scores = found.on_shown(settings).score
         rates = [interval(column, facts.units) for column in scores.T]
-        levels = _levels(found, place, settings[-1]) if candidate.kind in JUDGED else []
+        levels = _levels(found, place, settings) if candidate.kind in JUDGED else []
         made.append(
             {
                 "name": candidate.name,
@@ -147,19 +148,27 @@ def _ways(found: Evidence) -> list[dict[str, Any]]:
     return made
 
 
-def _levels(found: Evidence, place: int, setting: Setting) -> list[dict[str, Any]]:
+def _levels(found: Evidence, place: int, settings: Sequence[Setting]) -> list[dict[str, Any]]:
     """A curve per signal, on the rows that come to it: of a cascade those that the levels before did not keep."""
     candidate, facts = found.tried.candidates[place], found.shown
     values, scores = found.held.shown[place].values, facts.columns(candidate.models)[0]
     made: list[dict[str, Any]] = []
     for level in range(values.shape[1]):
-        come = (values[:, :level] < np.asarray(setting.thresholds[:level])).all(axis=1)
+        come = (values[:, :level] < np.asarray(settings[-1].thresholds[:level])).all(axis=1)
         if come.sum() < FEWEST:
             break
-        drawn = curve(values[come, level], scores[come], facts.units[come], level)
+        least = told_from([s.thresholds[level] for s in settings]) if candidate.kind == "watchful" else None
+        told: dict[str, Any] = {} if least is None else {"least": least}
+        trust = values[come, level] if least is None else np.maximum(values[come, level], least)
+        drawn = curve(trust, scores[come], facts.units[come], level)
         signal = name_of(found.held.signals[place][level])  # as it is served: it may be trusted on known groups alone
-        made.append({"signal": signal, "model": candidate.models[level], **drawn._asdict()})
+        made.append({"signal": signal, "model": candidate.models[level], **told, **drawn._asdict()})
     return made
+
+
+def told_from(thresholds: Sequence[float]) -> float | None:
+    """From which trust on a draft's is known whichever threshold watches it: one that is stopped has some lower one."""
+    return max((t for t in thresholds if 0 < t <= 1), default=None)
 
 
 def neighbours(data: Dataset, models: tuple[str, ...], fit: Ints, shown: Ints, texts: bool) -> dict[str, Any]:

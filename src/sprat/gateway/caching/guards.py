@@ -1,4 +1,4 @@
-"""What makes two prompts different questions although their embeddings are close: numbers, negation, names, opposites.
+"""What makes two prompts different questions although their embeddings are close: numbers, signs, negation, order.
 
 Our own rules, after the finding that sentence embeddings hardly see such words; each errs towards "different", which
 costs a hit and never a wrong answer. What each brings is measured in benchmarks/gateway_cache.py.
@@ -7,14 +7,16 @@ costs a hit and never a wrong answer. What each brings is measured in benchmarks
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
-from difflib import SequenceMatcher
 from functools import lru_cache
 
 _WORD = re.compile(r"[^\W_]+(?:['’.\-/][^\W_]+)*")
 _NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*")
 _STARTS = re.compile(r"(?:^|[.!?:;\n]\s*|[\"'“(]\s*)([^\W\d_])")
 _QUOTED = re.compile(r"[\"“`]([^\"”`]{1,80})[\"”`]")
+# What says something beside words and numbers: operators, relations, currencies, brackets; not what ends a sentence.
+_SIGN = re.compile(rf"{_NUMBER.pattern}|[^\w\s.,;:?'\"’‘“”„«»…–—`¿¡、。，？：；]")
 _UNITS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion half "
@@ -99,20 +101,51 @@ def opposites(a: str, b: str) -> bool:
 
 def exchanged(a: str, b: str) -> bool:
     """Whether they are the same sentence but for one word of content that stands in another's place."""
-    left = [w for w in words(a) if w not in _SMALL]
-    right = [w for w in words(b) if w not in _SMALL]
-    if len(left) != len(right):
+    left, right = _content(a), _content(b)
+    return len(left) == len(right) and sum(one != other for one, other in zip(left, right, strict=True)) == 1
+
+
+def order(a: str, b: str) -> bool:
+    """Whether words of content that both hold come in another order: who owes whom, from where to where."""
+    left, right = (tuple(w for w in words(text) if w not in _SMALL or w in _OPPOSITE) for text in (a, b))
+    if left == right:
         return False
-    changes = [c for c in SequenceMatcher(None, left, right, autojunk=False).get_opcodes() if c[0] != "equal"]
-    return len(changes) == 1 and changes[0][0] == "replace" and changes[0][2] - changes[0][1] == 1
+    here, there = Counter(left), Counter(right)
+    both = {w for w in here if here[w] == there[w]}
+    return [w for w in left if w in both] != [w for w in right if w in both]
+
+
+@lru_cache(maxsize=1024)
+def _content(text: str) -> tuple[str, ...]:
+    return tuple(w for w in words(text) if w not in _SMALL)
+
+
+def signs(a: str, b: str) -> bool:
+    """Whether operators, relations, currencies or brackets differ, or stand at other numbers."""
+    return _signs(a) != _signs(b)
+
+
+@lru_cache(maxsize=1024)
+def _signs(text: str) -> tuple[str, ...]:
+    found: list[str] = []
+    for m in _SIGN.finditer(text):
+        sign, before, after = m[0], text[m.start() - 1 : m.start()], text[m.end() : m.end() + 1]
+        if sign == "!" and not (before.isdigit() or before in (")", "]")):
+            continue  # an exclamation, no factorial
+        if sign in "-/" and before.isalpha() and after.isalpha():
+            continue  # within a word
+        found.append(sign.replace(",", "").rstrip(".:/") or sign)
+    return tuple(found)
 
 
 GUARDS: dict[str, Callable[[str, str], bool]] = {
     "numbers": numbers,
+    "signs": signs,
     "negation": negation,
     "names": names,
     "opposites": opposites,
     "exchanged": exchanged,
+    "order": order,
 }
 
 

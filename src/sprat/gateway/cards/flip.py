@@ -78,6 +78,8 @@ def _by_setting(
         return []
     if trusts[0]["signal"] != way.levels[0].signal or writer not in (way.models[0], way.models[-1]):
         return []
+    if way.kind == "watchful" and writer != way.models[0]:
+        return []  # of a stopped draft only the most is known that its trust could have come to
     made: list[dict[str, Any]] = []
     for name, (at_least, _) in way.settings.items():
         model = way.models[0] if trusts[0]["trust"] >= at_least[0] else way.models[-1]

@@ -51,7 +51,10 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Level:
-    """How good every model of a way was, by the trust in one of them; lists are (bins,) and (bins, models)."""
+    """How good every model of a way was, by the trust in one of them; lists are (bins,) and (bins, models).
+
+    Below `least` trusts are not told apart: a draft that is stopped while it is written has one somewhere below.
+    """
 
     signal: str
     model: str
@@ -61,9 +64,12 @@ class Level:
     value: Sequence[Sequence[float]]
     low: Sequence[Sequence[float]]
     high: Sequence[Sequence[float]]
+    least: float | None = None
 
     def at(self, trust: float, column: int) -> Predicted:
         """The rate of a model at a trust."""
+        if self.least is not None:
+            trust = max(trust, self.least)
         place = min(max(bisect_right(self.starts, trust) - 1, 0), len(self.starts) - 1)
         if not self.starts[0] * (1 - _SAME) - _SAME <= trust <= self.top * (1 + _SAME) + _SAME:
             seen = f"trust {trust:.3g} is outside of what was seen, {self.starts[0]:.3g} to {self.top:.3g}"
@@ -74,6 +80,8 @@ class Level:
     def _told(self) -> list[list[Predicted]]:
         ends = [*self.starts[1:], self.top]
         by = [f"trust {a:.3g} to {b:.3g} by {self.signal}" for a, b in zip(self.starts, ends, strict=True)]
+        if self.least is not None and self.starts[0] <= self.least:
+            by[0] = f"trust up to {ends[0]:.3g} by {self.signal}"
         rates = zip(self.value, self.low, self.high, self.units, by, strict=True)
         return [[Predicted(*r, n, said) for r in zip(v, low, high, strict=True)] for v, low, high, n, said in rates]
 
@@ -97,8 +105,11 @@ class Way:
         active = self._active(model)
         if not trusts or len(trusts) > len(active) or active[len(trusts) - 1] >= len(self.levels):
             return None
-        found, (signal, trust) = self.levels[active[len(trusts) - 1]], trusts[-1]
-        return (found, trust) if found.signal == signal else None
+        place, (signal, trust) = active[len(trusts) - 1], trusts[-1]
+        found = self.levels[place]
+        stops = model.at_least[place] if found.least is not None and isinstance(model, Cascade) else 0.0
+        untold = found.least is not None and found.least < stops <= 1  # it may lie anywhere below what it is stopped at
+        return (found, trust) if found.signal == signal and not untold else None
 
     def _active(self, model: Any) -> Sequence[int]:
         """The levels whose trust the model looks at."""
@@ -139,7 +150,7 @@ class AtLeast(Technique):
         if request.continues:
             reason = "a later turn of a conversation: rates are of first turns"
         for i in () if request.continues else self.active:
-            reply: Reply | None = await ask(self.models[i], request, reason) if self.way.kind == "cascade" else None
+            reply: Reply | None = await ask(self.models[i], request, reason) if self.way.kind != "route" else None
             asked = request if reply is not None else request.opening
             trust: float = await self.trust[i].trust(asked, reply)
             found = self.way.levels[i].at(trust, i)
@@ -226,6 +237,8 @@ def _read(table: Mapping[str, Any]) -> Evidence:
             for s in entry["settings"]
         }
         levels = tuple(_level(row) for row in entry["levels"])
+        if entry["kind"] == "watchful" and any(level.least is None for level in levels):
+            levels = ()  # written before stopped drafts were told apart: the rates are of trusts that none is known by
         way = Way(str(entry["kind"]), tuple(map(str, entry["models"])), settings, levels)
         ways |= dict.fromkeys(settings, way)
     return Evidence(
@@ -245,4 +258,6 @@ def _read(table: Mapping[str, Any]) -> Evidence:
 
 def _level(row: Mapping[str, Any]) -> Level:
     lists = (row[name].tolist() for name in ("value", "low", "high"))
-    return Level(row["signal"], row["model"], row["starts"].tolist(), float(row["top"]), row["units"].tolist(), *lists)
+    starts, units = row["starts"].tolist(), row["units"].tolist()
+    least = float(row["least"]) if "least" in row else None
+    return Level(row["signal"], row["model"], starts, float(row["top"]), units, *lists, least=least)

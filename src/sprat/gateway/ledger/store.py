@@ -181,6 +181,10 @@ class Store:
         """Tell this one nothing any more."""
         self._writer.watchers = [w for w in self._writer.watchers if w is not watcher]
 
+    def replace(self, before: Watcher, watcher: Watcher) -> None:
+        """Tell this one what the other was told; no commit is told to both or to none."""
+        self._writer.watchers = [watcher if w is before else w for w in self._writer.watchers]
+
     def strike(self, secrets: Sequence[str]) -> None:
         """Strike these out too of all that is written from now on."""
         self._writer.secrets = tuple(dict.fromkeys((*self._writer.secrets, *(s for s in secrets if s))))

@@ -129,10 +129,10 @@ class Asking:
         for place, spent in totals.items():
             if place[0] == KEY:
                 self._known[place] = spent
-        mine = next((s for place, s in added.items() if place[0] == KEY and place[1].startswith("day")), None)
-        if mine is not None:
-            with self._lock:
-                self._pending = self._pending.plus(Spent(-mine.dollars, -mine.calls, -mine.unknown))
+        with self._lock:
+            for (key, window), mine in added.items():
+                if key == KEY and window.startswith("day"):  # two of them over midnight
+                    self._pending = self._pending.plus(Spent(-mine.dollars, -mine.calls, -mine.unknown))
 
     def poll(self, connection: Connection) -> None:
         """Read what all workers spent on watching; called in the writer's thread."""

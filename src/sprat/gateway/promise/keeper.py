@@ -52,6 +52,7 @@ from .evidence import Evidence
 from .folding import Folder, acting
 from .plan import Plan
 from .promised import Promised
+from .told_apart import at_hand
 from .watch import Drawn, State
 
 if TYPE_CHECKING:
@@ -284,10 +285,9 @@ class Keeper:
 
     def _feature(self, number: str, plan: Plan, trusts: list[tuple[str, float]]) -> None:
         """Note what the drift test reads; a request that lacks one of its features is left out."""
-        found = features(plan.request, trusts)
-        names = self.promised.features
-        if all(name in found for name in names):
-            body = {"features": {name: found[name] for name in names}, "draw": self._random.random()}
+        found = at_hand(features(plan.request, trusts), self.promised)
+        if found is not None:
+            body = {"features": found, "draw": self._random.random()}
             self.store.note(
                 Evidence(f"request-{plan.thread or number}", self.identity, "request", plan.at, number, body=body)
             )

@@ -2,7 +2,7 @@
 
 Scores are agreement with the reference as the study measures it (`measure.grade.Agreement`: the same final answer, or
 the token F1 of prose), or a model's grades of each reply by itself, so that neither place nor length of the other can
-sway it (`measure/judge.py`, after arXiv 2306.05685).
+sway it (`signals/verdicts.py`, after arXiv 2306.05685).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ...combine import Assign, Cascade, Fallback, Route, Watchful
 from ...core import Reply, Request, content_text
 from ...data import Example
 from ...measure.exact import token_f1
-from ...measure.judge import question, verdict
+from ...signals.verdicts import question, verdict
 from ..steering.policy import Read
 from .promised import AGREEMENT, AGREEMENTS
 

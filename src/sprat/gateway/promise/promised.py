@@ -27,6 +27,7 @@ AGREEMENTS = (AGREEMENT, "agreement:f1")  # the same final answer; the token F1 
 _BESIDE = ("settings", "explore", "ordinary", "drop")
 _SHARES = ("delta", "share", "restore_share", "marks", "loss_part")
 _NUMBERS = ("level", *_SHARES, "tolerance", "drift_rate")
+_FOUND = "floors"  # no key of the file: it is found from the models
 _WATCH_ALONE = ("budget", "at_once", "renew")  # of these a change does not begin a new watch
 
 
@@ -37,7 +38,8 @@ class Promised:
     `measure` is what the study scored with; `judge` (an agreement, a model's name, or "" for none) and `marks` (the
     smallest chance that a person marks a pair) say how shadowed pairs are scored. `losses` is the certified setting's
     law of losses, `features` the calibration rows' values by name. `budget` is the most that watching may cost a day
-    or month. `renew` begins a new watch by itself once a broken promise is shown to hold again.
+    or month. `renew` begins a new watch by itself once a broken promise is shown to hold again. `floors` is what
+    `told_apart` found: below its floor a trust is not told, and at inf it is not watched.
     """
 
     kind: Kind
@@ -58,6 +60,7 @@ class Promised:
     drift_rate: float = 5.0
     tolerance: float = 0.0
     loss_part: float = 0.5
+    floors: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @property
     def loss_watched(self) -> bool:
@@ -73,6 +76,10 @@ class Promised:
     def how(self) -> str:
         """What is watched, in words; and what to do where the loss is not."""
         drift = f"requests are watched for drift by {', '.join(self.features)}" if self.features else ""
+        untold = [name for name in self.floors if name not in self.features]
+        if untold:
+            said = f"{', '.join(untold)} not, since drafts are kept before it is known"
+            drift = f"{drift}; {said}" if drift else f"requests are not watched for drift: {said}"
         if not self.loss_watched:
             scores = f"no reply tells the study's scores ({self.measure})" if self.measure else "no judge is named"
             todo = 'set judge = "MODEL" or marks = 0.1 under [promise]'
@@ -141,7 +148,7 @@ def promised(table: Any, where: str, models: Mapping[str, Any]) -> Promised | No
     if not isinstance(table, dict):
         raise BadInput(f"{at} is not a table.", hint='Such as kind = "within", level = 0.05, delta = 0.1.')
     given = cast("dict[str, Any]", table)
-    known = [f.name for f in fields(Promised)]
+    known = [f.name for f in fields(Promised) if f.name != _FOUND]
     for key in given:
         if key not in (*known, *_BESIDE):
             raise BadInput(f"{at}: '{key}' is not known.", hint=nearest(key, [*known, *_BESIDE]))

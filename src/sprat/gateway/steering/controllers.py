@@ -210,6 +210,8 @@ class Spending:
 
     def follow(self, before: Spending) -> None:
         """Take the place of the budgets that were served before: what they have spent, set aside and learnt goes on."""
+        # The same tables under the same lock: a commit that is just being told to the one before counts here too.
+        self._lock = before._lock
         with before._lock:
             self._known, self._pending = before._known, before._pending
         self.clock, self._looks = before.clock, before._looks
@@ -223,7 +225,12 @@ class Spending:
         store, before.store, before.scopes = before.store, None, {}
         if store is not None:
             self.store = store
-            store.attach(self)
+            store.replace(before, self)
+
+    def leave(self) -> None:
+        """Follow the store no longer."""
+        if self.store is not None:
+            self.store.detach(self)
 
     def committed(self, totals: Charges, added: Charges) -> None:
         """What the writer has committed is known, and no longer pending."""

@@ -170,8 +170,8 @@ class Policy:
     def follow(self, before: Policy) -> None:
         """Take the place of the policy that was served before, by the same secret and with its budgets' states."""
         self.salt, self.crafted.shares = before.salt, before.crafted.shares
-        if self.spending is not None and before.spending is not None:
-            self.spending.follow(before.spending)
+        if before.spending is not None:
+            before.spending.leave() if self.spending is None else self.spending.follow(before.spending)
 
     def close(self) -> None:
         """Keep what the budgets have learnt; blocks."""

@@ -43,10 +43,9 @@ class Passed:
         """The body as it came, and what it took; raises an EndpointError."""
         return await whole(self._call(request), self.endpoint)
 
-    async def pieces(self, request: Request) -> AsyncGenerator[Piece]:
+    def pieces(self, request: Request) -> AsyncGenerator[Piece]:
         """The answer's bytes as they come; raises an EndpointError."""
-        async for piece in streamed(self._call(request), self.endpoint, keep_usage=self.usage):
-            yield piece
+        return streamed(self._call(request), self.endpoint, keep_usage=self.usage)
 
     def _call(self, request: Request) -> http.Call:
         return self._posted(*self.route) if self.route else call_of(self.endpoint, request, self.streaming)

@@ -145,6 +145,13 @@ def count(body: Mapping[str, Any], name: str, most: int) -> int:
     return value
 
 
+def one_reply(body: Mapping[str, Any]) -> None:
+    """Problem where a field of another protocol asks for more samples than the one that is given."""
+    for name in ("n", "best_of"):
+        if body.get(name) not in (None, 1):
+            raise Problem(400, f"'{name}' can't be had: one reply is given.", param=name)
+
+
 NUMBERS = {
     "temperature": (0.0, 2.0),
     "top_p": (0.0, 1.0),
@@ -152,6 +159,7 @@ NUMBERS = {
     "frequency_penalty": (-2.0, 2.0),
 }
 _MOST = 1 << 62
+MOST_SAMPLES = 128
 LONGEST_NAME = 256  # characters of a model's name, or of a key that is said back
 _WHOLE = ("max_tokens", "max_completion_tokens", "top_logprobs", "seed")
 
@@ -170,6 +178,8 @@ def checked(options: Mapping[str, Any]) -> None:
             raise Problem(400, f"'{name}' takes a whole number of reasonable size.", param=name)
         if value is not None and value < (1 if name.startswith("max") else 0) and name != "seed":
             raise Problem(400, f"'{name}' is {value}, which is too small.", param=name)
+    if "best_of" in options:
+        count(options, "best_of", MOST_SAMPLES)
     stop = options.get("stop")
     if stop is not None and not isinstance(stop, str) and not _strings(stop):
         raise Problem(400, "'stop' takes a string or a list of strings.", param="stop")

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...core import Piece, Reply, Request, content_text
-from .asked import Asked, checked, count, flag, messages_of, overrides, text_of, written_by
+from .asked import MOST_SAMPLES, Asked, checked, count, flag, messages_of, overrides, text_of, written_by
 from .problem import Problem, dumped, openai_error
 
 _NOT_OPTIONS = frozenset({"model", "messages", "stream", "stream_options", "sprat"})
-MOST_SAMPLES = 128
 
 
 class Chat:
@@ -22,7 +21,7 @@ class Chat:
         """The request; unknown fields stay among its options."""
         model, wanted = text_of(body, "model"), overrides(body)
         messages = messages_of(body.get("messages"))
-        options = {k: v for k, v in body.items() if k not in _NOT_OPTIONS}
+        options = {k: v for k, v in body.items() if k not in _NOT_OPTIONS and (k != "best_of" or v is not None)}
         checked(options)
         n = count(body, "n", MOST_SAMPLES)
         told = body.get("stream_options")

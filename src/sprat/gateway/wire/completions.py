@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from ...core import Piece, Reply, Request
-from .asked import Asked, checked, count, flag, overrides, text_of
-from .chat import MOST_SAMPLES, finish, said_in, usage
+from .asked import MOST_SAMPLES, Asked, checked, count, flag, overrides, text_of
+from .chat import finish, said_in, usage
 from .problem import Problem, dumped, openai_error
 
 _NOT_OPTIONS = frozenset(
@@ -37,12 +37,14 @@ class Completions:
                 raise Problem(400, "'logprobs' takes a whole number from 0 to 20.", param="logprobs")
             options |= {"logprobs": True, "top_logprobs": most}
         checked(options)
-        request = Request(({"role": "user", "content": given},), options, thread=wanted.thread)
         told: Any = body.get("stream_options")
         if told is not None and not isinstance(told, dict):
             raise Problem(400, "'stream_options' takes a table.", param="stream_options")
         counted = bool(isinstance(told, dict) and cast("dict[str, Any]", told).get("include_usage"))
-        n = count(body, "n", MOST_SAMPLES)
+        n, best = count(body, "n", MOST_SAMPLES), count(body, "best_of", MOST_SAMPLES)
+        if best > n:  # an upstream that completes text draws so many, and bills them
+            options["best_of"] = -(-best // n)
+        request = Request(({"role": "user", "content": given},), options, thread=wanted.thread)
         sent = {k: v for k, v in body.items() if k != "sprat"}
         return Asked(model, request, flag(body, "stream"), n, wanted, counted, {"body": sent})
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from ...core import Piece, Reply, Request, content_text
-from .asked import Asked, checked, flag, messages_of, overrides, text_of
+from .asked import Asked, checked, flag, messages_of, one_reply, overrides, text_of
 from .chat import finish, said_in, usage
 from .problem import Problem, anthropic_error, dumped
 
@@ -53,6 +53,7 @@ class Messages:
         told = body.get("metadata")
         if isinstance(told, dict) and "user_id" in told:
             options["user"] = told["user_id"]
+        one_reply(body)
         checked(options)
         messages = [*_system(body.get("system")), *_conversation(messages_of(body.get("messages")))]
         request = Request(tuple(messages), options, thread=wanted.thread)

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from .asked import LONGEST_NAME, NUMBERS, OVERRIDES
-from .chat import MOST_SAMPLES
+from .asked import LONGEST_NAME, MOST_SAMPLES, NUMBERS, OVERRIDES
 
 Schema = dict[str, Any]
 

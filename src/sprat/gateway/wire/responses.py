@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from ...core import Reply, Request
-from .asked import Asked, checked, flag, overrides, text_of
+from .asked import Asked, checked, flag, one_reply, overrides, text_of
 from .chat import finish, usage
 from .problem import Problem, openai_error
 from .response_stream import ResponseStream
@@ -45,6 +45,7 @@ class Responses:
             raise Problem(400, "'include' takes a list.", param="include")
         if "message.output_text.logprobs" in include:
             options["logprobs"] = True
+        one_reply(body)
         checked(options)
         _echoable(body)
         messages = items_of(body.get("input"))

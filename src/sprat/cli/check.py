@@ -1,0 +1,209 @@
+"""`sprat check`: which claims do their documents not bear out? Cheap checks first, a model only where doubt is left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from ..errors import BadInput
+
+CLAIM = ("claim", "summary", "reply", "response", "answer", "output", "hypothesis", "text")
+DOCUMENT = ("document", "source", "doc", "context", "premise", "passage", "question", "prompt")
+WORDS = ("unigram", "alignment", "nli", "look", "meaning")
+SUPPORTED = ("supported", "consistent", "label")
+
+
+def check(
+    source: Path,
+    *,
+    with_: Annotated[str, Parameter(name="--with")] = "unigram,alignment,nli",
+    corpus: Path | None = None,
+    each: Literal["row", "sentence"] = "row",
+    at_risk: float = 0.2,
+    dollars: float | None = None,
+    seconds: float | None = None,
+    fit: Path | None = None,
+    ladder: Path | None = None,
+    save: Path | None = None,
+    html: Path | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Find the claims that their documents do not bear out, and mark what in them is not; 1 where there are any.
+
+    Example: sprat check summaries.jsonl --with unigram,alignment,nli --html checked.html
+
+    Each row has a claim (or summary, reply, answer, ...) and a document (or source, context, ...). With --corpus the
+    passages nearest to each claim are its document. Unless you --fit it on rows of your own, the ladder is the embedded
+    one, which learnt from edited summaries (SummEdits): weak, and what it is worth is in docs/factuality.md.
+
+    Parameters
+    ----------
+    source
+        A table (JSON lines, CSV, Parquet), a row per claim.
+    with_
+        The rungs, from cheap to dear: unigram (words), alignment (tokens), nli (the embedded inference model), then
+        models to be asked, as in sprat ask --model: a TOML file, URL#model, tiny:NAME. For answers whose document is
+        only the question: look (length, form), meaning (the embedded encoder), with --fit.
+    corpus
+        A folder of .txt and .md files, or a file of rows with text and title, for claims without a document.
+    each
+        Check each row as one claim, or each sentence of it.
+    at_risk
+        The share of wrong verdicts that is acceptable where a check stops early.
+    dollars
+        What one check may cost: it stops before a rung that would cost more.
+    seconds
+        What one check may take in CPU-seconds here.
+    fit
+        A table of labelled rows, with `supported` (true or false) beside claim and document, to fit the ladder on.
+    ladder
+        A ladder that --save wrote, in place of --with.
+    save
+        Write the ladder as TOML, to use again with --ladder, or with sprat.config.load in Python.
+    html
+        Write a page with every claim, its marks and its evidence.
+    as_json
+        Print the findings as JSON.
+    """
+    from .. import config
+    from ..factuality.corpus import read_corpus
+    from ..reading.sources import open_source
+
+    def rows_of(path: Path) -> list[dict[str, Any]]:
+        return [dict(row) for _, row in open_source(path, False, lambda _line, _why: None).rows]
+
+    held = read_corpus(corpus) if corpus is not None else None
+    rows = rows_of(source)
+    if not rows:
+        raise BadInput(f"{source} holds no row.", hint="It needs a row per claim.")
+    labelled = [_labelled(r, i, fit, held) for i, r in enumerate(rows_of(fit))] if fit is not None else None
+    made = _ladder(with_, at_risk, dollars, seconds, labelled, ladder)
+    if save is not None:
+        config.dump(made, save)
+    claims, documents, of = list[str](), list[str](), list[int]()
+    for i, row in enumerate(rows):
+        for claim in _claims(_cell(row, CLAIM, source, i), each):
+            claims.append(claim)
+            documents.append(_document(row, claim, source, i, held))
+            of.append(i)
+    found = made.check(claims, documents)
+    told = _told(found, of, made)
+    if html is not None:
+        from ..config import write_whole
+        from ..study.report.check_page import page
+
+        write_whole(html, page(str(source), found, made).encode())
+    if as_json:
+        print(json.dumps(told, ensure_ascii=False, allow_nan=False))
+    else:
+        _show(found, made)
+    return 1 if found.unsupported else 0
+
+
+def _ladder(
+    words: str, at_risk: float, dollars: float | None, seconds: float | None, labelled: Any, saved: Path | None
+) -> Any:
+    from dataclasses import replace
+
+    from .. import config
+    from ..factuality.check_ladder import Ladder, fitted
+    from ..factuality.check_ladder import ladder as make
+
+    if saved is not None:
+        made = config.load(saved)
+        if not isinstance(made, Ladder):
+            raise BadInput(f"{saved} holds no ladder.", hint="Write one with sprat check --fit FILE --save PATH.")
+        return replace(made, dollars=dollars or made.dollars, seconds=seconds or made.seconds)
+    asked = [w.strip() for w in words.split(",") if w.strip()]
+    here = [w for w in asked if w in WORDS]
+    if asked[: len(here)] != here:
+        raise BadInput("Models come after the rungs that need none.", hint="Rungs go from cheap to dear.")
+    models = [config.model_of(w) for w in asked[len(here) :]]
+    made = make(*here, *models, at_risk=at_risk, dollars=dollars, seconds=seconds)
+    if labelled is not None:
+        return made.fit(labelled)
+    return replace(made, steps=fitted(*here, at_risk=at_risk).steps) if here else made
+
+
+def _cell(row: Mapping[str, Any], names: Sequence[str], path: Path, at: int) -> str:
+    found = next((row[n] for n in names if isinstance(row.get(n), str)), None)
+    if found is None:
+        raise BadInput(f"{path}, row {at + 1}: there is no {names[0]}.", hint=f"Call it {', '.join(names[:4])}, ...")
+    return found
+
+
+def _document(row: Mapping[str, Any], claim: str, path: Path, at: int, corpus: Any) -> str:
+    if corpus is not None and not any(isinstance(row.get(n), str) for n in DOCUMENT):
+        return "\n".join(p.text for p in corpus.passages(claim))
+    return _cell(row, DOCUMENT, path, at)
+
+
+def _labelled(row: Mapping[str, Any], at: int, path: Path | None, corpus: Any) -> dict[str, Any]:
+    assert path is not None
+    claim = _cell(row, CLAIM, path, at)
+    said = next((row[n] for n in SUPPORTED if row.get(n) is not None), None)
+    told = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}.get(str(said).lower())
+    if told is None:
+        raise BadInput(f"{path}, row {at + 1}: 'supported' is {said!r}.", hint="Write true or false.")
+    group = str(row.get("group") or "")
+    return {"claim": claim, "document": _document(row, claim, path, at, corpus), "supported": told, "group": group}
+
+
+def _claims(text: str, each: str) -> list[str]:
+    from ..sentences import sentences
+
+    return (sentences(text) or [text]) if each == "sentence" else [text]
+
+
+def _told(found: Any, of: Sequence[int], made: Any) -> dict[str, Any]:
+    """The findings as JSON holds them."""
+    findings = [
+        {
+            "row": i + 1,
+            "claim": f.check.claim,
+            "doubt": round(f.doubt, 6),
+            "unsupported": bool(f.unsupported),
+            "sure": f.sure,
+            "calibrated": f.calibrated,
+            "rung": f.rung,
+            "spans": [[s.start, s.end] for s in f.spans()],
+            "evidence": f.evidence,
+            "dollars": f.spent.dollars,
+            "cpu_seconds": f.spent.seconds,
+        }
+        for i, f in zip(of, found.findings, strict=True)
+    ]
+    ledger = [
+        {"rung": b.rung, "came": b.came, "stopped": b.stopped, "dollars": b.dollars, "cpu_seconds": b.seconds}
+        for b in found.ledger
+    ]
+    return {"at_risk": made.at_risk, "findings": findings, "ledger": ledger}
+
+
+def _show(found: Any, made: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for f in found.unsupported:
+        text = Text(f.check.claim)
+        for span in f.marks():
+            text.stylize("bold red underline", span.start, span.end)
+        console.print(text)
+        sure = "" if f.sure else ", not sure"
+        own = "" if f.calibrated else ", the model's own word, not calibrated"
+        console.print(f"  not borne out: doubt {f.doubt:.2f}, by {f.rung}{sure}{own}", style="dim")
+        if f.evidence:
+            console.print(f"  closest: {f.evidence}", style="dim", markup=False)
+    table = Table("rung", "came", "stopped", "CPU-s", "dollars", box=None, pad_edge=False, header_style="dim")
+    for b in found.ledger:
+        cost = "unknown" if b.dollars is None else f"{b.dollars:.4f}"
+        table.add_row(b.rung, f"{b.came:,}", f"{b.stopped:,}", f"{b.seconds:.2f}", cost)
+    n, unsure = len(found.findings), sum(not f.sure for f in found.findings)
+    console.print(f"\n{len(found.unsupported):,} of {n:,} claims are not borne out; {unsure:,} of all are not sure.")
+    console.print(table)

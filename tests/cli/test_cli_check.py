@@ -1,0 +1,79 @@
+"""`sprat check`: rows in, findings out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sprat.cli import main
+
+DOCUMENT = "Ada Low taught chemistry in Bonn for twelve years. She was not paid. The mill burnt down in 1932."
+ROWS = [
+    {"summary": "Ada Low taught chemistry in Bonn.", "document": DOCUMENT},
+    {"summary": "Zoe Marsh sold 400 planes to Peru in 1999.", "document": DOCUMENT},
+]
+
+
+def written(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    return str(path)
+
+
+def test_it_finds_what_is_not_borne_out_and_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["check", written(tmp_path / "in.jsonl", ROWS), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    good, bad = told["findings"]
+    assert code == 1
+    assert (good["unsupported"], good["rung"]) == (False, "verbatim")
+    assert bad["unsupported"]
+    assert "400" in bad["claim"][slice(*bad["spans"][-1])] or any("400" in bad["claim"][a:b] for a, b in bad["spans"])
+    assert [line["rung"] for line in told["ledger"]] == ["verbatim", "unigram", "alignment", "nli"]
+
+
+def test_nothing_unsupported_is_a_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", written(tmp_path / "in.jsonl", ROWS[:1])]) == 0
+    assert "0 of 1 claims are not borne out" in capsys.readouterr().out
+
+
+def test_a_corpus_stands_in_for_documents(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "ada.txt").write_text(DOCUMENT)
+    path = written(tmp_path / "in.jsonl", [{"claim": "Ada Low taught chemistry in Bonn."}])
+    assert main(["check", path, "--corpus", str(tmp_path / "notes"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["findings"][0]["evidence"].startswith("Ada Low taught")
+
+
+def test_a_ladder_is_fitted_on_rows_of_ones_own_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"claim": f"It {'rained' if i % 2 else 'snowed'} on day {i}.", "document": f"Day {i}: it rained on day {i}.",
+         "supported": bool(i % 2)}
+        for i in range(60)
+    ]  # fmt: skip
+    fit, saved = written(tmp_path / "fit.jsonl", rows), str(tmp_path / "mine.toml")
+    new = written(
+        tmp_path / "in.jsonl", [{"claim": "So it snowed on day 3.", "document": "Day 3: it rained on day 3."}]
+    )
+    assert main(["check", new, "--with", "unigram", "--fit", fit, "--save", saved, "--json"]) == 1
+    first = json.loads(capsys.readouterr().out)
+    assert main(["check", new, "--ladder", saved, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["findings"][0]["doubt"] == first["findings"][0]["doubt"] > 0.9
+
+
+def test_the_page_marks_what_is_missing_and_escapes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"claim": "Zoe <b>Marsh</b> sold 400 planes to Peru in 1999.", "document": DOCUMENT}]
+    page = tmp_path / "page.html"
+    main(["check", written(tmp_path / "in.jsonl", rows), "--html", str(page)])
+    text = page.read_text()
+    assert "<mark>" in text
+    assert "<b>" not in text
+    assert "&lt;" in text
+
+
+def test_what_is_missing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", written(tmp_path / "a.jsonl", [{"claim": "x y"}])]) == 2
+    assert "row 1: there is no document" in capsys.readouterr().err
+    assert main(["check", written(tmp_path / "b.jsonl", ROWS), "--with", "nli,unigram"]) == 2
+    assert "unigram, alignment, nli" in capsys.readouterr().err
