@@ -157,3 +157,16 @@ def test_the_levels_of_a_study_go_by_the_signals_that_are_served(tmp_path: Path)
     trust = way.models["auto"].trust[0]
     predicted = foreseen(way.evidence, "", way.models["auto"], "sprat", [(trust.signal.use, 0.7)])
     assert predicted.quality != foreseen(way.evidence, "", way.models["auto"], "sprat", []).quality
+
+
+@pytest.mark.slow
+def test_agreement_is_called_agreement_not_a_right_reply(tmp_path: Path) -> None:
+    rows = sprat.load("aquarium").take(range(400))
+    found = sprat.study(rows, small="fry", large="mackerel", keep=0.5, confidence=0.8, grade="agreement")
+    way = load(found.save(tmp_path / "out") / "serve.toml")
+    with Running(way) as gateway:
+        body = {"model": "auto", "messages": [{"role": "user", "content": "sort 31 4 15:"}], "sprat": {"card": True}}
+        card = gateway.post("/v1/chat/completions", body)[2]["sprat"]
+    assert card["evidence"].startswith("probability of agreement with mackerel, not correctness")
+    assert "agrees" in card["drawing"]
+    assert "right" not in card["drawing"]

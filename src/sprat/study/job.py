@@ -50,7 +50,7 @@ class Study:
             file, tables = Path(beside) / "serve.toml", self._tables(f"{path}/", texts)
             dump(self.model, file, extra=tables)
             served = fingerprint(file)
-            # In the file too, so that a change shows wherever it is taken alone; the certificate is no part of the hash.
+            # In the file too, so that a change shows wherever it is taken alone; the hash is not of this table.
             tables["certificate"]["served"] = served
             dump(self.model, file, extra=tables)
             result = replace(self.result, certificate=replace(self.result.certificate, served=served))
