@@ -12,6 +12,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,8 @@ BAR = 0.69
 FEATURES = "features, mean of logistic and trees, on gain"
 
 
-def load(whole: str = "") -> Dataset:
-    """Questions with each model's letter, billed length and cost; the model `whole` with its whole reply."""
+def load(whole: Collection[str] = ()) -> Dataset:
+    """Questions with each model's letter, billed length and cost; the models `whole` with their whole reply."""
     import polars as pl
 
     folder = os.environ.get("SPRAT_DATA")
@@ -62,7 +63,7 @@ def load(whole: str = "") -> Dataset:
         for name, (read, written) in PRICES.items():
             letter, used = row[f"{name}|answer"], Usage(len(request.text) // 4, row[f"{name}|chars"] // 4)
             cost = (used.input_tokens * read + used.output_tokens * written) / 1e6  # type: ignore[operator]
-            said = row[f"{name}|text"] if name == whole else letter
+            said = row[f"{name}|text"] if name in whole else letter
             calls.append(Call(name, Reply(said, name, usage=used, cost=cost, score=float(letter == row["answer"]))))
         examples.append(Example(str(row["question_id"]), request, row["answer"], tuple(calls), unit=row["question"]))
     return Dataset(tuple(examples), "mmlu_pro")
@@ -72,7 +73,7 @@ def measure(plain: Dataset, pair: Any, splits: int, seed: int) -> list[dict[str,
     """Per way of judging one pair, the measures over the splits."""
     small, large, names = pair
     peers = [toy(name) for name in names]
-    whole = load(small)
+    whole = load((small,))
     always: dict[str, tuple[str, ...]] = {"group's mean alone": (), "one peer agrees": names[:1], "prompt length": ()}
     found: dict[str, list[dict[str, float]]] = {}
     first: dict[str, list[float]] = {}

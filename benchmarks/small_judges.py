@@ -141,12 +141,18 @@ def main() -> None:
             )
             told_of = {"set": name, "judge": "one of the people against another", "pairs": f"{len(pairs):,}"}
             rows.append(told_of | {"agrees, %": shown(people["accuracy"]), "kappa": shown(people["kappa"], 1)})
+    some = sets["hh harmless"][:1000]
+    start = time.process_time()
+    from_hh.many([(p.request, p.a + " ", p.b) for p in some])
+    per_thousand = time.process_time() - start
+    record.append({"judge": "small, from hh", "CPU seconds per 1,000 new pairs": per_thousand})
     text = [
         "# Do small judges agree with people?",
         "A tie against a choice counts half. Brackets are 95 % bootstrap intervals over requests (agreement, kappa) or "
         "Wilson's. `small, its own set` is out of fold; sets under 90 pairs have none. Large judges' verdicts are "
         "those stored by LLMBar's and PandaLM's authors; where both orders were asked, a verdict that flips is a tie, "
-        "and how often it did is told. PandaLM's are of one order.",
+        "and how often it did is told. PandaLM's are of one order. A small judge takes "
+        f"{per_thousand:.1f} CPU-seconds for 1,000 pairs, and no call.",
         "",
         *table(rows),
     ]

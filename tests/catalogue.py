@@ -123,6 +123,7 @@ SIGNALS = {
     "self_check": lambda: signals.self_check(PEER, LARGE, samples=0),
     "semantic_entropy": lambda: signals.semantic_entropy(PEER, LARGE, samples=0),
     "similarity_weighted": lambda: signals.similarity_weighted(encoder=ENCODER),
+    "stacked": lambda: signals.stacked(signals.agreement(PEER), signals.answer_features()),
     "token_entropy": lambda: signals.token_entropy(),
     "verbalized": lambda: signals.verbalized(SURE),
     "zooter": lambda: signals.zooter(encoder=ENCODER),

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from sprat import config
 from sprat.factuality.check_ladder import Labelled, ladder
+from sprat.nli import small
+from sprat.similarity import StaticTokens
 
 WEIGHTS = Path(__file__).parents[2] / "src" / "sprat" / "factuality" / "weights" / "ladder.toml"
 
@@ -33,4 +35,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     # No check stops early at this risk, so each rung learns from all rows; thresholds are chosen when it is loaded.
-    config.dump(ladder("unigram", "alignment", "nli", at_risk=1e-6).fit(rows(parser.parse_args().data)), WEIGHTS)
+    made = ladder("unigram", "alignment", "nli", at_risk=1e-6).fit(rows(parser.parse_args().data))
+    # What its numbers were read with: a ladder fitted over other weights would be calibrated for none (a test looks).
+    config.dump(made, WEIGHTS, {"fitted": {"encoder": StaticTokens().name, "nli": small().name}})

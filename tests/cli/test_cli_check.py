@@ -77,3 +77,14 @@ def test_what_is_missing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "row 1: there is no document" in capsys.readouterr().err
     assert main(["check", written(tmp_path / "b.jsonl", ROWS), "--with", "nli,unigram"]) == 2
     assert "unigram, alignment, nli" in capsys.readouterr().err
+
+
+def test_each_fact_of_a_row_may_be_checked_by_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"claim": "Ada Low taught chemistry in Bonn; she sold 400 planes.", "document": DOCUMENT}]
+    main(["check", written(tmp_path / "in.jsonl", rows), "--each", "fact", "--json"])
+    told = json.loads(capsys.readouterr().out)["findings"]
+    assert [(f["row"], f["claim"]) for f in told] == [
+        (1, "Ada Low taught chemistry in Bonn"),
+        (1, "she sold 400 planes."),
+    ]
+    assert told[0]["rung"] == "verbatim"

@@ -72,3 +72,13 @@ def test_too_few_marks_say_how_many_more(table: Path, capsys: pytest.CaptureFixt
 def test_its_help_has_an_example(capsys: pytest.CaptureFixture[str]):
     assert main(["marks", "--help"]) == 0
     assert "Example: sprat marks" in capsys.readouterr().out
+
+
+def test_equal_marks_ask_for_the_bounds_of_a_mark(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "equal.csv"
+    path.write_text("human,score\n" + "".join(f"{1 if i < 30 else ''},{i / 200}\n" for i in range(200)))
+    assert main(["marks", str(path)]) == 2
+    assert "do not differ" in capsys.readouterr().err
+    found = run(capsys, path, "--bounds", "0:1")
+    assert found["corrected"]["low"] == pytest.approx(0.025 ** (1 / 30))
+    assert main(["marks", str(path), "--bounds", "x"]) == 2

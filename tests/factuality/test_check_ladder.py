@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 import sprat
-from sprat import config
+from sprat import config, factuality
 from sprat.core import Request
 from sprat.errors import BadInput
-from sprat.factuality.check_ladder import Labelled, Ladder, best_cut, labelled, ladder, thresholds
+from sprat.factuality.check_ladder import Labelled, Ladder, best_cut, joined, labelled, ladder, thresholds
 from sprat.factuality.checks import Check, Floats, Spent
 from sprat.factuality.rungs import Asked, rung
 from sprat.factuality.surface import Alignment, Unigram
+from sprat.nli import small
+from sprat.similarity import StaticTokens
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,14 @@ def test_what_is_sure_does_not_climb_on() -> None:
     found = made.check([f"the number is {z}" for z in (3.0, -3.0, 0.05)], "d")
     assert [(f.rung, f.unsupported) for f in found.findings[:2]] == [("told", False), ("told", True)]
     assert found.findings[2].rung == "sharp"
-    assert next((b.came, b.stopped) for b in found.ledger) == (3, 2)
-    assert found.ledger[1].came == 1
+    assert (found.ledger[1].came, found.ledger[1].stopped) == (3, 2)
+    assert found.ledger[2].came == 1
 
 
 def test_the_ledger_books_what_each_rung_took() -> None:
     made = ladder(Told(0.5), Told(0.0, "sharp")).fit(rows())
     found = made.check(["the number is 3.0", "the number is 0.05"], "d")
-    assert [(b.dollars, b.seconds) for b in found.ledger] == [(0.5, 1.0), (0.25, 0.5)]
+    assert [(b.dollars, b.seconds) for b in found.ledger[1:]] == [(0.5, 1.0), (0.25, 0.5)]
     assert [f.spent for f in found.findings] == [Spent(0.25, 0.5), Spent(0.5, 1.0)]
 
 
@@ -102,11 +104,11 @@ def test_verdicts_that_stop_early_are_wrong_about_as_often_as_was_accepted() -> 
 def test_a_budget_keeps_a_check_on_the_rung_that_it_can_pay() -> None:
     claims = ["the number is 0.05"]
     told = rows()
-    assert ladder(Told(0.5), Told(0.0), dollars=0.5).fit(told).check(claims, "d").ledger[1].came == 1
+    assert ladder(Told(0.5), Told(0.0), dollars=0.5).fit(told).check(claims, "d").ledger[2].came == 1
     poor = ladder(Told(0.5), Told(0.0), dollars=0.4).fit(told).check(claims, "d")
-    assert poor.ledger[1].came == 0
+    assert poor.ledger[2].came == 0
     assert (poor.findings[0].rung, poor.findings[0].sure) == ("told", False)
-    assert ladder(Told(0.5), Told(0.0), seconds=0.9).fit(told).check(claims, "d").ledger[1].came == 0
+    assert ladder(Told(0.5), Told(0.0), seconds=0.9).fit(told).check(claims, "d").ledger[2].came == 0
 
 
 def test_a_budget_in_dollars_is_refused_where_a_cost_is_unknown() -> None:
@@ -117,7 +119,7 @@ def test_a_budget_in_dollars_is_refused_where_a_cost_is_unknown() -> None:
 
 def test_without_a_budget_an_unknown_cost_stays_unknown() -> None:
     found = ladder(Told(0.5, dollars=None)).fit(rows()).check(["the number is 0.0"], "d")
-    assert found.ledger[0].dollars is None
+    assert found.ledger[1].dollars is None
     assert found.findings[0].spent.dollars is None
 
 
@@ -186,3 +188,39 @@ def test_a_ladder_needs_a_rung_and_a_risk() -> None:
     for made in (lambda: ladder(), lambda: ladder("unigram", at_risk=0.0)):
         with pytest.raises(BadInput, match="needs a rung"):
             made()
+
+
+def test_findings_joined_are_those_of_all_at_once() -> None:
+    made = ladder(Told(0.0)).fit(rows())
+    claims = [f"the number is {z}" for z in (3.0, -3.0, 0.05)]
+    parts = joined([made.check(claims[:2], "d"), made.check(claims[2:], "d")])
+    whole = made.check(claims, "d")
+    assert parts.ledger == whole.ledger
+    assert [f.check for f in parts.findings] == [f.check for f in whole.findings]
+
+
+def test_a_text_of_ten_thousand_words_is_checked() -> None:
+    long = " ".join(f"word{i % 700} and" for i in range(5000))
+    told = [Labelled("It rained." if i % 2 else "It snowed.", f"It rained. {i}", bool(i % 2)) for i in range(60)]
+    found = ladder("unigram", "alignment").fit(told).check([long, "It rained."], [f"{long}.", long])
+    assert (found.findings[0].rung, len(found.findings)) == ("verbatim", 2)
+
+
+def test_mixed_languages_and_empty_texts_have_doubts() -> None:
+    told = [Labelled("It rained." if i % 2 else "It snowed.", f"It rained. {i}", bool(i % 2)) for i in range(60)]
+    made = ladder("unigram", "alignment").fit(told)
+    doubts = made.transform(["下雨了。", "", "Il pleut."], ["Шёл дождь.", "It rained.", ""])
+    assert ((doubts >= 0) & (doubts <= 1)).all()
+
+
+def test_the_embedded_ladder_was_fitted_over_the_weights_that_are_here() -> None:
+    about = config.read(Path(factuality.__file__).parent / "weights" / "ladder.toml").extra["fitted"]
+    assert about == {"encoder": StaticTokens().name, "nli": small().name}  # else: python recipes/checks/fit.py
+
+
+def test_the_embedded_ladder_takes_its_first_rungs_and_any_risk() -> None:
+    made = factuality.fitted("unigram", at_risk=0.3)
+    assert repr(made) == "factuality.ladder('unigram', at_risk=0.3)"
+    assert 0.7 <= made.steps[0].high < factuality.fitted("unigram", at_risk=0.05).steps[0].high
+    with pytest.raises(BadInput, match="or the first of these"):
+        factuality.fitted("nli")

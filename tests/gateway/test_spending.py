@@ -272,3 +272,11 @@ def test_budgets_that_take_the_place_of_others_hear_of_each_commit_once(tmp_path
         return watchers, spent
 
     assert asyncio.run(run()) == ([True], 0.5)
+
+
+def test_a_request_that_ends_right_after_a_look_at_the_store_counts_once() -> None:
+    spending = Spending(Rules(Budget(9.0, "day")), ())
+    spending.store, spending._looks = object(), 1
+    spending.settle(None, 0.0, 0.5, time.time())
+    budget = spending.scopes["*"].budget
+    assert (budget.requests, budget.spent) == (1, 0.5)

@@ -72,6 +72,15 @@ def test_the_controlled_rate_has_an_interval() -> None:
     assert found.low < found.value < found.high
 
 
+def test_a_model_that_won_all_is_not_sure_to() -> None:
+    found = win_rate([1.0] * 30)
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert found.low == pytest.approx(0.8865, abs=1e-3)  # Wilson's
+    best = strengths([(0, 1, 1.0)] * 30, 2, list(range(30)), times=200)[0]
+    assert best.value == pytest.approx(np.log(30.5 / 0.5) / 2)
+    assert best.low < best.value - 0.3
+
+
 def test_two_models_strengths_are_the_log_odds() -> None:
     assert np.ptp(bradley_terry([[0, 3], [1, 0]], prior=0)) == pytest.approx(np.log(3))
 

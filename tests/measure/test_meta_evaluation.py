@@ -93,3 +93,8 @@ def test_williams_rejects_as_often_as_it_says_where_both_are_alike():
 def test_marks_that_say_nothing_are_refused(human: np.ndarray):
     with pytest.raises(BadInput):
         correlation(human, np.ones_like(human), "segment", "pearson")
+
+
+def test_correlations_that_no_data_have_together_are_refused():
+    with pytest.raises(BadInput, match="together"):
+        williams(0.9, -0.9, 0.9, 30)

@@ -150,3 +150,40 @@ def test_too_few_or_missing_marks_are_refused(marks: np.ndarray):
 def test_a_mark_without_a_weight_is_refused():
     with pytest.raises(BadInput, match="weight above 0"):
         active_mean(np.ones(20), np.ones(20), np.zeros(20))
+
+
+def test_equal_marks_give_an_interval_within_their_bounds_alone():
+    found = powered_mean(np.ones(30), np.linspace(0, 1, 30), np.linspace(0, 1, 100), bounds=(0, 1))
+    assert (found.value, found.high) == (1, 1)
+    assert found.low == pytest.approx(0.025 ** (1 / 30))  # Clopper and Pearson's, of 30 of 30
+    assert classical_mean(np.full(30, 3.0), bounds=(1, 5))[:3] == pytest.approx(
+        (3, 3 - 2 * (1 - 0.025 ** (1 / 30)), 3 + 2 * (1 - 0.025 ** (1 / 30)))
+    )
+
+
+@pytest.mark.parametrize(
+    "mean",
+    [
+        lambda y, f: classical_mean(y),
+        lambda y, f: powered_mean(y, f, f),
+        lambda y, f: active_mean(y, f, np.full(len(y), 2.0)),
+        lambda y, f: classical_mean(y, bounds=(2, 3)),
+    ],
+)
+def test_equal_marks_without_bounds_give_none(mean):
+    with pytest.raises(BadInput, match=r"do not differ|is not within"):
+        mean(np.ones(30), np.linspace(0, 1, 30))
+
+
+def test_the_interval_of_equal_marks_holds_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    for p in (0.9, 0.97, 0.99):
+        drawn = rng.uniform(size=(2000, 40)) < p
+        equal = drawn.all(axis=1)
+        low = classical_mean(np.ones(40), bounds=(0, 1)).low
+        assert (equal & (p < low)).mean() <= 0.025 + 0.01
+
+
+def test_where_all_is_marked_there_is_nothing_to_draw():
+    with pytest.raises(BadInput, match="marked already"):
+        next_rows(np.arange(20.0), np.arange(20.0), 5)

@@ -113,7 +113,7 @@ def test_where_no_draw_comes_there_is_no_trust(make: object) -> None:
     assert make(calling, samples=0)("q", "text") == 0  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("make", [semantic_entropy, sample_agreement, likeness_graph, self_check])
+@pytest.mark.parametrize("make", [sample_agreement, likeness_graph, self_check])
 def test_without_a_reply_they_say_what_they_compare(make: object) -> None:
     with pytest.raises(CannotDo, match="it was given none"):
         make(draws("a"))("q")  # type: ignore[operator]
@@ -187,3 +187,25 @@ def test_a_recording_answers_the_draws() -> None:
     signal = sample_agreement(m, samples=2, temperature=None, equivalence=Exact())
     (reply,) = replay(sprat.cascade(m, sprat.recorded("l"), trust=signal, at_least=0.5), data)
     assert (reply.text, reply.cost) == ("a", 3.0)
+
+
+@pytest.mark.parametrize(
+    "doubt",
+    [
+        lambda m: semantic_entropy(m, samples=4),
+        lambda m: likeness_graph(m, samples=4, how="eigenvalue", level="question", equivalence=Exact()),
+    ],
+)
+def test_a_questions_doubt_routes_by_the_draws_alone(doubt) -> None:
+    small, large = draws("a", "a", "b", "b"), sprat.toy("large", lambda _: "x")
+    assert doubt(small)("q") == pytest.approx(0.5)  # two meanings of two draws each
+    assert sprat.route(small, large, trust=doubt(small), at_least=0.6)("q").text == "x"
+
+
+def test_one_draw_alone_says_nothing_of_a_question() -> None:
+    assert semantic_entropy(draws("a"), samples=1)("q") == 0
+
+
+def test_an_answers_doubt_needs_the_answer() -> None:
+    with pytest.raises(CannotDo, match="it was given none"):
+        likeness_graph(draws("a", "b"), samples=2)("q")

@@ -13,6 +13,7 @@ from ..errors import BadInput
 
 CLAIM = ("claim", "summary", "reply", "response", "answer", "output", "hypothesis", "text")
 DOCUMENT = ("document", "source", "doc", "context", "premise", "passage", "question", "prompt")
+_AT_ONCE = 200
 WORDS = ("unigram", "alignment", "nli", "look", "meaning")
 SUPPORTED = ("supported", "consistent", "label")
 
@@ -22,7 +23,7 @@ def check(
     *,
     with_: Annotated[str, Parameter(name="--with")] = "unigram,alignment,nli",
     corpus: Path | None = None,
-    each: Literal["row", "sentence"] = "row",
+    each: Literal["row", "sentence", "fact"] = "row",
     at_risk: float = 0.2,
     dollars: float | None = None,
     seconds: float | None = None,
@@ -51,7 +52,7 @@ def check(
     corpus
         A folder of .txt and .md files, or a file of rows with text and title, for claims without a document.
     each
-        Check each row as one claim, or each sentence of it.
+        Check each row as one claim, or each sentence of it, or each fact as rules cut them (docs/factuality.md).
     at_risk
         The share of wrong verdicts that is acceptable where a check stops early.
     dollars
@@ -90,7 +91,7 @@ def check(
             claims.append(claim)
             documents.append(_document(row, claim, source, i, held))
             of.append(i)
-    found = made.check(claims, documents)
+    found = _checked(made, claims, documents)
     told = _told(found, of, made)
     if html is not None:
         from ..config import write_whole
@@ -102,6 +103,19 @@ def check(
     else:
         _show(found, made)
     return 1 if found.unsupported else 0
+
+
+def _checked(made: Any, claims: Sequence[str], documents: Sequence[str]) -> Any:
+    """All findings, some at a time, so that a terminal shows how far it is."""
+    from ..factuality.check_ladder import joined
+    from .progress import telling
+
+    parts: list[Any] = []
+    with telling() as tell:
+        for at in range(0, len(claims), _AT_ONCE):
+            tell("checking", at, len(claims))
+            parts.append(made.check(claims[at : at + _AT_ONCE], documents[at : at + _AT_ONCE]))
+    return joined(parts)
 
 
 def _ladder(
@@ -154,8 +168,11 @@ def _labelled(row: Mapping[str, Any], at: int, path: Path | None, corpus: Any) -
 
 
 def _claims(text: str, each: str) -> list[str]:
+    from ..factuality.facts import split_facts
     from ..sentences import sentences
 
+    if each == "fact":
+        return [f.text for f in split_facts(text)] or [text]
     return (sentences(text) or [text]) if each == "sentence" else [text]
 
 

@@ -57,7 +57,7 @@ def evaluate(
         its document? Over the model --nli); toxicity, pii, injection or hub:MODEL (the chance that a reply is unsafe;
         --spans shows the worst ones); bleu, chrf, rouge1, rouge2, rougeL, rougeL:recall; any
         other grader of sprat study (exact, f1, number, choice, ...).
-    set
+    set_
         With judge-the-judge or train-judge: a folder of judged texts or pairs, or its name under SPRAT_DATA.
     encoder
         Whose tokens BERTScore compares: static (embedded), or a transformers encoder (needs sprat[torch]).

@@ -23,6 +23,7 @@ def marks(
     next_: Annotated[int, Parameter(name="--next")] = 0,
     doubt: str | None = None,
     confidence: float = 0.95,
+    bounds: str | None = None,
     seed: int = 0,
     out: Path = Path("to_mark.csv"),
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
@@ -50,6 +51,8 @@ def marks(
         A column that says how far off the score may be; as learnt from the marked rows unless given.
     confidence
         The chance that the interval holds.
+    bounds
+        The least and the most that a mark can be, such as 0:1: needed where all marks so far are equal.
     seed
         Draws other rows.
     out
@@ -64,7 +67,7 @@ def marks(
     y = [_number(r, human, source, i) for i, r in enumerate(rows)]
     f = _known(rows, score, source)
     v = _known(rows, weight, source) if weight else None
-    found = summed_up(y, f, v, confidence)
+    found = summed_up(y, f, v, confidence, _bounds(bounds))
     said: dict[str, Any] = {k: v for k, v in found.items() if k != "corrected" and k != "alone"}
     said |= {k: found[k]._asdict() for k in ("corrected", "alone")}
     if next_:
@@ -84,6 +87,16 @@ def marks(
     print(f"As if {found['worth']:,} rows had been marked.")
     if next_:
         print(f"Wrote {out}: mark the {said['to_mark']:,} rows where to_mark is 1, then give it with --weight weight.")
+
+
+def _bounds(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        least, most = map(float, text.split(":"))
+    except ValueError:
+        raise BadInput(f"--bounds is '{text}'; it needs the least and the most that a mark can be, as 0:1.") from None
+    return least, most
 
 
 def _text(mean: Any) -> str:

@@ -200,9 +200,8 @@ class Ladder:
         for i, one in enumerate(checks):
             if verbatim(one):
                 told[i] = Finding(one, 0.0, False, True, VERBATIM, True, spent[i])
-        if told:
-            left = np.array([i for i in left.tolist() if i not in told], np.int64)
-            ledger.append(Booked(VERBATIM, len(checks), len(told), 0.0, 0.0))
+        left = np.array([i for i in left.tolist() if i not in told], np.int64)
+        ledger.append(Booked(VERBATIM, len(checks), len(told), 0.0, 0.0))
         for number, one in enumerate(self.rungs):
             step = self.steps[number] if number < len(self.steps) else None
             going = [i for i in left.tolist() if self._affords(spent[i], step) or not number]
@@ -302,6 +301,17 @@ def thresholds(doubts: Floats, unsupported: Floats, at_risk: float) -> tuple[flo
     low = float(s[below[-1]]) if len(below) else -1.0
     high = float(s[::-1][above[-1]]) if len(above) else 2.0
     return float(min(low, at_risk, np.nextafter(cut, -1.0))), float(max(high, 1 - at_risk, cut)), cut
+
+
+def joined(parts: Sequence[Findings]) -> Findings:
+    """Findings one after the other, their ledgers added up."""
+    lines: dict[str, Booked] = {}
+    for b in (b for part in parts for b in part.ledger):
+        a = lines.get(b.rung, Booked(b.rung, 0, 0, 0.0, 0.0))
+        dollars = _sum(a.dollars, b.dollars)
+        lines[b.rung] = Booked(b.rung, a.came + b.came, a.stopped + b.stopped, dollars, a.seconds + b.seconds)
+    ordered = sorted(lines.values(), key=lambda b: b.rung != VERBATIM)
+    return Findings(tuple(f for part in parts for f in part.findings), tuple(ordered))
 
 
 def verbatim(check: Check) -> bool:

@@ -18,6 +18,7 @@ from ..signals.verdicts import Side, Verdict
 from .comparison import Rate
 from .pairwise import ComparesPairs, Tell
 from .preferences import Preference
+from .wins import widened
 
 _NUMBER: dict[Side, int] = {"a": 0, "tie": 1, "b": 2}
 
@@ -77,7 +78,7 @@ def agreement(
     people = np.array([_NUMBER[p.preferred] for p, _ in read])
     told = np.array([_NUMBER[v.winner] for _, v in read if v.winner is not None])
     units = [p.request.key for p, _ in read]
-    right = bootstraps({"accuracy": accuracy}, people, told, units=units, times=times)["accuracy"]
+    right = widened(bootstraps({"accuracy": accuracy}, people, told, units=units, times=times)["accuracy"])
     try:
         chance = bootstraps({"kappa": kappa}, people, told, units=units, times=times)["kappa"]
     except BadInput:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import BadInput
-from ..measure.resampling import Estimate, bootstrap, bootstraps
+from ..measure.resampling import Estimate, bootstrap, bootstraps, wilson
 from ..signals.fitting import sigmoid
 
 Floats = NDArray[np.float64]
@@ -22,7 +22,14 @@ Floats = NDArray[np.float64]
 
 def win_rate(preference: ArrayLike, units: Sequence[object] | None = None, times: int = 1000) -> Estimate:
     """The mean of preferences (n,) for the first of two, 1, one half for ties, or 0, with a bootstrap interval."""
-    return bootstrap(_mean, _preferences(preference), units=units, times=times)
+    return widened(bootstrap(_mean, _preferences(preference), units=units, times=times))
+
+
+def widened(rate: Estimate) -> Estimate:
+    """The rate with Wilson's interval where all rows are alike: every resample then says the same, and nothing."""
+    if rate.low < rate.high or not 0 <= rate.value <= 1:
+        return rate
+    return Estimate(rate.value, *wilson(rate.value, rate.units), rate.units)
 
 
 class LengthControlled(NamedTuple):
@@ -65,7 +72,7 @@ def controlled_rate(
         return length_controlled(preference, first, second).rate
 
     arrays = [np.asarray(x, np.float64) for x in (first, second)]
-    return bootstrap(rate, _preferences(preference), *arrays, units=units, times=times)
+    return widened(bootstrap(rate, _preferences(preference), *arrays, units=units, times=times))
 
 
 def _logistic(rows: Floats, y: Floats, penalty: Floats) -> Floats:
@@ -126,15 +133,24 @@ def _reaches(edges: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def strengths(
     games: Sequence[tuple[int, int, float]], models: int, units: Sequence[object], times: int = 300
 ) -> list[Estimate]:
-    """Every model's Bradley-Terry strength with its interval, from games (i, j, preference for i), resampling units."""
+    """Every model's Bradley-Terry strength with its interval, from games (i, j, preference for i), resampling units.
+
+    One won and one lost game per pair that met take part in the resampling alone: where somebody won all, resamples
+    would else all say the same.
+    """
 
     def of(k: int) -> Callable[[Floats], float]:
         return lambda rows: float(bradley_terry(_tally(rows, models))[k])
 
-    found = bootstraps(
-        {str(k): of(k) for k in range(models)}, np.array(games, np.float64).reshape(-1, 3), units=units, times=times
-    )
-    return list(found.values())
+    table = np.array(games, np.float64).reshape(-1, 3)
+    met = sorted({(int(i), int(j)) for i, j, _ in games})
+    more = np.array([(i, j, won) for i, j in met for won in (0.0, 1.0)])
+    owners = [*units, *(("added", k) for k in range(len(more)))]
+    found = bootstraps({str(k): of(k) for k in range(models)}, np.vstack([table, more]), units=owners, times=times)
+    values = bradley_terry(_tally(table, models)).tolist()
+    return [
+        Estimate(v, min(v, e.low), max(v, e.high), len(set(units))) for v, e in zip(values, found.values(), strict=True)
+    ]
 
 
 def _tally(rows: Floats, models: int) -> Floats:

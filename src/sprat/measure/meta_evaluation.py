@@ -160,11 +160,15 @@ class Williams(NamedTuple):
 def williams(first: float, second: float, between: float, n: int) -> Williams:
     """Whether a metric's correlation with people is above another's, whose own correlation with it is `between`.
 
-    All three are of the same n rows. Raises BadInput for fewer than 4 rows or a correlation outside [-1, 1].
+    All three are of the same n rows. Raises BadInput for fewer than 4 rows, a correlation outside [-1, 1], or three
+    that no data can have together.
     """
     if n < 4 or max(abs(first), abs(second), abs(between)) > 1:
         raise BadInput(f"Williams' test needs 4 rows and correlations in [-1, 1]; got {n} rows.")
-    k = max(0.0, 1 - first**2 - second**2 - between**2 + 2 * first * second * between)
+    k = 1 - first**2 - second**2 - between**2 + 2 * first * second * between
+    if k < -1e-6:
+        raise BadInput(f"No data have the correlations {first:g}, {second:g} and {between:g} together.")
+    k = max(0.0, k)
     below = 2 * k * (n - 1) / (n - 3) + (first + second) ** 2 / 4 * (1 - between) ** 3
     if below <= 0:
         return Williams(0.0, 0.5)

@@ -62,11 +62,31 @@ def _numbers(what: str, values: ArrayLike, fewest: int = 0) -> Floats:
     return found
 
 
-def classical_mean(marks: ArrayLike, confidence: float = 0.95) -> Mean:
-    """The marks alone, with Student's interval; raises BadInput for fewer than 10 marks."""
+Bounds = tuple[float, float] | None
+
+
+def classical_mean(marks: ArrayLike, confidence: float = 0.95, bounds: Bounds = None) -> Mean:
+    """The marks alone, with Student's interval; where all are equal, an exact one within the `bounds` of a mark.
+
+    Raises BadInput for fewer than 10 marks, or equal ones whose bounds are not given: they have no spread to go by.
+    """
     y = _numbers("marks", marks, FEWEST)
+    if not np.ptp(y):
+        return _all_equal(float(y[0]), len(y), confidence, bounds)
     half = _quantile(confidence, len(y) - 1) * float(y.std(ddof=1)) / np.sqrt(len(y))
     return Mean(float(y.mean()), float(y.mean() - half), float(y.mean() + half), 0.0, len(y), 0)
+
+
+def _all_equal(value: float, n: int, confidence: float, bounds: Bounds) -> Mean:
+    """n marks of one value: another value has a chance of at most 1 - (alpha / 2)^(1/n), as Clopper and Pearson say."""
+    if bounds is None:
+        raise BadInput(f"All {n} marks are {value:g}, and marks that do not differ give no interval.",
+                       hint="Mark more rows, or give the least and the most that a mark can be.")  # fmt: skip
+    least, most = bounds
+    if not least <= value <= most or not 0 < confidence < 1:
+        raise BadInput(f"A mark of {value:g} is not within {least:g} to {most:g}, or {confidence:g} is no confidence.")
+    other = 1 - ((1 - confidence) / 2) ** (1 / n)
+    return Mean(value, value - other * (value - least), value + other * (most - value), 0.0, n, 0)
 
 
 def powered_mean(
@@ -78,19 +98,20 @@ def powered_mean(
     folds: int = 0,
     seed: int = 0,
     confidence: float = 0.95,
+    bounds: Bounds = None,
 ) -> Mean:
     """The mean mark from `marks` (n,) with their cheap `scores` (n,), and the scores of `others` (N,) unmarked rows.
 
     The marked rows must be a random sample of all; each row must be a unit of its own (average the rows of a unit
     first). The weight is tuned unless given (1 is plain PPI). With `folds` it is tuned for each part of the rows on the
     other parts, so that the estimate is exactly unbiased; the interval may then be longer than that of the marks alone.
-    Raises BadInput for fewer than 10 marks, unequal lengths or missing numbers.
+    Equal marks are as in `classical_mean`. Raises BadInput for fewer than 10 marks, unequal lengths or missing numbers.
     """
     y, f, rest = _numbers("marks", marks, FEWEST), _numbers("scores", scores), _numbers("other scores", others)
     if len(f) != len(y):
         raise BadInput(f"{len(y)} marks have {len(f)} scores.", hint="Give each mark its own row's score.")
-    if not len(rest):
-        return classical_mean(y, confidence)
+    if not len(rest) or not np.ptp(y):
+        return classical_mean(y, confidence, bounds)._replace(unmarked=len(rest))
     n, far = len(y), len(rest)
     used = np.full(n, _tuned(y, f, far) if weight is None else weight)
     if folds and weight is None:
@@ -153,7 +174,7 @@ def active_mean(marks: ArrayLike, scores: ArrayLike, weights: ArrayLike, confide
 
     A weight is 1 / the chance with which the row was drawn (`next_rows` gives those of several rounds). No score makes
     it biased: each row counts h + weight (Y - h), an unmarked one h, with h = a + w f tuned so that these vary least.
-    Raises BadInput for a marked row without a positive weight or fewer than 10 marks.
+    Raises BadInput for a marked row without a positive weight, fewer than 10 marks, or marks that are all equal.
     """
     y, f, v = np.asarray(marks, np.float64), _numbers("scores", scores), np.asarray(weights, np.float64)
     if y.shape != f.shape or f.shape != v.shape:
@@ -162,6 +183,8 @@ def active_mean(marks: ArrayLike, scores: ArrayLike, weights: ArrayLike, confide
     _numbers("marks", y[marked], FEWEST)
     if not (np.isfinite(v[marked]) & (v[marked] > 0)).all():
         raise BadInput("Every marked row needs a weight above 0.", hint="It is 1 / the chance that the row was drawn.")
+    if not np.ptp(y[marked]):
+        _all_equal(float(y[marked][0]), int(marked.sum()), confidence, None)
     drawn, told = np.where(marked, v, 0.0), np.where(marked, y, 0.0)
     # A row's term is drawn Y - (drawn - 1) (a + w f), and least squares makes its variance least.
     columns = (drawn - 1)[:, None] * np.column_stack([np.ones(len(f)), f])
@@ -175,7 +198,11 @@ def active_mean(marks: ArrayLike, scores: ArrayLike, weights: ArrayLike, confide
 
 
 def summed_up(
-    marks: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None, confidence: float = 0.95
+    marks: ArrayLike,
+    scores: ArrayLike,
+    weights: ArrayLike | None = None,
+    confidence: float = 0.95,
+    bounds: Bounds = None,
 ) -> dict[str, Any]:
     """`corrected` and `alone`, two Means of `marks` (rows,), NaN where unmarked, with what the scores are `worth`.
 
@@ -185,8 +212,8 @@ def summed_up(
     y, f = np.asarray(marks, np.float64), _numbers("scores", scores)
     marked = np.isfinite(y)
     if weights is None:
-        corrected = powered_mean(y[marked], f[marked], f[~marked], confidence=confidence)
-        alone = classical_mean(y[marked], confidence)
+        corrected = powered_mean(y[marked], f[marked], f[~marked], confidence=confidence, bounds=bounds)
+        alone = classical_mean(y[marked], confidence, bounds)
     else:
         corrected = active_mean(y, f, weights, confidence)
         alone = active_mean(y, np.zeros(len(y)), weights, confidence)
@@ -217,8 +244,10 @@ def next_rows(
     marked = np.isfinite(y)
     n, left = int(marked.sum()), int((~marked).sum())
     _numbers("marks", y[marked], FEWEST)
-    if budget < 1 or not left:
-        raise BadInput(f"{budget} of {left} unmarked rows can't be drawn.", hint="Ask for at least 1 of at least 1.")
+    if not left:
+        raise BadInput("Every row is marked already: there is none to draw.")
+    if budget < 1:
+        raise BadInput(f"{budget} rows can't be drawn.", hint="Ask for at least 1.")
     before = np.where(marked, len(y) / n, 0.0) if weights is None else np.where(marked, np.asarray(weights, float), 0.0)
     of_row = _doubts(y, f, marked) if doubt is None else _numbers("doubts", doubt)
     chances = propensities(of_row[~marked], min(budget, left))

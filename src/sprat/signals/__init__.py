@@ -39,6 +39,7 @@ from .sample_agreement import SampleAgreement, sample_agreement
 from .self_check import SelfCheck, self_check
 from .semantic_entropy import SemanticEntropy, semantic_entropy
 from .similarity_weighted import SimilarityWeighted, similarity_weighted
+from .stacked import Stacked, stacked
 from .token_entropy import TokenEntropy, token_entropy
 from .verbalized import Verbalized, verbalized
 from .zooter import Zooter, zooter
@@ -83,6 +84,7 @@ __all__ = [
     "SelfCheck",
     "SemanticEntropy",
     "SimilarityWeighted",
+    "Stacked",
     "TokenEntropy",
     "Verbalized",
     "Zooter",
@@ -125,6 +127,7 @@ __all__ = [
     "self_check",
     "semantic_entropy",
     "similarity_weighted",
+    "stacked",
     "token_entropy",
     "verbalized",
     "zooter",

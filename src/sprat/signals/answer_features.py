@@ -50,10 +50,11 @@ class AnswerFeatures(Signal):
         """The predicted label, in [0, 1]; asks the peers, if any. Raises BadInput where it has not learned."""
         if self.head is None or reply is None:
             raise unfitted(self.use)
-        row = np.append(await self._read(request, reply), [request.group == g for g in self.groups])
+        row = np.append(await self.read(request, reply), [request.group == g for g in self.groups])
         return float(self.head.predict(row[None])[0])
 
-    async def _read(self, request: Request, reply: Reply) -> Floats:
+    async def read(self, request: Request, reply: Reply) -> Floats:
+        """The features (d,) of a reply, the groups' left out; asks the peers, if any."""
         own = features(request, reply)
         if not self.models:
             return own
@@ -66,7 +67,7 @@ class AnswerFeatures(Signal):
     def fit(self, lessons: Lessons) -> AnswerFeatures:
         """Learn from the first model's replies; the peers' are taken from the lessons or asked."""
         requests, replies, y, _ = judged(self.use, lessons, self.label)
-        read = observe([self._read(q, r) for q, r in zip(requests, replies, strict=True)], lessons)
+        read = observe([self.read(q, r) for q, r in zip(requests, replies, strict=True)], lessons)
         counts = Counter(q.group for q in requests if q.group is not None)
         groups = tuple(g for g, n in sorted(counts.items()) if n >= FEWEST)
         told = np.array([[q.group == g for g in groups] for q in requests], np.float64).reshape(len(y), len(groups))

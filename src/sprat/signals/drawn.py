@@ -11,19 +11,26 @@ from .agreement import opinions
 
 
 async def drawn(
-    by: str, models: tuple[Any, ...], request: Request, reply: Reply | None, samples: int, temperature: float | None
+    by: str,
+    models: tuple[Any, ...],
+    request: Request,
+    reply: Reply | None,
+    samples: int,
+    temperature: float | None,
+    of_question: bool = False,
 ) -> tuple[Samples | None, list[Reply]]:
-    """The reply and the others' replies as Samples, None where no other answered; CannotDo without a reply.
+    """The reply and the others' replies as Samples, None where there are not two; CannotDo without a reply.
 
-    Log-probabilities are known only where every one of them has them.
+    What is asked `of_question` can do without one: then the others' replies stand alone. Log-probabilities are known
+    only where every one of them has them.
     """
-    if reply is None:
+    if reply is None and not of_question:
         raise CannotDo(f"{by} compares a reply with further draws; it was given none.", hint="Use it in a cascade.")
     heard = await opinions(models, request, samples, temperature)
     others = [r for r in heard if r.ok and not r.tool_calls]
-    if not others:
+    replies = others if reply is None else [reply, *others]
+    if len(replies) < 2:
         return None, []
-    replies = [reply, *others]
     told = [r.logprobs for r in replies]
     logprobs = None if any(not row for row in told) else tuple(tuple(row or ()) for row in told)
     return Samples(request.text, tuple(r.text or "" for r in replies), logprobs), replies

@@ -38,7 +38,8 @@ class LikenessGraph(Signal):
         self, request: Request, reply: Reply | None
     ) -> AnswerUncertainty | QuestionUncertainty | None:
         """The measure; None where no draw came."""
-        found, _ = await drawn(self.use, self.models, request, reply, self.samples, self.temperature)
+        of_question = self.level == "question"
+        found, _ = await drawn(self.use, self.models, request, reply, self.samples, self.temperature, of_question)
         if found is None:
             return None
         w = await ask(comparing(self.equivalence, "likeness"), Draws(found.question, found.texts))
@@ -53,7 +54,10 @@ class LikenessGraph(Signal):
         return [Asks(self.models, max(1, self.samples))]
 
     async def trust(self, request: Request, reply: Reply | None = None) -> float:
-        """1 - degree, 1 / (1 + eccentricity) or 1 / the sum of eigenvalues, in [0, 1]; 0 where no draw came."""
+        """1 - degree, 1 / (1 + eccentricity) or 1 / the sum of eigenvalues, in [0, 1]; 0 where no draw came.
+
+        Without a reply, in a route, of the draws alone: at the level of the question.
+        """
         found = await self.uncertainty(request, reply)
         if found is None:
             return 0.0

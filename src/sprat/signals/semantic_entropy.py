@@ -33,9 +33,9 @@ class SemanticEntropy(Signal):
     reads_reply = True
     level: ClassVar[str] = "question"
 
-    async def uncertainty(self, request: Request, reply: Reply) -> QuestionUncertainty | None:
+    async def uncertainty(self, request: Request, reply: Reply | None) -> QuestionUncertainty | None:
         """The entropy in nats; None where no draw came. CannotDo where log-probabilities are needed and not known."""
-        found, _ = await drawn(self.use, self.models, request, reply, self.samples, self.temperature)
+        found, _ = await drawn(self.use, self.models, request, reply, self.samples, self.temperature, True)
         if found is None:
             return None
         same = await ask(comparing(self.equivalence), Draws(found.question, found.texts))
@@ -46,10 +46,11 @@ class SemanticEntropy(Signal):
         return [Asks(self.models, max(1, self.samples))]
 
     async def trust(self, request: Request, reply: Reply | None = None) -> float:
-        """exp(-entropy), one by the number of meanings that are as good as there; 0 where no draw came."""
-        found = await self.uncertainty(request, reply) if reply is not None else None
-        if reply is None:
-            await drawn(self.use, self.models, request, None, self.samples, self.temperature)
+        """exp(-entropy), one by the number of meanings that are as good as there; 0 where no draw came.
+
+        Without a reply, in a route, of the draws alone.
+        """
+        found = await self.uncertainty(request, reply)
         return 0.0 if found is None else exp(-max(0.0, found.value))
 
 

@@ -67,6 +67,12 @@ def has_logprobs(data: Dataset, model: str) -> bool:
     return bool(replies) and all(r is not None and r.logprobs for r in replies)
 
 
+def draws(data: Dataset, model: str) -> int:
+    """How many further draws of the model every row has, numbered from 1 on."""
+    numbers = [{c.sample for c in e.calls if c.model == model and c.reply.ok} for e in data]
+    return min((next(k for k in range(len(n) + 1) if k + 1 not in n) for n in numbers), default=0)
+
+
 def right_or_wrong(data: Dataset) -> bool:
     """Whether every recorded score is an end of the declared bounds."""
     return all(c.reply.score in (None, *data.bounds) for e in data for c in e.calls)
@@ -108,6 +114,13 @@ def propose(data: Dataset, small: str, large: str, peers: Sequence[str], encoder
     if has_text(data, small):
         found.append(Candidate("cascade on the answer's features", "cascade", pair, (s.answer_features(label="gain"),)))
         found.append(Candidate("cascade on a learned scorer", "cascade", pair, (s.frugal(encoder=encoder),)))
+    if has_text(data, small) and (drawn := draws(data, small)):
+        doubts: dict[str, Any] = {
+            "agreement of its draws": s.sample_agreement(recorded[small], samples=drawn, temperature=None),
+            "self-check by its draws": s.self_check(recorded[small], samples=drawn, temperature=None),
+        }
+        doubts["features and its draws"] = s.stacked(s.answer_features(), *doubts.values(), label="gain")
+        found += [Candidate(f"cascade on {name}", "cascade", pair, (signal,)) for name, signal in doubts.items()]
     spoken = [p for p in peers if has_text(data, p)]
     if spoken and has_text(data, small):
         asked = tuple(recorded[p] for p in spoken)

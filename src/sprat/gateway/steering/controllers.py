@@ -158,14 +158,15 @@ class Spending:
         """
         if not (scopes := self.of(key)):
             return
+        times = [self._now(scope) for scope in scopes]  # before this one is booked, or it would be taken over too
         one = charge(cost, reserved if at_most is None else at_most)
         with self._lock:
             for name in (ALL, getattr(key, "id", "")):
                 for per in ("day", "month"):
                     place = (name, span(per, at))
                     self._pending[place] = self._pending.get(place, Spent()).plus(one)
-        for scope in scopes:
-            scope.budget.settle(reserved, max(one.counted, 0.0), *self._now(scope))
+        for scope, now in zip(scopes, times, strict=True):
+            scope.budget.settle(reserved, max(one.counted, 0.0), *now)
 
     # Shown.
 
