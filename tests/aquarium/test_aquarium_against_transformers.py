@@ -47,6 +47,17 @@ def test_logits_are_those_of_transformers(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_hidden_states_are_those_of_transformers(name):
+    torch, model, ours = torch_or_skip(), reference(name), load(name)
+    for one in problems(10, 4):
+        ids = np.array([ours.vocabulary.encode(one.prompt)])
+        with torch.no_grad():
+            found = model(torch.tensor(ids), output_hidden_states=True).hidden_states
+        expected = np.stack([layer[:, -1].numpy() for layer in found], axis=1)
+        np.testing.assert_allclose(ours.session(1).states(ids), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_greedy_replies_are_those_of_transformers(name):
     torch, model, ours = torch_or_skip(), reference(name), load(name)
     for one in problems(10, 3):

@@ -64,7 +64,7 @@ def test_numpy_states_end_in_what_the_head_reads() -> None:
     assert states.shape == (1, len(loaded.weights.layers) + 1, loaded.weights.embed.shape[1])
     assert states[:, 0] == pytest.approx(loaded.weights.embed[ids[:, -1]])
     logits = loaded.session(1).feed(ids, keep=1)
-    assert states[:, -1] @ loaded.weights.unembed == pytest.approx(logits[:, 0], abs=1e-4)
+    assert states[:, -1] @ loaded.weights.embed.T == pytest.approx(logits[:, 0], abs=1e-4)
 
 
 def test_a_row_among_longer_ones_has_the_states_it_has_alone() -> None:

@@ -31,11 +31,15 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A model's matrices and shape; `positions` is the longest text it reads, `fingerprint` the file's CRC-32."""
+    """A model's matrices and shape; `positions` is the longest text it reads, `fingerprint` the file's CRC-32.
+
+    `norm` (width,) are the last norm's weights, which are multiplied into `unembed`.
+    """
 
     layers: tuple[Layer, ...]
     embed: Floats
     unembed: Floats
+    norm: Floats
     heads: int
     positions: int
     theta: float
@@ -56,6 +60,7 @@ def read_weights(path: Path) -> Weights:
             layers=layers,
             embed=embed,
             unembed=np.ascontiguousarray((embed * weights["model.norm.weight"]).T),
+            norm=weights["model.norm.weight"],
             heads=heads,
             positions=int(about["positions"]),
             theta=float(about["rope_theta"]),

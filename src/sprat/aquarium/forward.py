@@ -47,8 +47,8 @@ class TinySession:
         The last layer's are normed, as the head reads them.
         """
         after: list[Floats] = []
-        last = self._read(ids, counts, after)
-        found = [x.reshape(*ids.shape, -1)[:, -1] for x in (*after[:-1], _norm(last, self.weights.epsilon))]
+        last = _norm(self._read(ids, counts, after), self.weights.epsilon) * self.weights.norm
+        found = [x.reshape(*ids.shape, -1)[:, -1] for x in (*after[:-1], last)]
         return np.stack(found, axis=1)
 
     def _read(self, ids: NDArray[Any], counts: Integers | None, after: list[Floats] | None = None) -> Floats:
