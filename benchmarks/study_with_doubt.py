@@ -269,7 +269,7 @@ def main() -> None:
         "and $: what judging 1,000 replies adds on the first half, dollars being the peers' replies; joules are CPU",
         "seconds times an assumed 5 W (2 to 12). One recorded reply per peer stands for a draw. The last two lines are",
         "chosen by APGR out of fold on the fit rows: between the two lines of features, and among all; their last",
-        f"difference is to the former. Of MMLU-Pro {SOME:,} rows were drawn, for time. How the doubts are put beside the",
+        f"difference is to the former. Of MMLU-Pro {SOME:,} rows were drawn, for time. How the doubts stand beside the",
         "features was settled on other halves of GSM8K (seeds 100 to 102), self-check with the first half in view.",
         "",
     ]
