@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ pytest.importorskip("fcntl")
 from sprat.cli import main
 from sprat.errors import BadInput
 from sprat.gateway.access import keys
+from sprat.gateway.last_good import keep
 from sprat.gateway.ledger.store import Store
 from sprat.gateway.reload import anew
 from sprat.gateway.served import load
@@ -208,6 +210,31 @@ def test_a_file_that_can_not_be_served_leaves_a_new_worker_the_one_before(
     assert "a worker starts with the one before" in caplog.text
     file.write_text(FILE.replace("mackerel", "herring"))
     assert "herring" in anew(before).models
+
+
+def test_while_the_file_is_broken_a_new_worker_serves_what_was_last_taken_over(tmp_path: Path) -> None:
+    file, folder = tmp_path / "serve.toml", tmp_path / "shared"
+    folder.mkdir()
+    file.write_text(FILE)
+    start = taken = load(file)
+    for name in ("herring", "mackerel", "herring"):
+        file.write_text(FILE.replace("mackerel", name))
+        taken = replace(load(file), read_at=1000.0)
+        keep(taken, folder)
+    file.write_text("[way")
+    found = anew(start, folder)
+    assert "herring" in found.models
+    assert (found.path, found.digest, found.answering, found.read_at) == (file, taken.digest, taken.answering, 1000.0)
+
+
+def test_a_kept_file_finds_its_keys_where_the_file_is(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("secret")
+    (tmp_path / "key").chmod(0o600)
+    file, copy = tmp_path / "serve.toml", tmp_path / "copy" / "serve.toml"
+    copy.parent.mkdir()
+    file.write_text('[way]\nmodel = "m"\n[models.m]\nurl = "http://127.0.0.1:1/v1"\nkey_file = "key"\n')
+    copy.write_text(file.read_text())
+    assert load(copy, tmp_path).models["m"]._secret() == "secret"
 
 
 def test_workers_that_can_not_begin_are_not_started_again_and_again() -> None:

@@ -77,7 +77,6 @@ def test_a_rate_that_length_explains_is_remarked() -> None:
         rows.append(Example(str(i), Request.of(f"question {i}"), None, calls))
     longer = judging.compare(Dataset(tuple(rows)), judging.LengthJudge(), ["a", "b"], times=50)
     assert "too closely together to trust either alone" in longer.notes[-1]
-    assert len(judging.compare(data(), Reader(), ["good", "mid"], times=50).notes) == 1
 
 
 def test_a_model_that_is_not_there_is_named() -> None:
