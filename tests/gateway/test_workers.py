@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from running import SORT  # skips where a package of the gateway's is not there
+from stored import wait_for
 
 pytest.importorskip("fcntl")
 
@@ -106,13 +107,6 @@ def served(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         one.stop()
 
 
-def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 @pytest.mark.slow
 def test_whichever_worker_answers_the_metrics_are_all_workers_together(served: Callable[..., Served]) -> None:
     gateway = served()
@@ -138,13 +132,14 @@ def test_a_killed_worker_takes_no_acknowledged_record_and_no_count_along(served:
     asking = [threading.Thread(target=keep_asking) for _ in range(3)]
     for thread in asking:
         thread.start()
-    until(lambda: len(told) > 20)
+    wait_for(lambda: len(told) > 20, 20)
     before, dead = gateway.counted(), gateway.workers()[0]
     os.kill(dead, signal.SIGKILL)
     counts = [before]
-    until(lambda: counts.append(gateway.counted()) or (len(gateway.workers()) == 2 and dead not in gateway.workers()))
+    ready = lambda: len(gateway.workers()) == 2 and dead not in gateway.workers()  # noqa: E731
+    wait_for(lambda: counts.append(gateway.counted()) or ready(), 20)
     n = len(told)
-    until(lambda: len(told) > n + 20)
+    wait_for(lambda: len(told) > n + 20, 20)
     enough.set()
     for thread in asking:
         thread.join()
@@ -184,18 +179,18 @@ def test_workers_end_when_their_supervisor_was_killed(served: Callable[..., Serv
     assert gateway.ask()[0] == 200
     mine = gateway.workers()
     gateway.process.kill()
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in mine))
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in mine), 20)
 
 
 @pytest.mark.slow
 def test_a_worker_that_takes_anothers_place_serves_the_file_as_it_is_now(served: Callable[..., Served]) -> None:
     gateway = served("reload = false\n")  # so that nothing else takes the new file over
-    until(lambda: sum("/rates" in Path(f"/proc/{pid}/maps").read_text() for pid in gateway.workers()) == 2)
+    wait_for(lambda: sum("/rates" in Path(f"/proc/{pid}/maps").read_text() for pid in gateway.workers()) == 2, 20)
     file = gateway.folder / "serve.toml"
     file.write_text(file.read_text().replace("mackerel", "herring"))
     assert not any(b"herring" in gateway.ask("/v1/models")[2] for _ in range(8))
     os.kill(gateway.workers()[0], signal.SIGKILL)
-    until(lambda: b"herring" in gateway.ask("/v1/models")[2])
+    wait_for(lambda: b"herring" in gateway.ask("/v1/models")[2], 20)
 
 
 def test_a_file_that_can_not_be_served_leaves_a_new_worker_the_one_before(
