@@ -1,8 +1,8 @@
 """Trains the small inference model: decomposable attention (arXiv 1606.01933) over the embedded encoder's words.
 
-    python recipes/nli/train_nli.py --data $SPRAT_DATA [--epochs 12] [--out src/sprat/nli/weights/small.npz]
+    python recipes/nli/train_nli.py --data $SPRAT_DATA [--epochs 5] [--out src/sprat/nli/weights/small.npz]
 
-About ten minutes on one core. What it scores on what was held out is worth.py's to say.
+About five minutes of CPU on one core. What it scores on what was held out is worth.py's to say.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("src/sprat/nli/weights/small.npz"))
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--inner", type=int, default=64)
     parser.add_argument("--wide", type=int, default=96)
     parser.add_argument("--rate", type=float, default=2e-3)

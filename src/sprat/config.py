@@ -80,8 +80,11 @@ def load(path: Path | str) -> Any:
     return read(path).model
 
 
-def read(path: Path | str) -> Saved:
-    """Everything in such a file: the model, its endpoints, and the other tables; BadInput as `load`."""
+def read(path: Path | str, home: Path | None = None) -> Saved:
+    """Everything in such a file: the model, its endpoints, and the other tables; BadInput as `load`.
+
+    `home` is the folder that the file's relative paths start from, where that is not its own.
+    """
     path = Path(path)
     table, lines = _toml(path)
     for key, value in table.items():
@@ -90,7 +93,7 @@ def read(path: Path | str) -> Saved:
             raise BadInput(f"{path}: '{key}' is not known.", hint=close)
     if "way" not in table:
         raise BadInput(f"{path} has no [way].", hint='It says how to answer: use = "cascade", models = [...].')
-    found = _Models(path, table, lines)
+    found = _Models(path, table, lines, home)
     models = dict(found)
     reader = Reader(str(path), models, found.shared, found.arrays)
     model = reader.read(table["way"], Any, "way")
@@ -166,9 +169,10 @@ def _arrays(path: Path, table: Any) -> Mapping[str, Any]:
 class _Models(Mapping[str, Any]):
     """The models of a file by name, each made when it is first named: a decoder's parts may be other models there."""
 
-    def __init__(self, path: Path, table: Mapping[str, Any], lines: list[str]) -> None:
+    def __init__(self, path: Path, table: Mapping[str, Any], lines: list[str], home: Path | None = None) -> None:
         tables: Any = table.get("models", {})
         self.path, self.lines = path, lines
+        self.home = (home or path.parent).absolute()
         self.tables = cast("dict[str, Any]", tables if isinstance(tables, dict) else {})
         self.shared, self.arrays = table.get("parts", {}), _arrays(path, table.get("arrays"))
         self.made: dict[str, Any] = {}
@@ -197,7 +201,7 @@ class _Models(Mapping[str, Any]):
         entry = {"use": "openai", **cast("dict[str, Any]", table)}
         kind = find(str(entry.pop("use")), where)
         if isinstance(entry.get("key_file"), str):
-            entry["key_file"] = str(self.path.absolute().parent / Path(entry["key_file"]).expanduser())
+            entry["key_file"] = str(self.home / Path(entry["key_file"]).expanduser())
         given = Reader(where, self, self.shared, self.arrays)
         known = getattr(kind, "__dataclass_fields__", {})
         place = {"where": f"{self.path.name}, line {_line(self.lines, name)}"} if "where" in known else {}

@@ -104,7 +104,7 @@ def test_what_every_command_prints_as_json_is_json(
         "energy": ["energy", "calls.jsonl"],
     }
     # Who needs other inputs prints its JSON in a test of its own; one serves until it is stopped.
-    elsewhere = {"promise", "calibrate", "marks", "predict", "uncertainty", "audit", "check", "curate"}
+    elsewhere = {"audit", "calibrate", "check", "curate", "marks", "predict", "promise", "uncertainty"}
     assert commands.keys() == COMMANDS.keys() - {"serve"} - elsewhere
     for name, arguments in commands.items():
         assert main([*arguments, "--json"]) == 0, name

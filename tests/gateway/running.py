@@ -16,6 +16,7 @@ for _needed in ("aiohttp", "prometheus_client", "sqlalchemy", "uvicorn", "openai
 import anthropic  # noqa: E402
 import openai  # noqa: E402
 import uvicorn  # noqa: E402
+from stored import wait_for  # noqa: E402
 
 from sprat.gateway.app import Gateway  # noqa: E402
 from sprat.gateway.bounds import protocol  # noqa: E402
@@ -34,6 +35,7 @@ class Running:
         self.clients: dict[str, Any] = {}
         served = model if isinstance(model, Served) else of(model, **settings)
         self.app = Gateway(served, keys, self)
+        self.under_way = 0
 
     def put(self, exchange: Any) -> None:
         self.kept.append(exchange)
@@ -41,10 +43,24 @@ class Running:
     async def close(self) -> None:
         self.closed = True
 
+    async def answer(self, scope: Any, receive: Any, send: Any) -> None:
+        """The application, its calls counted."""
+        self.under_way += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.under_way -= 1
+
+    @property
+    def last(self) -> Any:
+        """The record of the last request that was answered: it is put after the reply has gone out."""
+        wait_for(lambda: self.under_way == 1)  # the lifespan's
+        return self.kept[-1]
+
     def __enter__(self) -> Running:
         http = protocol(self.app.served.settings.header_limit)
         told: dict[str, Any] = {"log_level": "error", "lifespan": "on", "ws": "none"}
-        self.server = uvicorn.Server(uvicorn.Config(self.app, port=0, http=http, **told))
+        self.server = uvicorn.Server(uvicorn.Config(self.answer, interface="asgi3", port=0, http=http, **told))
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
         for _ in range(1000):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -101,3 +102,11 @@ def wait_for(what: Any, seconds: float = 10.0) -> None:
     while not what():
         assert time.monotonic() < end, "it did not come true in time"
         time.sleep(0.01)
+
+
+async def wait_for_it(what: Any, seconds: float = 10.0) -> None:
+    """As wait_for, while the running loop goes on."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not come true in time"
+        await asyncio.sleep(0.01)

@@ -60,13 +60,13 @@ def responses(gateway: Running, **more: Any) -> str:
 def test_on_doubt_the_large_model_takes_over_within_the_stream(gateway: Running, up: MockServer, ask: Any) -> None:
     assert ask(gateway, **doubted(up)) == "from the large one"
     assert up.left.acquire(timeout=5)  # the small one's connection was closed, not read to its end
-    assert gateway.kept[-1].model == "large"
+    assert gateway.last.model == "large"
 
 
 @pytest.mark.parametrize("ask", [chat, messages, responses])
 def test_a_draft_that_is_trusted_is_streamed(gateway: Running, ask: Any) -> None:
     assert ask(gateway) == "a small draft of six words"
-    assert gateway.kept[-1].model == "small"
+    assert gateway.last.model == "small"
 
 
 def test_what_a_stopped_draft_took_is_counted(gateway: Running, up: MockServer) -> None:
@@ -74,16 +74,16 @@ def test_what_a_stopped_draft_took_is_counted(gateway: Running, up: MockServer) 
     up.left.acquire(timeout=5)
     # Two tokens read by each; the small one had written one of six when it was doubted, the large one wrote four.
     paid = (2 * 1.0 + 1 * 2.0 + 2 * 10.0 + 4 * 20.0) / 1e6
-    assert gateway.kept[-1].cost == pytest.approx(paid)
+    assert gateway.last.cost == pytest.approx(paid)
 
 
 def test_the_card_says_why(gateway: Running, up: MockServer) -> None:
     chat(gateway, **doubted(up))
     up.left.acquire(timeout=5)
-    said = gateway.kept[-1].card["facts"]["escalation"]
+    said = gateway.last.card["facts"]["escalation"]
     assert said.startswith("small was stopped at $4e-06: logprob at most")
     assert said.endswith("large took over.")
-    assert gateway.kept[-1].trusts["logprob"] < 0.5
+    assert gateway.last.trusts["logprob"] < 0.5
 
 
 def test_a_client_sees_the_first_byte_before_the_draft_ends(gateway: Running, up: MockServer) -> None:

@@ -92,7 +92,7 @@ def test_where_none_can_go_on_the_stream_ends_in_the_dialects_error(
     assert "one" in said
     assert "three" not in said
     assert {"chat": "error", "messages": "error", "responses": "response"}[dialect] in error
-    assert plain.kept[-1].status == 502
+    assert plain.last.status == 502
 
 
 @pytest.mark.parametrize("dialect", PATHS)
@@ -105,7 +105,7 @@ def test_an_upstream_that_says_done_and_not_why_did_not_finish(
     error = json.loads(said.rstrip().rpartition("data: ")[2])
     assert {"chat": "error", "messages": "error", "responses": "response"}[dialect] in error
     assert "[DONE]" not in said
-    assert plain.kept[-1].status == 502
+    assert plain.last.status == 502
 
 
 @pytest.mark.parametrize("dialect", PATHS)
@@ -115,7 +115,7 @@ def test_before_the_first_part_the_next_model_answers(request: Any, up: MockServ
     running: Running = request.getfixturevalue(gateway)
     status, _, said = running.post(PATHS[dialect], body(dialect))
     assert status == 200
-    assert running.kept[-1].model == "b"
+    assert running.last.model == "b"
     assert said.count("four") >= 1
 
 

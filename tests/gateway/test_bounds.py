@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -148,6 +148,64 @@ def test_a_client_that_reads_nothing_is_left(monkeypatch: pytest.MonkeyPatch) ->
         client.close()
         assert [e.status for e in gateway.kept][-1] == 499
         assert gateway.app.working == 0
+
+
+class Wire:
+    """A transport that notes what is written to it."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def writelines(self, parts: Sequence[bytes]) -> None:
+        self.written.append(b"".join(parts))
+
+    def close(self) -> None:
+        self.written.append(b"closed")
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ([b"head", b"body"], [b"headbody"]),
+        ([b"head", b"", b"late"], [b"head", b"late"]),
+        ([b"head", b"a", b"b"], [b"heada", b"b"]),
+        ([b"head", b"x" * 2**17, b"b"], [b"head" + b"x" * 2**17, b"b"]),
+        ([b"HTTP/1.1 100 Continue\r\n\r\n", b"head", b"body"], [b"HTTP/1.1 100 Continue\r\n\r\n", b"headbody"]),
+    ],
+)
+def test_a_head_goes_out_with_the_first_of_its_body(given: list[bytes], written: list[bytes]) -> None:
+    wire = Wire()
+    way = bounds.Joined(wire)
+    for part in given:
+        way.write(part)
+    assert wire.written == written
+
+
+def test_a_head_that_nothing_followed_is_written_before_the_connection_closes() -> None:
+    wire = Wire()
+    way = bounds.Joined(wire)
+    way.write(b"head")
+    way.close()
+    assert wire.written == [b"head", b"closed"]
+
+
+@pytest.mark.parametrize("line", [b"HEAD /healthz", b"HEAD /nowhere"])
+def test_a_request_for_the_head_alone_gets_it(gateway: Running, line: bytes) -> None:
+    said = told(gateway, line + b" HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    assert said.startswith(b"HTTP/1.1 4")
+    assert said.endswith(b"\r\n\r\n")
+
+
+def test_who_waits_to_be_told_to_go_on_is(gateway: Running) -> None:
+    head, body = post(BODY, "expect: 100-continue").split(b"\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", gateway.at), timeout=5) as client:
+        client.sendall(head + b"\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 100 ")
+        client.sendall(body)
+        assert b" 200 OK" in client.recv(65536)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from running import HELLO, Running
+from stored import wait_for
 
 from mock_server import MockServer
 from sprat import openai
@@ -38,13 +38,6 @@ def impatient(gateway: Running, body: Any, seconds: float) -> None:
     with pytest.raises(TimeoutError):
         connection.getresponse().read()
     connection.close()
-
-
-def wait_for(true: Any) -> None:
-    until = time.monotonic() + 5
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -226,6 +226,14 @@ def test_a_broken_promise_stays_broken_whatever_of_the_file_was_changed(engine: 
     assert (after.status["state"], after.status["why"], after.status["pairs"]) == ("broken", why, 0)
 
 
+def test_a_promise_suspended_by_hand_stays_so_whatever_of_the_file_was_changed(engine: Any) -> None:
+    watch = folder(engine, certificate="c", read_at=1.0)
+    evidence.tell(engine, "suspend", time.time(), "an uncertified model runs today")
+    watch.tick()
+    after = folder(engine, "changed", certificate="c", read_at=2.0)
+    assert (after.status["state"], after.status["why"]) == ("suspended", "an uncertified model runs today")
+
+
 def test_another_certificate_begins_anew_after_a_broken_promise(engine: Any) -> None:
     broken(engine, certificate="c", read_at=1.0)
     assert folder(engine, "changed", certificate="d", read_at=2.0).status["state"] == "holding"
@@ -250,17 +258,19 @@ def test_a_request_that_the_writer_adds_again_after_it_was_folded_counts_once(en
     assert watch.status["requests"] == 1
 
 
-def test_folded_requests_are_deleted_after_an_hour_and_pairs_are_kept(
+def test_folded_requests_are_deleted_after_an_hour_those_of_threads_after_a_day_and_pairs_are_kept(
     engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evidence, "_CLEARED", 1)
     watch = folder(engine, asked=Promised("within", 0.05, 0.1, features={"characters": tuple(range(100))}))
     body = {"features": {"characters": 5.0}, "draw": 0.5}
-    add(engine, [Evidence(f"r{i}", "w", "request", time.time() - 4000 * i, body=body) for i in range(2)])
+    rows = [("1", 0), ("2", 4000), ("thread", 4000), ("older-thread", 90_000)]  # numbers: without a thread
+    told = [(f"request-{n}", "w", "request", time.time() - ago, n if n.isdigit() else "9") for n, ago in rows]
+    add(engine, [Evidence(*row, body=body) for row in told])
     add(engine, [Evidence("p", "w", "pair", time.time() - 4000, reference=1.0, policy=1.0, propensity=1.0)])
     watch.tick()
     with engine.connect() as connection:
-        assert {r.id for r in connection.execute(sa.select(schema.evidence))} == {"r0", "p"}
+        assert {r.id for r in connection.execute(sa.select(schema.evidence))} == {"request-1", "request-thread", "p"}
 
 
 def test_a_pair_of_what_answered_before_the_alarm_was_heard_of_restores_nothing(engine: Any) -> None:

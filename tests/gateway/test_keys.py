@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("sqlalchemy")
 
-from stored import NOW, made, postgresql
+from stored import NOW, made, postgresql, wait_for_it
 
 from sprat.errors import BadInput
 from sprat.gateway.access.keys import PREFIX, Key, Keys, create, disable, listed
@@ -44,12 +44,6 @@ def run(work: Work, tmp_path: Path, clock: Clock | None = None, **options: Any) 
     asyncio.run(go())
 
 
-async def until(what: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not what():
-            await asyncio.sleep(0.01)
-
-
 def test_a_secret_is_in_the_database_nowhere(tmp_path: Path):
     engine = schema.connect(tmp_path / "sprat.db")
     key, secret = create(engine, "search", budget=Budget(50, "month"), models=["auto"])
@@ -64,7 +58,7 @@ def test_a_secret_is_in_the_database_nowhere(tmp_path: Path):
 def test_a_key_is_known_by_its_secret_alone(tmp_path: Path):
     async def work(store: Store, keys: Keys) -> None:
         key, secret = create(store.engine, "a", models=["small"])
-        await until(lambda: len(keys) == 1)
+        await wait_for_it(lambda: len(keys) == 1)
         assert keys.check(secret, NOW) == key
         wrong = (secret[:-1], secret + "x", "", "sk-other", key.id, key.shown, PREFIX, PREFIX + "é\ud800")
         assert [keys.check(w, NOW) for w in wrong] == [None] * len(wrong)
@@ -77,11 +71,11 @@ def test_a_key_is_known_by_its_secret_alone(tmp_path: Path):
 def test_a_running_server_follows_what_commands_change(tmp_path: Path):
     async def work(store: Store, keys: Keys) -> None:
         _, secret = create(store.engine, "a")
-        await until(lambda: keys.check(secret, NOW) is not None)
+        await wait_for_it(lambda: keys.check(secret, NOW) is not None)
         disable(store.engine, "a")
-        await until(lambda: keys.check(secret, NOW) is None)
+        await wait_for_it(lambda: keys.check(secret, NOW) is None)
         disable(store.engine, "a", disabled=False)
-        await until(lambda: keys.check(secret, NOW) is not None)
+        await wait_for_it(lambda: keys.check(secret, NOW) is not None)
 
     run(work, tmp_path)
 
@@ -89,7 +83,7 @@ def test_a_running_server_follows_what_commands_change(tmp_path: Path):
 def test_a_key_ends_when_it_expires(tmp_path: Path):
     async def work(store: Store, keys: Keys) -> None:
         _, secret = create(store.engine, "a", expires=NOW)
-        await until(lambda: len(keys) == 1)
+        await wait_for_it(lambda: len(keys) == 1)
         assert keys.check(secret, NOW - 1) is not None
         assert keys.check(secret, NOW) is None
 
@@ -174,7 +168,7 @@ def test_another_process_s_spend_is_seen(tmp_path: Path, monkeypatch: pytest.Mon
             return keys.refusal(CAPPED, NOW, hold=Hold(0.2)) is not None
 
         keys._held.clear()
-        await until(lambda: (refused(), keys._held.clear())[0])
+        await wait_for_it(lambda: (refused(), keys._held.clear())[0])
 
     run(work, tmp_path)
 
@@ -274,9 +268,9 @@ def test_a_model_that_is_not_allowed(tmp_path: Path):
 def test_keys_go_on_in_memory_when_the_database_is_gone(tmp_path: Path):
     async def work(store: Store, keys: Keys) -> None:
         _, secret = create(store.engine, "a")
-        await until(lambda: len(keys) == 1)
+        await wait_for_it(lambda: len(keys) == 1)
         (tmp_path / "sprat.db").rename(tmp_path / "away.db")
-        await until(lambda: not store.health.ok)
+        await wait_for_it(lambda: not store.health.ok)
         assert keys.check(secret, NOW) is not None
         (tmp_path / "away.db").rename(tmp_path / "sprat.db")
 
@@ -288,7 +282,7 @@ def test_keys_in_postgresql_are_followed_and_capped_too():
         store = await Store.open(url, poll=0.02)
         keys = await Keys.open(store)
         key, secret = create(store.engine, "a", budget=Budget(1, "month"))
-        await until(lambda: keys.check(secret, NOW) == key)
+        await wait_for_it(lambda: keys.check(secret, NOW) == key)
         keys.charge(key.id, 1.0, NOW)
         store.put(made(1, at=NOW, key=key.id, cost=1.0))
         await store.flush()
@@ -297,7 +291,7 @@ def test_keys_in_postgresql_are_followed_and_capped_too():
         with pytest.raises(BadInput, match="already"):
             create(store.engine, "a")
         disable(store.engine, "a")
-        await until(lambda: keys.check(secret, NOW) is None)
+        await wait_for_it(lambda: keys.check(secret, NOW) is None)
         await store.close()
 
     with postgresql() as server:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,18 @@ def test_scores_go_to_the_replies_as_they_were_shown(engine: Any, flipped: bool)
     with engine.connect() as connection:
         row = connection.execute(sa.select(schema.evidence)).mappings().one()
     assert (row["marked_reference"], row["marked_policy"], row["body"]) == (1.0, 0.0, None)
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+@pytest.mark.parametrize(("broken", "own"), [(False, 0.0), (True, 1.0)])
+def test_scores_are_labels_of_who_said_it(engine: Any, flipped: bool, broken: bool, own: float) -> None:
+    one = pair("a", 1.0, waits=True, flipped=flipped)
+    add(engine, replace(one, body={**one.body, **({evidence.RESTORING: True} if broken else {})}))
+    shown = evidence.waiting(engine)[0][0].replies
+    evidence.mark(engine, "a", [float(text == "the large one's") for text in shown], 9.0)
+    with engine.connect() as connection:
+        labels = {x.exchange: x.score for x in connection.execute(sa.select(schema.labels))}
+    assert labels == {"a": own, "shadow-a": 1 - own}
 
 
 def test_one_reply_of_both_takes_one_score(engine: Any) -> None:

@@ -131,6 +131,16 @@ def test_pairs_seen_while_suspended_are_not_counted():
     assert (p.state, p.watch.seen) == ("holding", 0)
 
 
+def test_requests_seen_while_suspended_are_not_counted():
+    p = Promise("keep", 0.95, 0.1, 0.0, samples={"characters": range(100)})
+    p.suspend(1.0, "a load test")
+    for i in range(200):
+        p.observe_request(2.0 + i, {"characters": 400.0}, 0.5)
+    p.resume(300.0)
+    p.observe_request(299.0, {"characters": 400.0}, 0.5)  # came while it was suspended, and late
+    assert (p.state, p.status().requests) == ("holding", 0)
+
+
 def test_a_broken_promise_cannot_be_suspended():
     p = broken(np.random.default_rng(9))
     p.suspend(1.0, "by hand")

@@ -7,13 +7,13 @@ import json
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from running import HELLO, Running
+from stored import wait_for
 from test_serve import Serving
 
 from mock_server import MockServer
@@ -53,13 +53,6 @@ def write(path: Path, up: MockServer, name: str = "first", more: str = "") -> No
     path.write_text(FILE.format(name=name, url=up.url, more=more))
 
 
-def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.01)
-
-
 @pytest.fixture
 def gateway(file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     monkeypatch.setattr(Reloading.__init__, "__defaults__", (0.02,))
@@ -80,7 +73,7 @@ def ask(gateway: Running, model: str = "auto") -> int:
 def test_a_changed_file_is_served_without_a_restart(gateway: Running, file: Path, up: MockServer) -> None:
     assert ask(gateway, "first") == 200
     write(file, up, "second")
-    until(lambda: reloading(gateway).loads == 1)
+    wait_for(lambda: reloading(gateway).loads == 1)
     assert (ask(gateway, "second"), ask(gateway, "first")) == (200, 404)
     assert reloading(gateway).digest == load(file).digest
 
@@ -92,7 +85,7 @@ def test_a_changed_file_is_served_without_a_restart(gateway: Running, file: Path
 )
 def test_a_file_that_is_not_sound_changes_nothing_and_is_told(gateway: Running, file: Path, bad: str) -> None:
     file.write_text(bad)
-    until(lambda: reloading(gateway).failures == 1)
+    wait_for(lambda: reloading(gateway).failures == 1)
     assert ask(gateway, "first") == 200
     status, _, said = gateway.get("/readyz")
     assert (status, said.startswith("ready\n")) == (200, True)
@@ -103,9 +96,9 @@ def test_a_file_that_is_not_sound_changes_nothing_and_is_told(gateway: Running, 
 
 def test_a_bad_file_is_tried_once_and_a_mended_one_taken_over(gateway: Running, file: Path, up: MockServer) -> None:
     file.write_text("[way")
-    until(lambda: reloading(gateway).failures == 1)
+    wait_for(lambda: reloading(gateway).failures == 1)
     write(file, up, "mended")
-    until(lambda: reloading(gateway).loads == 1)
+    wait_for(lambda: reloading(gateway).loads == 1)
     assert (reloading(gateway).failures, reloading(gateway).error) == (1, "")
     assert ask(gateway, "mended") == 200
 
@@ -113,15 +106,15 @@ def test_a_bad_file_is_tried_once_and_a_mended_one_taken_over(gateway: Running, 
 def test_a_file_that_comes_back_as_it_was_is_no_longer_told_of(gateway: Running, file: Path) -> None:
     before = file.read_bytes()
     file.write_text("[way")
-    until(lambda: reloading(gateway).failures == 1)
+    wait_for(lambda: reloading(gateway).failures == 1)
     file.write_bytes(before)
-    until(lambda: reloading(gateway).error == "")
+    wait_for(lambda: reloading(gateway).error == "")
     assert "sprat_config_stale 0" in gateway.get("/metrics")[2]
 
 
 def test_a_file_that_is_gone_changes_nothing(gateway: Running, file: Path) -> None:
     file.unlink()
-    until(lambda: reloading(gateway).failures == 1)
+    wait_for(lambda: reloading(gateway).failures == 1)
     assert ask(gateway, "first") == 200
 
 
@@ -130,9 +123,9 @@ def test_a_running_request_ends_with_the_model_that_it_began_with(gateway: Runni
     statuses: list[int] = []
     asking = threading.Thread(target=lambda: statuses.append(ask(gateway, "first")))
     asking.start()
-    until(lambda: up.seen == 1)
+    wait_for(lambda: up.seen == 1)
     write(file, up, "second")
-    until(lambda: reloading(gateway).loads == 1)
+    wait_for(lambda: reloading(gateway).loads == 1)
     asking.join(5)
     assert statuses == [200]
     assert gateway.kept[-1].model == "first"
@@ -140,7 +133,7 @@ def test_a_running_request_ends_with_the_model_that_it_began_with(gateway: Runni
 
 def test_what_the_store_was_opened_with_waits_for_a_restart(gateway: Running, file: Path, up: MockServer) -> None:
     write(file, up, "second", "store_prompts = true\nat_once = 7")
-    until(lambda: reloading(gateway).loads == 1)
+    wait_for(lambda: reloading(gateway).loads == 1)
     settings = gateway.app.served.settings
     assert (settings.store_prompts, settings.at_once) == (False, 7)
     assert "needs a restart: store_prompts" in gateway.get("/readyz")[2]
@@ -209,7 +202,7 @@ def test_a_stream_that_the_end_cuts_off_says_so(file: Path, up: MockServer, path
     serving = Serving(file)
     said: list[str] = []
     reading = stream(serving, path, body, said)
-    until(lambda: bool(said))
+    wait_for(lambda: bool(said))
     assert serving.stop() == 0
     reading.join(10)
     assert last in "".join(said)
@@ -223,9 +216,9 @@ def test_a_second_signal_ends_at_once(file: Path, up: MockServer) -> None:
     serving = Serving(file)
     said: list[str] = []
     reading = stream(serving, CHAT, {"messages": HELLO}, said)
-    until(lambda: bool(said))
+    wait_for(lambda: bool(said))
     serving.process.send_signal(signal.SIGTERM)
-    until(lambda: _ready(serving) != 200)
+    wait_for(lambda: _ready(serving) != 200)
     serving.process.send_signal(signal.SIGTERM)
     serving.process.communicate(timeout=15)
     reading.join(10)

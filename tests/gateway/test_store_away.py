@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from running import SORT, Running
-from stored import postgresql
+from stored import postgresql, wait_for
 
 import sprat
 from sprat.gateway.access import keys
@@ -17,13 +15,6 @@ from sprat.gateway.dashboard import login
 from sprat.gateway.ledger.store import Store
 
 CHAT = "/v1/chat/completions"
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 30.0) -> bool:
-    end = time.monotonic() + seconds
-    while not (held := holds()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return held
 
 
 @pytest.mark.slow
@@ -49,7 +40,7 @@ def test_a_database_that_is_stopped(durable: bool, caplog: pytest.LogCaptureFixt
             assert (status, said["choices"][0]["message"]["content"]) == (200, "4 15 31")
             away = [gateway.get(f"/sprat/decisions/{'0' * 24}", **told), gateway.get("/sprat/login")]
             assert [(code, body["error"]["code"]) for code, _, body in away] == [(503, "store_failed")] * 2
-            assert eventually(lambda: gateway.get("/readyz")[0] == 503)  # the writer must have tried first
+            wait_for(lambda: gateway.get("/readyz")[0] == 503, 30)  # the writer must have tried first
             written = str(away) + str(gateway.get("/readyz")[2])
             assert "planted-password" not in written
             server.turn("start")

@@ -21,7 +21,7 @@ import pytest
 pytest.importorskip("sqlalchemy")
 
 import sqlalchemy as sa
-from stored import NOW, made, postgresql, wait_for
+from stored import NOW, made, postgresql, wait_for, wait_for_it
 
 from sprat.errors import BadInput
 from sprat.gateway.access.keys import Keys
@@ -86,13 +86,6 @@ def run(work: Any) -> None:
     asyncio.run(work())
 
 
-async def until(what: Any, seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it did not come true in time"
-        await asyncio.sleep(0.01)
-
-
 def test_a_full_disk_is_said_and_what_waited_is_written_when_there_is_room(tmp_path: Path):
     async def go() -> None:
         store = await Store.open(tmp_path / "sprat.db", limit=400)
@@ -100,13 +93,13 @@ def test_a_full_disk_is_said_and_what_waited_is_written_when_there_is_room(tmp_p
         sa.event.listen(store.engine, "checkout", lambda raw, *_: raw.execute(pages[0]).fetchall())
         for i in range(500):
             store.put(made(i, cost=0.5, card={"filler": "x" * 900}))
-        await until(lambda: not store.health.ok)
+        await wait_for_it(lambda: not store.health.ok)
         health = store.health
         assert "database or disk is full" in health.said
         assert (health.queued, health.dropped, health.written) == (400, 100, 0)
         assert not await store.flush(patience=0.2)
         pages[0] = "pragma max_page_count = 1000000"
-        await until(lambda: store.health.ok and not store.health.queued)
+        await wait_for_it(lambda: store.health.ok and not store.health.queued)
         assert (len(store.exchanges()), store.health.written) == (400, 400)
         assert store.spent_in(span("month", NOW))["key_a"] == (250.0, 500, 0, 0.0)  # what was dropped was still spent
         await store.close()
@@ -125,12 +118,12 @@ def test_a_file_that_is_taken_away_is_said_and_written_when_it_is_back(tmp_path:
         for p, q in away:
             p.rename(q)
         store.put(made(2))
-        await until(lambda: not store.health.ok)
+        await wait_for_it(lambda: not store.health.ok)
         assert "sprat.db is gone" in store.health.said
         assert not path.exists()
         for p, q in away:
             q.rename(p)
-        await until(lambda: store.health.ok and not store.health.queued)
+        await wait_for_it(lambda: store.health.ok and not store.health.queued)
         assert [e.id for e in store.exchanges()] == ["x2", "x1"]
         await store.close()
 
@@ -171,7 +164,7 @@ def test_a_long_queue_drops_prompts_before_it_drops_records(tmp_path: Path):
         (tmp_path / "sprat.db").rename(tmp_path / "away.db")
         for i in range(120):
             store.put(made(i, request={"messages": []}))
-        await until(lambda: not store.health.ok)
+        await wait_for_it(lambda: not store.health.ok)
         assert (store.health.stripped, store.health.dropped) == (90, 20)
         (tmp_path / "away.db").rename(tmp_path / "sprat.db")
         assert await store.flush()
@@ -208,10 +201,10 @@ def test_postgresql_that_is_stopped_and_started_again():
             server.turn("stop -m immediate")
             for i in range(2, 300):
                 assert store.put(made(i))
-            await until(lambda: not store.health.ok)
+            await wait_for_it(lambda: not store.health.ok)
             said = store.health.said
             server.turn("start")
-            await until(lambda: store.health.ok and not store.health.queued, 20)
+            await wait_for_it(lambda: store.health.ok and not store.health.queued, 20)
             assert "planted-password" not in said
             assert store.spent_in(span("month", NOW))["key_a"].calls == len(store.exchanges()) == 299
             await store.close()
@@ -275,7 +268,7 @@ def test_what_a_full_queue_dropped_is_charged_once_though_the_commit_was_not_hea
         for i in range(3):
             store.put(made(i, cost=1.0))
             await store.flush()
-            await until(lambda: store.health.ok)
+            await wait_for_it(lambda: store.health.ok)
         assert not unheard[0]
         assert store.spent_in(span("month", NOW))["key_a"] == (3.0, 3, 0, 0.0)
         await store.close()
@@ -336,7 +329,7 @@ def test_faults_at_random_lose_and_repeat_nothing(tmp_path: Path, monkeypatch: p
         fail[0] = False
         if away.exists():
             away.rename(path)
-        await until(lambda: store.health.ok and not store.health.queued, 30)
+        await wait_for_it(lambda: store.health.ok and not store.health.queued, 30)
         health = store.health
         assert min(failures) > 5
         assert 0 < health.written == len(store.exchanges()) == 6000 - health.dropped

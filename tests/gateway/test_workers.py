@@ -12,18 +12,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from running import SORT  # skips where a package of the gateway's is not there
+from stored import wait_for
 
 pytest.importorskip("fcntl")
 
 from sprat.cli import main
 from sprat.errors import BadInput
 from sprat.gateway.access import keys
+from sprat.gateway.last_good import keep
 from sprat.gateway.ledger.store import Store
 from sprat.gateway.reload import anew
 from sprat.gateway.served import load
@@ -104,13 +107,6 @@ def served(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         one.stop()
 
 
-def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 @pytest.mark.slow
 def test_whichever_worker_answers_the_metrics_are_all_workers_together(served: Callable[..., Served]) -> None:
     gateway = served()
@@ -136,13 +132,14 @@ def test_a_killed_worker_takes_no_acknowledged_record_and_no_count_along(served:
     asking = [threading.Thread(target=keep_asking) for _ in range(3)]
     for thread in asking:
         thread.start()
-    until(lambda: len(told) > 20)
+    wait_for(lambda: len(told) > 20, 20)
     before, dead = gateway.counted(), gateway.workers()[0]
     os.kill(dead, signal.SIGKILL)
     counts = [before]
-    until(lambda: counts.append(gateway.counted()) or (len(gateway.workers()) == 2 and dead not in gateway.workers()))
+    ready = lambda: len(gateway.workers()) == 2 and dead not in gateway.workers()  # noqa: E731
+    wait_for(lambda: counts.append(gateway.counted()) or ready(), 20)
     n = len(told)
-    until(lambda: len(told) > n + 20)
+    wait_for(lambda: len(told) > n + 20, 20)
     enough.set()
     for thread in asking:
         thread.join()
@@ -182,18 +179,18 @@ def test_workers_end_when_their_supervisor_was_killed(served: Callable[..., Serv
     assert gateway.ask()[0] == 200
     mine = gateway.workers()
     gateway.process.kill()
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in mine))
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in mine), 20)
 
 
 @pytest.mark.slow
 def test_a_worker_that_takes_anothers_place_serves_the_file_as_it_is_now(served: Callable[..., Served]) -> None:
     gateway = served("reload = false\n")  # so that nothing else takes the new file over
-    until(lambda: sum("/rates" in Path(f"/proc/{pid}/maps").read_text() for pid in gateway.workers()) == 2)
+    wait_for(lambda: sum("/rates" in Path(f"/proc/{pid}/maps").read_text() for pid in gateway.workers()) == 2, 20)
     file = gateway.folder / "serve.toml"
     file.write_text(file.read_text().replace("mackerel", "herring"))
     assert not any(b"herring" in gateway.ask("/v1/models")[2] for _ in range(8))
     os.kill(gateway.workers()[0], signal.SIGKILL)
-    until(lambda: b"herring" in gateway.ask("/v1/models")[2])
+    wait_for(lambda: b"herring" in gateway.ask("/v1/models")[2], 20)
 
 
 def test_a_file_that_can_not_be_served_leaves_a_new_worker_the_one_before(
@@ -208,6 +205,31 @@ def test_a_file_that_can_not_be_served_leaves_a_new_worker_the_one_before(
     assert "a worker starts with the one before" in caplog.text
     file.write_text(FILE.replace("mackerel", "herring"))
     assert "herring" in anew(before).models
+
+
+def test_while_the_file_is_broken_a_new_worker_serves_what_was_last_taken_over(tmp_path: Path) -> None:
+    file, folder = tmp_path / "serve.toml", tmp_path / "shared"
+    folder.mkdir()
+    file.write_text(FILE)
+    start = taken = load(file)
+    for name in ("herring", "mackerel", "herring"):
+        file.write_text(FILE.replace("mackerel", name))
+        taken = replace(load(file), read_at=1000.0)
+        keep(taken, folder)
+    file.write_text("[way")
+    found = anew(start, folder)
+    assert "herring" in found.models
+    assert (found.path, found.digest, found.answering, found.read_at) == (file, taken.digest, taken.answering, 1000.0)
+
+
+def test_a_kept_file_finds_its_keys_where_the_file_is(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("secret")
+    (tmp_path / "key").chmod(0o600)
+    file, copy = tmp_path / "serve.toml", tmp_path / "copy" / "serve.toml"
+    copy.parent.mkdir()
+    file.write_text('[way]\nmodel = "m"\n[models.m]\nurl = "http://127.0.0.1:1/v1"\nkey_file = "key"\n')
+    copy.write_text(file.read_text())
+    assert load(copy, tmp_path).models["m"]._secret() == "secret"
 
 
 def test_workers_that_can_not_begin_are_not_started_again_and_again() -> None:

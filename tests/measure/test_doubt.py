@@ -81,12 +81,18 @@ def test_the_command_measures_every_estimator(calls: Path, tmp_path: Path, capsy
     assert first["answer: disagreement, exact"] == 0
 
 
+def test_the_command_goes_by_inference_where_it_is_told(calls: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["uncertainty", str(calls), "--nli", "small", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert "self-check, NLI" in {e["estimator"] for e in told["estimators"]}
+
+
 def test_the_command_shows_a_table(calls: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["uncertainty", str(calls), "--samples", "3"]) == 0
     assert "AUROC of wrong answers" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("more", [["--samples", "1"], ["--at-least", "1.5"], ["--model", "other"]])
+@pytest.mark.parametrize("more", [["--samples", "1"], ["--at-least", "1.5"], ["--model", "other"], ["--nli", "tall"]])
 def test_mistakes_are_one_sentence(calls: Path, more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["uncertainty", str(calls), *more]) == 2
     assert capsys.readouterr().err.startswith("sprat: ")

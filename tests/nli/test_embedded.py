@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,11 @@ def test_a_pairs_probabilities_do_not_depend_on_its_neighbours(pairs: list[tuple
         assert small().probabilities([pair])[0] == pytest.approx(row, abs=1e-5)
 
 
+def test_negation_is_read_both_ways() -> None:
+    pairs = [("It was not raining.", "It was raining."), ("It was raining.", "It was not raining.")]
+    assert small().probabilities(pairs).argmax(axis=1).tolist() == [2, 2]
+
+
 def test_a_text_entails_itself_and_not_another_number() -> None:
     text = "Jeff joined Microsoft in 1992."
     same, other = small().probabilities([(text, text), (text, "Jeff joined Microsoft in 1995.")])
@@ -72,6 +78,21 @@ def test_other_weights_have_no_record(tmp_path: Path) -> None:
     assert SmallNli(path).probabilities(PAIRS).tolist() == small().probabilities(PAIRS).tolist()
     assert SmallNli(path).worth.measured == ()
     assert "Nobody measured" in SmallNli(path).worth.said
+
+
+def test_it_says_what_it_is_worth_on_each_set_beside_the_baselines() -> None:
+    worth = small().worth
+    sets = {m.on.split(",")[0] for m in worth.measured}
+    assert {"SNLI", "MNLI", "QNLI", "RTE"} <= sets
+    assert any(on.startswith("SummEdits") for on in sets)
+    assert all(m.low <= m.value <= m.high and m.majority is not None for m in worth.measured)
+    assert worth.said.startswith("Weak")
+    assert "[" in str(worth)
+
+
+def test_the_record_belongs_to_the_weights_that_are_shipped() -> None:
+    record = json.loads(EMBEDDED.with_suffix(".json").read_text())
+    assert record["weights"] == small().name
 
 
 @pytest.mark.parametrize("content", [b"", b"not a file of arrays", None])

@@ -23,7 +23,7 @@ DOCUMENT = "The red cat sat down. The old dog ran off."
 
 
 def test_the_trust_is_the_checkers_support() -> None:
-    signal = signals.grounded(document=PATTERN)
+    signal = signals.grounded("summac", document=PATTERN)
     wanted = summac(small()).check([(DOCUMENT, "A cat sat down.")])[0].support
     assert signal(PROMPT, "A cat sat down.") == pytest.approx(wanted)
 

@@ -95,7 +95,8 @@ def serve(
     from ..gateway.workers import Workers
 
     def work(folder: Path, number: int) -> int:
-        return _answer(anew(served), url, closed, listening, folder, number)  # others may have taken a new file over
+        now = anew(served, folder)  # others may have taken a new file over
+        return _answer(now, url, closed, listening, folder, number)
 
     return Workers(workers, work, served.settings.drain + 15.0).run()
 

@@ -140,7 +140,7 @@ class Gateway:
     ) -> None:
         from .routes import ROUTES
 
-        self.served, self.keys, self.store = served, keys, store
+        self.served, self.keys, self.store, self.folder = served, keys, store, folder
         self.keeper: Keeper | None = None  # of the file's promise, where it makes one
         self.opening: Callable[[], Awaitable[tuple[Keys, Store]]] | None = None
         self.policy = policy_of(served)

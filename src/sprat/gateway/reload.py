@@ -4,7 +4,7 @@ Told by SIGHUP, or by the file itself where `reload` is set in [gateway] (looked
 stayed the same from one look to the next). Whatever is wrong with the new file, the old one goes on being served, and
 /readyz and /metrics say so. Running requests end with the models that they began with; connections to upstreams that
 are no longer named close when they have been idle for 30 s. With several workers each does this for itself, and one
-that takes the place of another begins with the file as it is then.
+that takes the place of another begins with the file as it is then, or, where that is broken, with the one before.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SpratError
 from ..shape import leaves
+from .last_good import keep, kept
 from .promise.keeper import Keeper, reference_of
 from .served import Served, digest, load, secrets_of
 from .steering.policy import policy_of
@@ -88,11 +89,12 @@ class Reloading:
                 self.waiting = await exchange(self.gateway, served)
             except Exception as error:  # whatever it is, what runs goes on
                 self.failures += 1
-                self.error = str(error) if isinstance(error, SpratError) else f"{type(error).__name__}: {error}"
+                self.error = _said(error)
                 self.refused = await asyncio.to_thread(digest, self.path)
                 log.error("%s was not taken over, the one before is still served: %s", self.path.name, self.error)
                 return False
             self.digest, self.refused, self.error = served.digest, None, ""
+            await asyncio.to_thread(keep, served, self.gateway.folder)
             self.loaded_at, self.loads = time.time(), self.loads + 1
             left = f" A restart is needed for: {', '.join(self.waiting)}." if self.waiting else ""
             log.warning("%s was loaded anew.%s", self.path.name, left)
@@ -130,16 +132,26 @@ def checked(path: Path) -> Served:
     return served
 
 
-def anew(served: Served) -> Served:
-    """The file as it is now, for a worker that starts; as it was before where it has not changed or can't be served."""
+def anew(served: Served, folder: Path | None = None) -> Served:
+    """The file as it is now, for a worker that starts; where it can't be served, the one that was last taken over.
+
+    `served` is what the server began with, and `folder` where its workers keep what they took over since.
+    """
     if served.path is None or digest(served.path) == served.digest:
         return served  # forked: the workers share its memory
     try:
         return checked(served.path)
     except Exception as error:  # whatever it is, a worker that serves the file before is better than none
-        said = str(error) if isinstance(error, SpratError) else f"{type(error).__name__}: {error}"
-        log.error("%s can't be served; a worker starts with the one before: %s", served.path.name, said)
+        log.error("%s can't be served; a worker starts with the one before: %s", served.path.name, _said(error))
+    try:
+        return kept(served, folder)
+    except Exception as error:
+        log.error("The one before can't be read; a worker starts with that of the start: %s", _said(error))
         return served
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, SpratError) else f"{type(error).__name__}: {error}"
 
 
 _WATCHED = ("promised", "certificate", "answering", "altered")  # of these a change begins a new watch

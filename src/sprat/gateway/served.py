@@ -204,10 +204,10 @@ def digest(path: Path) -> str:
     return found.hexdigest()
 
 
-def load(path: Path | str) -> Served:
-    """What a serve.toml holds; BadInput says what is wrong and where."""
+def load(path: Path | str, home: Path | None = None) -> Served:
+    """What a serve.toml holds; BadInput says what is wrong and where. `home` as in `config.read`."""
     before, read_at = digest(Path(path)), time.time()
-    found = read(path)
+    found = read(path, home)
     if AUTO in found.models:
         raise BadInput(f"{path}: a model can't be called '{AUTO}'; that is the [way].", hint="Give it another name.")
     made: dict[int, Witness] = {}

@@ -140,10 +140,8 @@ class Talk:
         if free:
             choice = self.choice = policy.choose(self.call.key, request, self.call.at)
             self.model = choice.model
-            if not choice.certified:  # what it does is no evidence of what was promised
-                choice = self.choice = policy.choose(self.call.key, request, self.call.at, keeper)
-                self.model = choice.model
-            elif keeper is not None:
+            # What an uncertified setting does is no evidence of what was promised; broken, none answers.
+            if keeper is not None and (choice.certified or keeper.state == "broken"):
                 plan = self.plan = keeper.plan(asked, request, choice, self.call.at)
                 if plan.broken:
                     self.promise, self.broken = "broken", True
@@ -154,6 +152,8 @@ class Talk:
             if keeper is not None:
                 self.model, facts = keeper.within(asked, request, self.model)
                 self.facts |= facts
+                if self.broken and self.model is keeper.reference:
+                    self.choice = policy.safe
         self.facts |= self.choice.facts
 
     def _complete(self, asked: Asked) -> None:

@@ -1,7 +1,8 @@
 """Trust a reply as far as the document in its request bears it out, by an inference model.
 
 SummaC (arXiv 2111.09525), AlignScore's chunks (arXiv 2305.16739) or MiniCheck's (arXiv 2404.10774), over the embedded
-model or any cross-encoder. It asks nothing of a language model. Checked against the checkers themselves, and by hand.
+model or any cross-encoder; MiniCheck's way did best over the embedded one (benchmarks/summedits.py). It asks nothing of
+a language model. Checked against the checkers themselves, and by hand.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from ..nli.protocol import Nli
 
 @dataclass(frozen=True, repr=False)
 class Grounded(Signal):
-    """`how` the reply is held against its document: summac, alignscore or minicheck, over the model `nli`.
+    """`how` the reply is held against its document: minicheck, alignscore or summac, over the model `nli`.
 
     `document` is a regular expression whose first group is the document within the request's messages; "" takes all
     that the user and the system said. Where it is not found, all is taken.
     """
 
-    how: str = "summac"
+    how: str = "minicheck"
     nli: str | Nli = "small"
     document: str = ""
     use = "grounded"
@@ -60,7 +61,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.DOTALL)
 
 
-def grounded(how: str = "summac", *, nli: str | Nli = "small", document: str = "") -> Grounded:
+def grounded(how: str = "minicheck", *, nli: str | Nli = "small", document: str = "") -> Grounded:
     """Support by the document in the request; BadInput for another way or model, or a pattern without a group."""
     if how not in CHECKERS:
         raise BadInput(f"grounded goes by {', '.join(CHECKERS)}, not '{how}'.")

@@ -30,7 +30,8 @@ Kind = Literal["pair", "request", "suspend", "resume", "renew"]
 COMMANDS: tuple[Kind, ...] = ("suspend", "resume", "renew")
 NAME = "promise"  # of the one watch of a store
 FOLDED_AT_ONCE = 500
-_KEPT = 3600.0  # seconds that a folded request's row is kept
+_KEPT = 3600.0  # seconds that a folded request's row is kept: no writer adds it again so late
+_OF_THREAD = 86_400.0  # seconds that it is where it stands for its thread: so long no worker counts another of these
 _CLEARED = 500  # savings between two looks for rows that are older
 
 RESTORING = "restoring"  # in a pair's body: while the promise was broken, beside the reference's own answer
@@ -153,7 +154,9 @@ def save(engine: Engine, new: Watch, folded: Sequence[Evidence]) -> bool:
             these = _ROWS.c.id.in_([e.id for e in folded])
             connection.execute(sa.update(_ROWS).where(these).values(folded=1, body=None))
         if new.version % _CLEARED == 0:
-            old = sa.and_(_ROWS.c.folded == 1, _ROWS.c.kind != "pair", _ROWS.c.at < time.time() - _KEPT)
+            now, own = time.time(), _ROWS.c.id == sa.literal("request-").concat(_ROWS.c.exchange)
+            late = sa.or_(_ROWS.c.at < now - _OF_THREAD, sa.and_(own, _ROWS.c.at < now - _KEPT))
+            old = sa.and_(_ROWS.c.folded == 1, _ROWS.c.kind != "pair", late)
             connection.execute(sa.delete(_ROWS).where(old))
     return True
 
@@ -201,7 +204,9 @@ def mark(engine: Engine, pair: str, scores: Sequence[float] | None, at: float) -
             ordered = [*scores[::-1], *scores][:2] if texts == 1 or row["flipped"] else [*scores]
             given |= {"marked_policy": ordered[0], "marked_reference": ordered[1]}
             given["body"] = json.dumps({RESTORING: True}) if told.get(RESTORING) else None
-            for exchange, score in zip((row["exchange"], row["shadow"]), ordered, strict=True):
+            # While broken the client has the reference's reply, and the policy's is the one that watching made.
+            own = ordered[::-1] if told.get(RESTORING) else ordered
+            for exchange, score in zip((row["exchange"], row["shadow"]), own, strict=True):
                 if exchange:
                     _label(connection, exchange, score, at)
         connection.execute(sa.update(_ROWS).where(_ROWS.c.id == pair).values(**given))

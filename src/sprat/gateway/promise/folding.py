@@ -10,7 +10,8 @@ it, and nobody can skip a promise into an alarm, or out of one.
 
 A changed file begins a new watch, where it was read later than the one that is watched: a worker that still serves an
 older one watches nothing, and acts on what is published. A broken promise stays broken under the same certificate,
-whatever else of the file was changed: only new evidence, or a new certificate, ends that.
+whatever else of the file was changed: only new evidence, or a new certificate, ends that. So does a suspended one stay
+suspended until it is resumed.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ class Folder:
         if self.superseded:
             log.warning("The promise is watched by a newer file than the one that is served here.")
         elif before is not None:
-            still = ", and the promise stays broken" if self.promise.state == "broken" else ""
+            still = "" if self.promise.state == "holding" else f", and the promise stays {self.promise.state}"
             log.warning("The promise or how it is watched has changed: a new watch begins%s.", still)
         self.status = saved.status
 
@@ -152,8 +153,12 @@ class Folder:
             return None
         self.promise, self.recent = self.promised.begun(now), []
         told = there.status if there is not None else {}
-        if acting(told) == "broken" and told.get("certificate") == self.certificate:
-            self.promise.carry(now, str(told.get("why", "")))  # only evidence, or another certificate, mends it
+        state, why = acting(told), str(told.get("why", ""))
+        if told.get("certificate") == self.certificate:  # of another one nothing is known yet
+            if state == "broken":
+                self.promise.carry(now, why)  # only evidence mends it
+            elif state == "suspended":
+                self.promise.suspend(now, why)  # until it is resumed by hand
         return Watch(self.identity, self.name, now + LEASE, 1, self._state(), self._told(now))
 
     def _restore(self, saved: Watch) -> None:

@@ -16,8 +16,8 @@ that were found when they were first asked.
 
 What was certified are first turns, each a draw of its own. The later turns of a conversation are decided like its
 opening, so they would repeat one draw: neither pairs nor features come of them, and at most one of each comes of a
-thread whose id is given. That is drawn by a hash of the id with the store's secret, alike in every worker, and the
-pair is kept under that hash, so that it is one however many workers saw its thread.
+thread whose id is given (of its features one a day). That is drawn by a hash of the id with the store's secret, alike
+in every worker, and the pair is kept under that hash, so that it is one however many workers saw its thread.
 
 While the promise is broken it is always the cheapest certified setting that may run which is shadowed, whatever a
 budget calls for just then: that a safer one keeps the promise would not show that the promise can be given again.
@@ -124,7 +124,8 @@ class Keeper:
         drawn = None
         first, thread = self._first(request)
         watched = first and self.promised.loss_watched and self.state != "suspended" and not self.folder.superseded
-        if watched and choice.certified and asked.n == 1 and self.busy < self.promised.at_once and self.asking.free:
+        watched = watched and (broken or choice.certified) and asked.n == 1
+        if watched and self.busy < self.promised.at_once and self.asking.free:
             rate = self.promised.restore_rate if broken else self.promised.rate
             drawn = Drawn((int(thread, 16) / 16 ** len(thread) if thread else self._random.random()) < rate, rate)
             self.busy += drawn.taken

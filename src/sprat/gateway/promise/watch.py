@@ -12,7 +12,7 @@ After an alarm the state is broken: the reference is to answer, and the policy i
 `restore_share`. The opposite test then bets that the promise holds; once its wealth is 1/delta, `renew` begins a new
 watch. That evidence is about the traffic since the alarm alone. Each renewal is a certificate of its own, wrong with
 probability at most delta. A promise can also be suspended by hand (a budget that allows uncertified settings does so):
-pairs seen meanwhile are not about the certified policy, so they are not counted.
+what is seen meanwhile is not about the certified policy, so neither pairs nor requests are counted.
 
 Nothing here draws, sleeps or reads a clock: uniform draws and times (seconds since 1970) are passed in.
 """
@@ -182,7 +182,12 @@ class Promise:
         return self.state
 
     def observe_request(self, at: float, features: Mapping[str, float], draw: float) -> State:
-        """Counts one request's features, with a uniform draw; every request, not only those shadowed."""
+        """Counts one request's features, with a uniform draw; every request, not only those shadowed.
+
+        One from before the present state began is not counted, nor is any while the promise is suspended.
+        """
+        if self.state == "suspended" or at < self.since:
+            return self.state
         if self.drift is not None and self.restoring is None:
             self.drift.update(features, draw)
             if self.drift.alarm:

@@ -132,13 +132,20 @@ class Policy:
         """The [way], whatever else is called for."""
         return self._run(self.own, ((self.own, 1.0),))
 
+    @property
+    def safe(self) -> Choice:
+        """The reference alone, which answers while the promise is broken; the [way] where the file has no settings."""
+        if not self.ways:
+            return self.plain
+        safe, why = self.ways[0], "the promise is broken: the reference alone answers"
+        return Choice(safe, safe.model, ((safe, 1.0),), why=why)
+
     def choose(self, key: Any, request: Request, now: float, keeper: Any = None) -> Choice:
         """What answers this request; `key` is who asks (None: nobody known), `now` seconds since 1970."""
         choice = self._chosen(key, request, now)
         if keeper is None or keeper.state != "broken" or not self.ways:
             return choice
-        safe, why = self.ways[0], "the promise is broken: the reference alone answers"
-        return Choice(safe, safe.model, ((safe, 1.0),), why=why, policy=choice.model)
+        return replace(self.safe, policy=choice.model)
 
     def cheapest(self, budgeted: bool) -> Way:
         """The cheapest certified setting that may run; `budgeted` says whether some key has a budget."""
