@@ -63,8 +63,8 @@ def main() -> None:
     for path in sorted(told.alpaca.glob(f"results/*/{BY}/annotations.json")):
         name = path.parent.parent.name
         rows = [r for r in json.loads(path.read_text(encoding="utf-8")) if r["preference"] is not None]
-        if name not in published or len(rows) < 700:
-            continue
+        if name not in published or len(rows) < 700 or rows[0]["generator_1"] == rows[0]["generator_2"]:
+            continue  # the baseline against itself says nothing
         preference = np.array([float(r["preference"]) - 1 for r in rows])
         lengths = np.array([[len(r["output_2"]), len(r["output_1"])] for r in rows], float)
         ours = length_controlled(preference, *lengths.T)

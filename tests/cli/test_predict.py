@@ -68,3 +68,10 @@ def test_a_wrong_target_names_the_nearest(table: Path, capsys: pytest.CaptureFix
 def test_its_help_has_an_example(capsys: pytest.CaptureFixture[str]):
     assert main(["predict", "--help"]) == 0
     assert "Example: sprat predict" in capsys.readouterr().out
+
+
+def test_a_column_can_be_left_out_value_by_value(table: Path, capsys: pytest.CaptureFixture[str]):
+    arguments = ["predict", str(table), "--target", "big", "--proxies", "small", "--by", "target_lang"]
+    assert main(arguments) == 0
+    assert "each target_lang left out whole" in capsys.readouterr().out
+    assert main([*arguments[:-1], "nothing"]) == 2

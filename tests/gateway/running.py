@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-for _needed in ("aiohttp", "prometheus_client", "sqlalchemy", "uvicorn", "openai", "anthropic"):
+for _needed in ("aiohttp", "orjson", "prometheus_client", "sqlalchemy", "uvicorn", "openai", "anthropic"):
     pytest.importorskip(_needed)
 
 import anthropic  # noqa: E402

@@ -79,7 +79,7 @@ def test_the_samples_of_a_cascade_have_no_one_rate() -> None:
         ({"promise": "broken"}, "the promise is broken"),
         ({"promise": "suspended"}, "the promise is suspended"),
         ({"certified": False}, "not certified"),
-        ({"altered": True}, "not the one that was certified"),
+        ({"altered": True}, "not shown to be the one that was certified"),
         ({"samples": 2}, "several samples"),
         ({"kept": True}, "a kept reply"),
         ({"cheaper": True}, "maximum cost"),
@@ -126,6 +126,19 @@ def test_what_a_study_saved_is_predicted_from(studied: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_threshold_changed_by_hand_shows_where_the_file_was_taken_alone(studied: Path, tmp_path: Path) -> None:
+    path = tmp_path / "serve.toml"
+    path.with_suffix(".npz").write_bytes((studied / "serve.npz").read_bytes())
+    whole = (studied / "serve.toml").read_text()
+    path.write_text(whole)
+    assert not load(path).altered
+    path.write_text(whole.replace("at_least = [\n    0.", "at_least = [\n    0.9"))
+    assert load(path).altered
+    path.write_text("".join(line for line in whole.splitlines(True) if not line.startswith("served = ")))
+    assert load(path).altered
+
+
+@pytest.mark.slow
 def test_a_threshold_changed_by_hand_leaves_the_certificate(studied: Path) -> None:
     path = studied / "serve.toml"
     whole = path.read_text()
@@ -144,3 +157,16 @@ def test_the_levels_of_a_study_go_by_the_signals_that_are_served(tmp_path: Path)
     trust = way.models["auto"].trust[0]
     predicted = foreseen(way.evidence, "", way.models["auto"], "sprat", [(trust.signal.use, 0.7)])
     assert predicted.quality != foreseen(way.evidence, "", way.models["auto"], "sprat", []).quality
+
+
+@pytest.mark.slow
+def test_agreement_is_called_agreement_not_a_right_reply(tmp_path: Path) -> None:
+    rows = sprat.load("aquarium").take(range(400))
+    found = sprat.study(rows, small="fry", large="mackerel", keep=0.5, confidence=0.8, grade="agreement")
+    way = load(found.save(tmp_path / "out") / "serve.toml")
+    with Running(way) as gateway:
+        body = {"model": "auto", "messages": [{"role": "user", "content": "sort 31 4 15:"}], "sprat": {"card": True}}
+        card = gateway.post("/v1/chat/completions", body)[2]["sprat"]
+    assert card["evidence"].startswith("probability of agreement with mackerel, not correctness")
+    assert "agrees" in card["drawing"]
+    assert "right" not in card["drawing"]

@@ -54,6 +54,31 @@ def test_a_request_that_can_not_be_judged_fails_alone() -> None:
     assert isinstance(bad, BadInput)
 
 
+def test_one_that_comes_a_pass_of_the_loop_later_is_judged_in_the_same_go() -> None:
+    async def staggered() -> list[int]:
+        words = Words()
+        judge = gathered(Judge(words))
+        first = asyncio.ensure_future(judge.answer_async(Request.of("a")))
+        for _ in range(2):  # its task begins, and one pass in which none comes
+            await asyncio.sleep(0)
+        await asyncio.gather(first, judge.answer_async(Request.of("a b")))
+        return words.goes
+
+    assert asyncio.run(staggered()) == [2]
+
+
+def test_one_alone_waits_for_a_few_passes_of_the_loop() -> None:
+    async def passes() -> int:
+        alone = asyncio.ensure_future(gathered(Judge(Words())).answer_async(Request.of("a")))
+        for n in range(100):
+            if alone.done():
+                return n
+            await asyncio.sleep(0)
+        raise AssertionError
+
+    assert asyncio.run(passes()) <= 6
+
+
 def test_one_go_is_bounded() -> None:
     words = Words()
     asyncio.run(together(words, *["a"] * 70))

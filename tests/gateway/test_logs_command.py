@@ -115,7 +115,11 @@ def test_planted_secrets_are_in_no_output_and_not_in_the_file(tmp_path: Path, ca
     card = {"because": error, "headers": {"authorization": f"Bearer {PLANTED}"}}
     body = {"messages": [{"role": "user", "content": "hi, planted-upstream"}]}
     fill(
-        [made(1, key=key.id, error=error, card=card, thread=secret, request=body, reply={"text": "yes"})],
+        [
+            made(
+                1, key=key.id, asked="small", error=error, card=card, thread=secret, request=body, reply={"text": "yes"}
+            )
+        ],
         secrets=["planted-upstream"],
     )
     outputs = (["logs"], ["logs", "--json"], ["keys", "list"], ["keys", "list", "--json"])

@@ -213,3 +213,13 @@ def test_while_a_promise_is_broken_the_client_got_the_references_reply(tmp_path:
     asyncio.run(watched(tmp_path / "sprat.db", exchanges, [Evidence(e.id, exchange=e.id, **told) for e in exchanges]))
     with Store.read(tmp_path / "sprat.db") as store:
         assert {m.exchange: m.score for m in store.watched("reference alone")} == {"safe": 1.0, "own": 0.25}
+
+
+def test_the_served_file_is_found_beside_the_store_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Store.read(str(tmp_path / "s.db"), create=True):
+        pass
+    monkeypatch.setenv("SPRAT_STORE", str(tmp_path / "s.db"))
+    main(["logs", "evaluate", "1"])
+    assert f"{tmp_path / 'serve.toml'} is not there" in capsys.readouterr().err

@@ -70,7 +70,7 @@ class Watched(Running):
 
         async def opening() -> tuple[Keys, Store]:
             self.loop = asyncio.get_running_loop()
-            opened = await Store.open(store)
+            opened = await Store.open(store, prompts=served.settings.store_prompts)
             return await Keys.open(opened), opened
 
         self.app.opening = opening

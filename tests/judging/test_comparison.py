@@ -69,6 +69,16 @@ def test_rows_without_both_replies_are_not_compared() -> None:
         judging.compare(data(4), Reader(), ["good", "bad"])
 
 
+def test_a_rate_that_length_explains_is_remarked() -> None:
+    rows = []
+    for i in range(40):
+        said = {"a": "x" * (30 + i % 3), "b": "y" * (5 if i % 5 else 60)}
+        calls = tuple(Call(m, Reply(t, m)) for m, t in said.items())
+        rows.append(Example(str(i), Request.of(f"question {i}"), None, calls))
+    longer = judging.compare(Dataset(tuple(rows)), judging.LengthJudge(), ["a", "b"], times=50)
+    assert "too closely together to trust either alone" in longer.notes[-1]
+
+
 def test_a_model_that_is_not_there_is_named() -> None:
     with pytest.raises(BadInput, match="'god' has no recorded calls"):
         judging.compare(data(), Reader(), ["god", "bad"])

@@ -115,3 +115,27 @@ def test_an_empty_cell_is_no_zero():
 def test_too_few_rows_are_refused_with_the_number():
     with pytest.raises(BadInput, match="at least 40 rows"):
         foretell(made(39))
+
+
+def test_groups_are_left_out_whole():
+    rng = np.random.default_rng(0)
+    level = np.repeat([0.0, 10.0, 20.0, 30.0], 30)
+    x = rng.normal(size=(120, 1))
+    table = Table(level + x[:, 0], x, ("x",), (frozenset(),) * 120, tuple(f"g{int(v)}" for v in level))
+    for taught, out in parts(table, table.known, "group", 0):
+        assert not {table.groups[i] for i in taught} & {table.groups[i] for i in out}
+    found = foretell(table, "group")
+    assert found.rmse.value > 8  # nothing in the features tells a new group's level
+    assert found.rmse.units == 4
+
+
+@pytest.mark.parametrize("groups", [(), ("a", "b") * 60, ("a",) * 118 + ("b", "c")])
+def test_too_few_groups_are_refused(groups: tuple[str, ...]):
+    table = Table(np.arange(120.0), np.ones((120, 1)), ("x",), (frozenset(),) * 120, groups)
+    with pytest.raises(BadInput, match="at least 3"):
+        parts(table, table.known, "group", 0)
+
+
+def test_a_group_that_a_row_lacks_is_said():
+    with pytest.raises(BadInput, match="has no 'genre'"):
+        table_of([HEADER], find_columns([HEADER], "nllb"), "genre")

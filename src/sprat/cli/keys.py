@@ -195,7 +195,7 @@ def open_store(store: str | None, create: bool = False) -> Store:
     try:
         from ..gateway.ledger.store import DEFAULT, Store
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != "sqlalchemy":
+        if (error.name or "").split(".")[0] not in ("sqlalchemy", "orjson"):
             raise
         raise MissingExtra("gateway", "The gateway's store") from None
     return Store.read(store or os.environ.get("SPRAT_STORE") or DEFAULT, create=create)

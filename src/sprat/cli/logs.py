@@ -167,7 +167,7 @@ def evaluate(
         from ..gateway.served import load
         from ..gateway.steering.evaluating import evaluated
 
-        beside = Path(store or "sprat.db").parent / "serve.toml" if "://" not in (store or "") else Path("serve.toml")
+        beside = Path("serve.toml") if "://" in opened.name else Path(opened.name).parent / "serve.toml"
         if not (file or beside).exists():
             raise BadInput(f"{file or beside} is not there.", hint="Give the served file with --file.")
         served = load(file or beside)

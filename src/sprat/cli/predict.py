@@ -18,6 +18,7 @@ def predict(
     target: str,
     proxies: str = "",
     languages: str = "",
+    by: str | None = None,
     confidence: float = 0.9,
     gain: float | None = None,
     out: Path | None = None,
@@ -40,6 +41,8 @@ def predict(
         The small models whose scores may be used, separated by commas; every other model unless given.
     languages
         The columns that name languages; those that end in _lang unless given.
+    by
+        A column, such as test_dataset or family: also leave out each of its values whole, as where a new one comes.
     confidence
         The share of the intervals that should hold.
     gain
@@ -57,7 +60,7 @@ def predict(
     if not rows:
         raise BadInput(f"{source} holds no row.", hint="It needs a row per setting.")
     columns = find_columns(rows, target, _listed(proxies), _listed(languages))
-    table = table_of(rows, columns)
+    table = table_of(rows, columns, by)
     by_row = foretell(table, "random", confidence)
     found = {"random": by_row}
     why = ""
@@ -65,6 +68,8 @@ def predict(
         found["language"] = foretell(table, "language", confidence)
     except BadInput as error:
         why = str(error)
+    if by is not None:
+        found["group"] = foretell(table, "group", confidence)
     new = foretell_new(table, by_row, found.get("language"))
     said: dict[str, Any] = {
         "target": columns.target,
@@ -97,7 +102,7 @@ def predict(
     if as_json:
         print(json.dumps(said))
     else:
-        _show(said, why, confidence, gain)
+        _show(said, why, confidence, gain, by)
 
 
 def _listed(text: str) -> list[str]:
@@ -129,7 +134,7 @@ def _write(
     write_whole(path, text.getvalue().encode())
 
 
-def _show(said: Mapping[str, Any], why: str, confidence: float, gain: float | None) -> None:
+def _show(said: Mapping[str, Any], why: str, confidence: float, gain: float | None, by: str | None) -> None:
     print(
         f"{said['target']} foretold from {', '.join(said['proxies']) or 'no proxy'} "
         f"and {len(said['features'])} features."
@@ -137,7 +142,8 @@ def _show(said: Mapping[str, Any], why: str, confidence: float, gain: float | No
     print(f"{said['rows']:,} rows with a known score; intervals for {100 * confidence:.4g} %.\n")
     for name, f in said["splits"].items():
         rmse = f["rmse"]
-        how = "rows left out at random " if name == "random" else "languages left out whole"
+        left = {"random": "rows left out at random", "group": f"each {by} left out whole"}
+        how = f"{left.get(name, 'languages left out whole'):24}"
         text = (
             f"RMSE {rmse['value']:.2f} [{rmse['low']:.2f}, {rmse['high']:.2f}], of the mean {f['rmse of the mean']:.2f}"
         )

@@ -55,6 +55,7 @@ def serve(
         os.environ.setdefault(name, "1")  # a request's products are small: more threads only wait for each other
     try:
         import aiohttp
+        import orjson
         import prometheus_client
         import uvicorn
     except ImportError as error:
@@ -64,7 +65,7 @@ def serve(
     from ..gateway.reload import checked
     from ..gateway.served import load
 
-    del aiohttp, prometheus_client, uvicorn
+    del aiohttp, orjson, prometheus_client, uvicorn
     if check:
         served = checked(file)
         print(f"{file} can be served: auto, {', '.join(n for n in served.models if n != 'auto')}.")

@@ -22,6 +22,7 @@ from ..shape import exchanged, leaves, name_of
 from ..signals.embedded import Ahead, Nearest, Rows, away
 
 _AT_ONCE = 32  # one go takes about 3 ms; what else waits for the loop comes in between
+_QUIET = 2  # passes of the loop, each some 10 us, in which none came: clients that were answered together ask together
 
 
 class Judge:
@@ -117,19 +118,21 @@ class Gathered:
         """What the endpoint answers; raises what it raises."""
         loop = asyncio.get_running_loop()
         if not self.waiting:
-            loop.call_soon(self._answer, 0)
+            loop.call_soon(self._answer, 0, 0)
         future: asyncio.Future[Any] = loop.create_future()
         self.waiting.append((payload, future))
         return await future
 
-    def _answer(self, before: int) -> None:
-        """Answer those that wait; where more came since the last pass of the loop, wait for another."""
-        if before < len(self.waiting) < _AT_ONCE:
-            asyncio.get_running_loop().call_soon(self._answer, len(self.waiting))
+    def _answer(self, before: int, quiet: int) -> None:
+        """Answer those that wait, once none came for `_QUIET` passes of the loop, or enough have come."""
+        loop, now = asyncio.get_running_loop(), len(self.waiting)
+        quiet = 0 if now > before else quiet + 1
+        if quiet < _QUIET and now < _AT_ONCE:
+            loop.call_soon(self._answer, now, quiet)
             return
         some, self.waiting = self.waiting[:_AT_ONCE], self.waiting[_AT_ONCE:]
         if self.waiting:
-            asyncio.get_running_loop().call_soon(self._answer, 0)
+            loop.call_soon(self._answer, 0, 0)
         outcomes: list[Any] = []
         try:
             outcomes += values_of(self.endpoint, [payload for payload, _ in some])

@@ -241,21 +241,25 @@ def load(path: Path | str, home: Path | None = None) -> Served:
         cache=settings_of(extra.get("cache"), str(path), extra.get("encoders", {}), models),
         otel=tracing.settings_of(extra.get("otel"), str(path)),
         evidence=evidence_of(extra.get("card"), str(path)),
-        altered=_altered(Path(path)),
+        altered=_altered(Path(path), extra.get("certificate", {})),
         digest=before,
         answering=_answering(Path(path)),
         read_at=read_at,
     )
 
 
-def _altered(path: Path) -> bool:
-    """Whether a certificate beside the file is of another way of working; False where there is none to compare."""
-    try:
-        told: Any = json.loads(path.with_name("certificate.json").read_bytes())
-        certified = str(told["served"])
-    except (OSError, ValueError, KeyError, TypeError):
+def _altered(path: Path, certificate: Mapping[str, Any]) -> bool:
+    """Whether a file that has a certificate is not shown to be the way of working that it is of.
+
+    Either the file beside it or the table says what was certified; where both do, both must be right.
+    """
+    if not certificate:
         return False
-    return bool(certified) and certified != fingerprint(path)
+    certified = {str(certificate.get("served", ""))} - {""}
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        told: Any = json.loads(path.with_name("certificate.json").read_bytes())
+        certified.add(str(told["served"]))
+    return certified != {fingerprint(path)}
 
 
 def _answering(path: Path) -> str:

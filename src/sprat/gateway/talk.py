@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing
-from dataclasses import asdict
 from typing import Any
 
 from ..core import Reply
@@ -22,6 +21,7 @@ from .cards.min_quality import chosen
 from .cards.neighbours import compared
 from .conversations import stays
 from .ledger.exchange import Exchange
+from .ledger.study_rows import kept
 from .promise.plan import Plan
 from .served import AUTO, hold_of, passes, reference_cost, secrets_of
 from .steering.policy import Choice
@@ -331,7 +331,7 @@ class Talk:
             card_of(self) if self.replies or self.failed else {},
             {"messages": list(request.messages), "options": dict(request.options)} if stored else None,
             # What was given again is no new call: the next study is to learn from what models did.
-            _kept(self._said()) if stored and self.replies and not self.cached else None,
+            kept(self.replies, self._said()) if stored and self.replies and not self.cached else None,
             choice.setting if choice else "",
             drawn,
             at_most=at_most,
@@ -341,21 +341,3 @@ class Talk:
 def _sum(values: Any) -> int | None:
     found = list(values)
     return None if any(v is None for v in found) else sum(found)
-
-
-def _kept(replies: list[Reply]) -> dict[str, Any]:
-    """What the store keeps of an answer: its text, and what each model that was asked said (see study_rows.py)."""
-    asks = [
-        {
-            "model": leaf.model,
-            "text": leaf.text,
-            "cost": leaf.cost,
-            "seconds": leaf.seconds,
-            "usage": asdict(leaf.usage) if leaf.usage else None,
-            **({"error": leaf.error} if leaf.error else {}),
-            **({"cancelled": True} if leaf.cancelled else {}),
-        }
-        for leaf in replies[0].leaves()
-    ]
-    kept: dict[str, Any] = {"text": replies[0].text, "asks": asks}
-    return kept | ({"texts": [r.text for r in replies]} if len(replies) > 1 else {})

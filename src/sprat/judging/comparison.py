@@ -23,6 +23,7 @@ from .wins import controlled_rate, strengths, win_rate
 
 FEWEST = 5  # comparisons of which rates are told
 SHARE_UNREAD = 0.1
+FAR = 0.1  # between a win rate and the same at equal length: see benchmarks/results/length_control.md
 
 
 class Rate(NamedTuple):
@@ -149,6 +150,10 @@ def compare(
     cost = None if any(c is None for c in spent) else sum(c for c in spent if c is not None)
     lost_calls = sum(s is None for v in verdicts for order in v.said for s in order)
     notes = ["A verdict is the judge's opinion; measure it on people's with sprat evaluate judge-the-judge."]
+    far = [f"{p.a} and {p.b}" for p in pairs if p.controlled and abs(p.controlled.value - p.win_rate.value) > FAR]
+    if far:
+        why = "lengths and verdicts go too closely together to trust either alone."
+        notes.append(f"At equal length the win rates of {', '.join(far)} are far from the plain ones: {why}")
     return Comparison(judge.name, tuple(pairs), ranked, rows, len(asks), cost, lost_calls, tuple(notes))
 
 

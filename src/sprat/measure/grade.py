@@ -89,6 +89,9 @@ class ByText:
         return _noted(replace(done, bounds=(0.0, 1.0), quality=self.name), *notes)
 
 
+NOT_CORRECTNESS = "not correctness"  # how a quality ends that is agreement with a model
+
+
 @dataclass(frozen=True)
 class Agreement:
     """1 where a reply settles on what the model `large` settles on; for data that have no targets.
@@ -121,7 +124,7 @@ class Agreement:
             return replace(reply, score=token_f1(reply.text or "", wanted.text or ""))
 
         how = "the same final answer" if short else "token F1, for its answers are prose"
-        quality = f"agreement with {self.large}, not correctness"
+        quality = f"agreement with {self.large}, {NOT_CORRECTNESS}"
         done = replace(each(data, one), bounds=(0.0, 1.0), quality=quality)
         return _noted(done, f"Quality is {quality} ({how}).")
 

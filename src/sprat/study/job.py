@@ -47,8 +47,12 @@ class Study:
 
         path = Path(folder)
         with tempfile.TemporaryDirectory() as beside:
-            dump(self.model, Path(beside) / "serve.toml", extra=self._tables(f"{path}/", texts))
-            served = fingerprint(Path(beside) / "serve.toml")
+            file, tables = Path(beside) / "serve.toml", self._tables(f"{path}/", texts)
+            dump(self.model, file, extra=tables)
+            served = fingerprint(file)
+            # In the file too, so that a change shows wherever it is taken alone; the hash is not of this table.
+            tables["certificate"]["served"] = served
+            dump(self.model, file, extra=tables)
             result = replace(self.result, certificate=replace(self.result.certificate, served=served))
             return save(result, path, {f.name: f.read_bytes() for f in Path(beside).iterdir()})
 

@@ -9,7 +9,7 @@ hand-made tables, and by benchmarks/proxylm.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -28,12 +28,13 @@ FOLDS = 10
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Settings (rows) with the target's score (NaN: to be foretold), features (n, d), and the languages each names."""
+    """Settings (rows): the target's score (NaN: to be foretold), features (n, d), the languages each names, a group."""
 
     target: Floats
     features: Floats
     names: tuple[str, ...]
     languages: tuple[frozenset[str], ...]
+    groups: tuple[str, ...] = ()
 
     @property
     def known(self) -> Ints:
@@ -45,14 +46,14 @@ class Table:
         missing = [n for n in names if n not in self.names]
         if missing:
             raise BadInput(f"The table has no feature '{missing[0]}'.")
-        return Table(self.target, self.features[:, [self.names.index(n) for n in names]], tuple(names), self.languages)
+        return replace(self, features=self.features[:, [self.names.index(n) for n in names]], names=tuple(names))
 
 
 @dataclass(frozen=True, eq=False)
 class Foretold:
     """Out-of-fold predictions (n,) of the known rows with their intervals (n,), and the errors by one way of splitting.
 
-    `rmse` has a bootstrap interval by language where languages were left out, else by row; `mean_rmse` is that of
+    `rmse` has a bootstrap interval by language or group where these were left out, else by row; `mean_rmse` is that of
     always foretelling the mean. `coverage` is the share of the intervals that hold, each fold counted alike; `half` is
     the half-width for a new row.
     """
@@ -84,14 +85,16 @@ def grow(x: Floats, y: Floats, seed: int = 0) -> Callable[[Floats], Floats]:
 
 
 def parts(table: Table, rows: Ints, split: str, seed: int) -> list[tuple[Ints, Ints]]:
-    """(taught, foretold) row numbers: "random" folds, or "language": each left out with every row that names it.
+    """(taught, foretold) row numbers: "random" folds; each "group" left out; or each "language" with all its rows.
 
     A row is foretold with the language that it shares with fewest others, so that a hub such as English is none.
     """
     if split == "random":
         return [(np.setdiff1d(rows, rows[part]), rows[part]) for part in folds(np.arange(len(rows)), FOLDS, seed)]
+    if split == "group":
+        return _by_group(table, rows)
     if split != "language":
-        raise BadInput(f"There is no split '{split}'.", hint="Say random or language.")
+        raise BadInput(f"There is no split '{split}'.", hint="Say random, language or group.")
     own = owners(table, rows)
     found: list[tuple[Ints, Ints]] = []
     for language in sorted(set(own)):
@@ -102,6 +105,14 @@ def parts(table: Table, rows: Ints, split: str, seed: int) -> list[tuple[Ints, I
             found.append((taught, out))
     if len(found) < 3:
         raise BadInput("Leaving languages out needs at least 3 that are not in every row.", hint="Split at random.")
+    return found
+
+
+def _by_group(table: Table, rows: Ints) -> list[tuple[Ints, Ints]]:
+    groups = np.array([table.groups[i] for i in rows] if table.groups else [])
+    found = [(rows[groups != g], rows[groups == g]) for g in sorted(set(groups.tolist()))]
+    if len(found) < 3 or any(len(taught) < FEWEST // 2 for taught, _ in found):
+        raise BadInput(f"Leaving groups out needs at least 3 of them, and {FEWEST // 2} rows in the others.")
     return found
 
 
@@ -135,7 +146,7 @@ def foretell(table: Table, split: str = "random", confidence: float = 0.9, seed:
     rows = rows[fold[rows] >= 0]
     y, p = table.target[rows], predicted[rows]
     wrong = np.abs(y - p)
-    alike, of_row = split == "language", fold[rows]
+    alike, of_row = split != "random", fold[rows]
     half = np.array([_half(wrong, of_row, k, confidence, alike) for k in range(int(fold.max()) + 1)])[of_row]
     units = of_row if alike else np.arange(len(rows))
     rmse = bootstrap(_rms, wrong, units=units.tolist(), times=500, seed=seed)
@@ -276,8 +287,8 @@ def number(value: Any) -> float:
         return float("nan")
 
 
-def table_of(rows: Sequence[Mapping[str, Any]], columns: Columns) -> Table:
-    """The table's arrays; raises BadInput where there is no feature at all."""
+def table_of(rows: Sequence[Mapping[str, Any]], columns: Columns, by: str | None = None) -> Table:
+    """The table's arrays, its groups by the column `by`; raises BadInput without a feature, or such a column."""
     names = (*columns.proxies, *columns.others)
     if not names:
         raise BadInput("There is neither a proxy's score nor a feature to foretell from.", hint="Name --proxies.")
@@ -286,4 +297,11 @@ def table_of(rows: Sequence[Mapping[str, Any]], columns: Columns) -> Table:
         np.array([[number(r.get(c)) for c in names] for r in rows]).reshape(len(rows), len(names)),
         names,
         tuple(frozenset(str(r[c]) for c in columns.languages if r.get(c) not in (None, "")) for r in rows),
+        () if by is None else tuple(_group(r, by, i) for i, r in enumerate(rows)),
     )
+
+
+def _group(row: Mapping[str, Any], by: str, at: int) -> str:
+    if row.get(by) in (None, ""):
+        raise BadInput(f"Row {at + 1} has no '{by}'.", hint=nearest(by, row))
+    return str(row[by])

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from ..data import Dataset, Floats
 from ..encoders.static import StaticEncoder
+from ..measure.grade import NOT_CORRECTNESS
 from ..shape import name_of
 from .candidates import JUDGED
 from .certify import clopper_pearson, mean_interval
@@ -99,6 +100,13 @@ def isotonic(values: ArrayLike, weights: ArrayLike) -> Floats:
     return np.concatenate([np.full(int(k), v) for v, _, k in blocks])
 
 
+def _measure(quality: str, binary: bool) -> str:
+    """What a rate is of, in words: agreement is not called correctness."""
+    if quality.endswith(NOT_CORRECTNESS):
+        return f"{'probability' if binary else 'expected degree'} of {quality}"
+    return "probability of a right reply" if binary else "expected score, from 0 to 1"
+
+
 def table(found: Evidence, texts: bool = False) -> dict[str, Any]:
     """The [card] table: base rates, curves of every certified candidate, and logged neighbours with their outcomes.
 
@@ -110,8 +118,7 @@ def table(found: Evidence, texts: bool = False) -> dict[str, Any]:
     exact = binary and len(np.unique(facts.units)) == len(facts)
     base = np.array([interval(column, facts.units)[:3] for column in facts.scores.T])
     return {
-        "measure": "probability of a right reply" if binary else "expected score, from 0 to 1",
-        "right_or_wrong": binary,
+        "measure": _measure(found.data.quality, binary),
         "rows": "test" if len(found.cut.test) else "calibration",
         "n": len(facts),
         "units": len(np.unique(facts.units)),

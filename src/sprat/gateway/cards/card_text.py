@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from ...core import Reply
+from ...measure.grade import NOT_CORRECTNESS
 from ...tree import draw, money
 
 KEPT = ("model", "by", "because", "cost", "seconds", "cancelled", "error")
@@ -77,17 +78,19 @@ def _options(card: Mapping[str, Any]) -> list[str]:
 
 def _neighbours(card: Mapping[str, Any]) -> list[str]:
     rows = cast("list[dict[str, Any]]", card.get("neighbours") or [])
+    outcome = _outcomes(card)
     lines: list[str] = []
     for row in rows:
-        scores = ", ".join(f"{name} {_outcome(score)}" for name, score in row["scores"].items())
+        scores = ", ".join(f"{name} {outcome(score)}" for name, score in row["scores"].items())
         text = f'  "{_line(row["text"])}"' if row.get("text") else ""
         fitted = " (fitted on)" if row["fitted"] else " (own log)" if row["source"] == "log" else ""
         lines.append(f"  {row['similarity']:.2f}  {row['id']}{fitted}: {scores}{text}")
     return ["nearest logged", *lines] if lines else []
 
 
-def _outcome(score: float) -> str:
-    return {0.0: "wrong", 1.0: "right"}.get(score, f"{score:.2f}")
+def _outcomes(card: Mapping[str, Any]) -> Callable[[float], str]:
+    words = ("differs", "agrees") if NOT_CORRECTNESS in str(card.get("evidence", "")) else ("wrong", "right")
+    return lambda score: words[int(score)] if score in (0.0, 1.0) else f"{score:.2f}"
 
 
 def _line(text: str, width: int = 60) -> str:

@@ -106,7 +106,7 @@ def uncovered(
     if not str(certificate.get("verdict", "")).startswith("shown"):
         return "the study could certify no setting"
     if altered:
-        return "the served file is not the one that was certified"
+        return "the served file is not shown to be the one that was certified"
     if pinned:
         return f"the request pinned the model '{pinned}'"
     if least is not None:

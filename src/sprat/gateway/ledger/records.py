@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..access.limits import Spent, span
+from ..compact import compact
 from ..wire.struck import struck
 from . import schema
 from .exchange import Exchange
@@ -104,7 +105,7 @@ def _text(text: str) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), default=str)
+    return compact(value).decode()
 
 
 def _read(text: str | None) -> Any:

@@ -339,7 +339,13 @@ class Store:
         from .study_rows import dataset
 
         kept = self.exchanges(since, until, prompts=True)
-        return dataset(kept, self.labels(since, until), self.name)
+        return dataset(kept, self.labels(since, until), self.name, self._drawn())
+
+    def _drawn(self) -> frozenset[str]:
+        """The exchanges that the watch over the promise took by chance, before anything of them was looked at."""
+        asked = sa.select(schema.evidence.c.exchange).where(schema.evidence.c.kind == "pair")
+        with self.engine.connect() as connection:
+            return frozenset(connection.execute(asked).scalars())
 
 
 def _within(asked: Any, since: float | None, until: float | None, key: str | None) -> Any:

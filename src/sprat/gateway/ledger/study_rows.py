@@ -8,33 +8,45 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
 from ...core import Reply, Request, Usage, content_text
 from ...data import Call, Dataset, Example
 from ...errors import BadInput
+from ..steering.ways import AUTO
 from .exchange import Exchange
 
 if TYPE_CHECKING:
     from .store import Label
 
+WATCHING = "promise"  # the key under which the watch asks, and why it does: the words of `way`, with "of" the exchange
+SHADOW, WHOLE = "shadow", "whole reply beside the draft"
 _NOT_OPTIONS = frozenset(
     {"model", "messages", "system", "prompt", "input", "instructions", "stream", "stream_options", "sprat", "user",
      "metadata", "store", "service_tier", "safety_identifier", "options"}
 )  # fmt: skip
 
 
-def dataset(exchanges: Iterable[Exchange], labels: Sequence[Label], name: str) -> Dataset:
+def dataset(
+    exchanges: Iterable[Exchange], labels: Sequence[Label], name: str, drawn: Collection[str] | None = None
+) -> Dataset:
     """The dataset of these exchanges: of a model's repeated calls the newest labelled one, else the newest, is kept.
 
-    A human's mark goes before a judge's score; the notes count both. Raises BadInput where no prompt was stored.
+    Which models answered a request to `auto` depends on what they replied, so rows in which all did would be the ones
+    where the small model was trusted. `drawn` are the exchanges that the watch took by chance alone, and only these
+    count, with every call that was made for them, beside requests that named their model; None counts all. A human's
+    mark goes before a judge's score; the notes count both. Raises BadInput where nothing is left.
     """
     scores = _scores(labels)
     asked: dict[str, tuple[Request, str]] = {}
     calls: dict[str, dict[str, tuple[tuple[bool, float], Call, str]]] = {}
     tally: Counter[str] = Counter()
     for e in sorted(exchanges, key=lambda e: e.at):
+        if drawn is not None and not _by_chance(e, drawn):
+            tally["chosen"] += e.key != WATCHING
+            continue
         request = None if e.request is None or e.status >= 400 else request_of(e.request, e.thread)
         if request is None or e.reply is None:
             tally["passed over"] += 1
@@ -48,6 +60,14 @@ def dataset(exchanges: Iterable[Exchange], labels: Sequence[Label], name: str) -
             tally["repeats"] += old is not None
             if old is None or rank >= old[0]:
                 calls[place][call.model] = (rank, call, source)
+    left_out = (
+        f"{tally['chosen']} requests were not drawn by chance: which models answered them depends on their replies"
+    )
+    if not calls and tally["chosen"]:
+        raise BadInput(
+            f"{name} holds nothing that a study may learn from: {left_out}.",
+            hint="With store_prompts and a [promise], its `share` of the requests is drawn, and every model asked.",
+        )
     if not calls:
         raise BadInput(
             f"{name} holds no prompt with its reply in that time.",
@@ -62,9 +82,41 @@ def dataset(exchanges: Iterable[Exchange], labels: Sequence[Label], name: str) -
     sources = Counter(("human" if s == "human" else "judge") for f in calls.values() for _, _, s in f.values() if s)
     notes = [f"Scores of {sources['human']} calls are human marks, of {sources['judge']} a judge's."] if sources else []
     notes += [f"{tally['repeats']} repeats of a call were left out."] if tally["repeats"] else []
+    notes += [f"{left_out}; they are left out."] if tally["chosen"] else []
     passed = tally["passed over"]
     notes += [f"{passed} exchanges failed or were stored without prompt or reply."] if passed else []
     return Dataset(tuple(examples), name, notes=tuple(notes))
+
+
+def _by_chance(e: Exchange, drawn: Collection[str]) -> bool:
+    """Whether an exchange is there for no reason that a reply gave: drawn, made for one that was, or asked by name."""
+    if e.key == WATCHING:
+        what, _, number = e.way.rpartition(" of ")
+        return what in (SHADOW, WHOLE) and number in drawn
+    return e.id in drawn or e.asked != AUTO or e.way == e.model  # one model, nothing decides
+
+
+def kept(replies: Sequence[Reply], said: Sequence[Reply]) -> dict[str, Any]:
+    """What the store keeps of an answer: its text, and what each model that was asked said, with its own cost.
+
+    `said` are the replies with the words that passed as bytes, which the tree of the first does not hold.
+    """
+    leaves = replies[0].leaves()
+    wrote = next((leaf for leaf in reversed(leaves) if leaf.ok and not leaf.text and leaf.model == said[0].model), None)
+    asks = [
+        {
+            "model": leaf.model,
+            "text": said[0].text if leaf is wrote else leaf.text,
+            "cost": leaf.cost,
+            "seconds": leaf.seconds,
+            "usage": asdict(leaf.usage) if leaf.usage else None,
+            **({"error": leaf.error} if leaf.error else {}),
+            **({"cancelled": True} if leaf.cancelled else {}),
+        }
+        for leaf in leaves
+    ]
+    found: dict[str, Any] = {"text": said[0].text, "asks": asks}
+    return found | ({"texts": [r.text for r in said]} if len(said) > 1 else {})
 
 
 def request_of(body: Mapping[str, Any], thread: str = "") -> Request | None:

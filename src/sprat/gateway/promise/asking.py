@@ -8,24 +8,30 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Connection
 
 from ...core import Reply, Request
 from ...errors import SpratError
+from ...shape import leaves
 from ..access.limits import Budget, Spent, span
 from ..answering import Tap, answers
+from ..asgi import fresh
 from ..ledger.exchange import Exchange
 from ..ledger.records import Charges
 from ..ledger.store import Store
+from ..ledger.study_rows import SHADOW, WATCHING, WHOLE, kept
 from ..ledger.writer import read_spend
 from ..served import AUTO
+from .pairs import one_writer
 
 if TYPE_CHECKING:
     from ..app import Gateway
 
-KEY = "promise"
+KEY = WATCHING
 
 
 class Asking:
@@ -76,10 +82,29 @@ class Asking:
                 status=502 if error else 200,
                 error=error,
                 request={"messages": list(request.messages), "options": dict(request.options)} if stored else None,
-                reply={"text": reply.text} if stored and reply else None,
+                reply=kept([reply], [reply]) if stored and reply else None,
             )
             self.gateway.metrics.note(exchange)
             self.store.put(exchange)
+
+    async def shadow(self, model: Any, request: Request, number: str, of: str, tap: Tap) -> Reply:
+        """What the other side says to the request of an exchange; raises SpratError."""
+        return await self.ask(model, request, number, f"{SHADOW} of {of}", tap)
+
+    async def complete(self, policy: Any, request: Request, of: str, seen: Sequence[Reply]) -> None:
+        """Ask those of the policy's models whose whole replies were not `seen`, where prompts are stored.
+
+        Only rows in which every model replied, whatever the others did, say how good each is: which models a policy
+        asks depends on their replies. A model that fails, or a spent budget, leaves its row without it.
+        """
+        served = self.gateway.served
+        if not served.settings.store_prompts or not one_writer(policy):
+            return
+        whole = {leaf.model for reply in seen for leaf in reply.leaves() if leaf.ok}
+        for leaf in leaves(policy):
+            if leaf.name in served.models and leaf.name not in whole and self.free:
+                with suppress(SpratError):  # it is in the ledger
+                    await self.ask(leaf, request, fresh(), f"{WHOLE} of {of}", Tap())
 
     def spent(self, at: float) -> float:
         """Dollars that watching took in this window of its budget (this month, where there is none).

@@ -203,12 +203,13 @@ class Keeper:
             self.busy -= 1
 
     async def _paired(self, plan: Plan, number: str, answered: Reply, mine: Reply) -> None:
-        shadow = ""
+        shadow, seen = "", [answered]
         if plan.broken:
             # Where the policy asks the reference, it is told what the reference said: one draw, paid once.
             reference, tap = mine, Tap(known=Known(self.reference.name, plan.request, mine))
             shadow = fresh()
             policy = await self._policy(plan, shadow, number, tap)
+            seen.append(policy)
             if plan.sampled and policy.ok:
                 self._feature(number, plan, tap.trusts)
             if policy.ok and pairs.is_own(plan.policy, policy, self.reference.name):
@@ -217,13 +218,15 @@ class Keeper:
             reference = policy = mine
         else:
             shadow, policy = fresh(), mine
-            reference = await self.asking.ask(self.reference, plan.request, shadow, f"shadow of {number}", Tap())
+            reference = await self.asking.shadow(self.reference, plan.request, shadow, number, Tap())
+            seen.append(reference)
         self._note(plan, number, shadow, reference, policy, await self._scores(plan, reference, policy, number))
+        await self.asking.complete(plan.policy, plan.request, number, seen)
 
     async def _policy(self, plan: Plan, shadow: str, number: str, tap: Tap) -> Reply:
         """The policy's reply while the reference answers; one that fails is a reply too."""
         try:
-            return await self.asking.ask(plan.policy, plan.request, shadow, f"shadow of {number}", tap)
+            return await self.asking.shadow(plan.policy, plan.request, shadow, number, tap)
         except SpratError as error:
             return Reply(None, error=str(error))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ...errors import (
@@ -19,6 +18,7 @@ from ...errors import (
     StoreFailed,
     TimedOut,
 )
+from ..compact import compact
 from .struck import for_clients, struck
 
 _KINDS = {
@@ -118,19 +118,8 @@ def anthropic_error(problem: Problem) -> dict[str, Any]:
 
 def dumped(value: Any) -> bytes:
     """Compact JSON; what is no JSON number becomes null."""
-    try:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False, default=_plain).encode()
-    except ValueError:
-        return json.dumps(_finite(value), separators=(",", ":"), default=_plain).encode()
+    return compact(value, _plain)
 
 
 def _plain(value: Any) -> Any:
     return dict(value) if hasattr(value, "keys") else value.tolist() if hasattr(value, "tolist") else str(value)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
-    return None if isinstance(value, float) and not abs(value) < float("inf") else value
