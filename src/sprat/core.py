@@ -246,10 +246,11 @@ class Together:
 
 @dataclass(slots=True, eq=False)
 class Look:
-    """`await draft.begin()`, `draft.next()`, `draft.accept()` or `draft.stop()`."""
+    """`await draft.begin()`, `draft.next()`, `draft.accept()` or `draft.stop()`; `streams` as of an Ask."""
 
     draft: Draft
     what: str
+    streams: bool = False
     tail: int = 0  # the driver's: process.Tail of what is accepted
 
     def __await__(self) -> Generator[Any, Any, Any]:
@@ -263,9 +264,8 @@ class Draft:
         self.model, self.request, self.because = model, request, because
         self.held: list[Piece] = []
         self.source: Any = None  # the pieces to come
-        self.began = 0.0
+        self.began, self.closed = 0.0, False
         self.reply: Reply | None = None
-        self.closed = False
 
     def begin(self) -> Look:
         """Await nothing but that it is asked for, so that several are written at once."""
@@ -275,9 +275,9 @@ class Draft:
         """Await the next piece, or None when the reply has ended."""
         return Look(self, "next")
 
-    def accept(self) -> Look:
-        """Await (or return, to stream) the whole reply."""
-        return Look(self, "accept")
+    def accept(self, streams: bool = False) -> Look:
+        """Await (or return, to stream) the whole reply; one that `streams` is awaited, returned, and may fail."""
+        return Look(self, "accept", streams)
 
     def stop(self) -> Look:
         """Await the end of this draft; what it cost stays in the tree."""

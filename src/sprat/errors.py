@@ -30,12 +30,13 @@ class SpratError(Exception):
     """One sentence on what happened; `hint` says what to do about it.
 
     `spent` is what was paid for answers before it happened, None where unknown. `said` are the pieces that the client
-    had seen by then; None: some, which were not kept.
+    had seen by then; None: some, which were not kept. `tree` is the Reply that failed, with what it had asked.
     """
 
     retryable: bool = False
     spent: float | None = 0.0
     said: tuple[Any, ...] | None = ()
+    tree: Any = None
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -97,10 +98,12 @@ class OverBudget(SpratError):
 class EndpointError(SpratError):
     """A model's endpoint failed; `status` is the HTTP status where there was one, `billable`: it may be billed.
 
-    `sent` is False where no attempt came as far as sending the request.
+    `sent` is False where no attempt came as far as sending the request; `what` happened, in a few words. `param` and
+    `code` are the server's own, where it gave them.
     """
 
-    sent = True
+    sent, what = True, "it failed"
+    param = code = ""
 
     def __init__(
         self,
@@ -118,33 +121,37 @@ class EndpointError(SpratError):
 class Unreachable(EndpointError):
     """No connection could be made, or it broke."""
 
-    retryable = True
+    retryable, what = True, "no connection"
 
 
 class TimedOut(EndpointError):
     """No answer came in time."""
 
-    retryable = True
+    retryable, what = True, "no answer in time"
 
 
 class RateLimited(EndpointError):
     """The server asked to slow down; `after` is its Retry-After in seconds, where told."""
 
-    retryable = True
+    retryable, what = True, "it asked to slow down"
 
 
 class ServerFailed(EndpointError):
     """The server failed by its own account (5xx)."""
 
-    retryable = True
+    retryable, what = True, "its server failed"
 
 
 class Refused(EndpointError):
     """The server said no to this very request (4xx)."""
 
+    what = "it refused the request"
+
 
 class Garbled(EndpointError):
     """The answer is not what the protocol says it is."""
+
+    what = "its answer can't be read"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -183,7 +183,7 @@ def test_an_upstream_that_is_down_is_not_asked_and_the_client_told_when(up: Mock
         page = gateway.get("/metrics")[2]
     assert (status, up.seen) == (503, 3)
     assert 1 <= int(headers["retry-after"]) <= 7
-    assert "failed too often lately (ServerFailed)" in said["error"]["message"]
+    assert "failed too often lately (its server failed)" in said["error"]["message"]
     assert 'sprat_upstream_open{upstream="far"} 1.0' in page
 
 
@@ -210,7 +210,7 @@ def test_a_fallback_answers_at_once_where_the_first_is_known_to_be_down(up: Mock
         assert [ask(gateway)[0] for _ in range(3)] == [200] * 3
         states = {row["upstream"]: row["state"] for row in gateway.app.breakers.status()}
         assert states == {"near": "open", "far": "closed"}
-        assert "CircuitOpen" in str(gateway.kept[-1].card["asks"])
+        assert "too often lately" in str(gateway.kept[-1].card["asks"])
 
 
 def test_an_upstream_that_begins_too_late_is_given_up(up: MockServer) -> None:
@@ -219,4 +219,4 @@ def test_an_upstream_that_begins_too_late_is_given_up(up: MockServer) -> None:
         status, _, said = ask(gateway, stream=True)
     assert status == 200
     assert "[DONE]" in said
-    assert "TimedOut" in str(gateway.kept[-1].card["asks"])
+    assert "no answer in time" in str(gateway.kept[-1].card["asks"])

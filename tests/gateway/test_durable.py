@@ -34,6 +34,8 @@ all = "9/day"
 
 
 class Durable:
+    up: MockServer
+
     """A gateway with one key, whose budget is a dollar a day; it looks at the store only at its start."""
 
     def __init__(self, folder: Path, url: str) -> None:
@@ -60,6 +62,7 @@ class Durable:
 def durable(tmp_path: Path) -> Iterator[Durable]:
     with MockServer(honours=False) as up:
         made = Durable(tmp_path, up.url)
+        made.up = up
         with made.running:
             yield made
 
@@ -81,6 +84,15 @@ def test_what_a_request_cost_counts_once_against_the_budget_for_all(durable: Dur
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_reply_ends_once_its_record_is_committed(durable: Durable, streaming: bool) -> None:
     number = durable.ask("/v1/chat/completions", model="auto", messages=HELLO, stream=streaming)[1]
+    assert number in durable.committed()
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("status", [429, 404])
+def test_an_error_comes_once_its_record_is_committed(durable: Durable, status: int, streaming: bool) -> None:
+    durable.up.faults += [{"status": status, "after": "0"}] * 9
+    found, number = durable.ask("/v1/chat/completions", model="auto", messages=HELLO, stream=streaming)
+    assert found >= 400
     assert number in durable.committed()
 
 

@@ -219,8 +219,8 @@ def test_a_gateway_without_a_promise_says_that_none_is_watched(upstream: Upstrea
 
 def test_a_policy_that_fails_counts_as_wrong(upstream: Upstream, tmp_path: Path) -> None:
     file = written(tmp_path, upstream.url, "share = 1.0")
-    file.write_text(file.read_text().replace('model = "mock"', 'model = "mock"\nretries = 0', 1))
-    upstream.faults.append({"status": 500})
+    file.write_text(file.read_text().replace("price =", "retries = 0\nprice ="))
+    upstream.faults += [{"status": 500}] * 2  # of the small model, and of the large one in its place
     with Watched(file, tmp_path / "s.db") as gateway:
         body = {"model": "auto", "messages": [{"role": "user", "content": "x"}]}
         assert gateway.post("/v1/chat/completions", body)[0] >= 500

@@ -138,14 +138,14 @@ def test_a_file_that_was_changed_since_its_certificate_is_not_said_to_hold(upstr
 
 def unretried(folder: Path, url: str, more: str = "share = 1.0") -> Path:
     file = written(folder, url, more)
-    file.write_text(file.read_text().replace('model = "mock"', 'model = "mock"\nretries = 0', 1))
+    file.write_text(file.read_text().replace("price =", "retries = 0\nprice ="))
     return file
 
 
 def test_a_policy_that_refuses_what_the_reference_answers_counts_as_wrong(upstream: Upstream, tmp_path: Path) -> None:
     with Watched(unretried(tmp_path, upstream.url), tmp_path / "s.db") as gateway:
         for i, fault in enumerate(({"status": 400, "said": "The context is too long."}, {"status": 429, "after": "7"})):
-            upstream.faults.append(fault)
+            upstream.faults += [fault, fault]  # of the small model, and of the large one in its place
             body = {"model": "auto", "messages": [{"role": "user", "content": "x"}]}
             assert gateway.post("/v1/chat/completions", body)[0] == fault["status"]
             counted(gateway, i + 1)
@@ -153,7 +153,7 @@ def test_a_policy_that_refuses_what_the_reference_answers_counts_as_wrong(upstre
 
 
 def test_a_request_that_both_refuse_makes_no_pair_and_is_counted(upstream: Upstream, tmp_path: Path) -> None:
-    upstream.faults += [{"status": 400, "said": "No such option."}] * 2
+    upstream.faults += [{"status": 400, "said": "No such option."}] * 3
     with Watched(unretried(tmp_path, upstream.url), tmp_path / "s.db") as gateway:
         gateway.post("/v1/chat/completions", {"model": "auto", "messages": [{"role": "user", "content": "x"}]})
         wait_for(lambda: gateway.keeper.status()["lost"] == 1)

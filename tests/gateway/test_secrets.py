@@ -18,9 +18,9 @@ from running import SORT, TOOLS, Running
 import sprat
 from mock_server import MockServer
 from sprat.gateway.access import keys
-from sprat.gateway.ledger.records import struck
 from sprat.gateway.ledger.store import Store
 from sprat.gateway.served import of, secrets_of
+from sprat.gateway.wire.struck import struck
 
 IN_ENV, IN_FILE = "planted-key-of-the-environment", "planted-key-of-a-file"
 ROUTES = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/v1/embeddings")

@@ -191,6 +191,7 @@ def test_a_database_of_an_earlier_version_is_brought_up_to_date(url: str, read: 
             connection.exec_driver_sql(f"alter table sprat_exchanges drop column {column}")
         for table in ("exchanges", "spend"):
             connection.exec_driver_sql(f"alter table sprat_{table} drop column at_most")
+        connection.exec_driver_sql("drop index sprat_exchanges_thread")
         connection.exec_driver_sql("delete from sprat_versions where version > 1")
     engine.dispose()
     fill(url, made(1))

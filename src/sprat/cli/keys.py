@@ -6,13 +6,15 @@ import json
 import os
 import re
 import time
+import tomllib
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from ..errors import BadInput, MissingExtra
+from ..errors import BadInput, MissingExtra, nearest
 
 if TYPE_CHECKING:
     from ..gateway.ledger.store import Store
@@ -52,7 +54,8 @@ def create(
     tokens
         Tokens per minute, such as 100000/min.
     models
-        The models that may be asked, separated by commas; all unless given.
+        The models that may be asked, separated by commas; all unless given. Where a serve.toml is beside the store they
+        must be its own.
     expires
         When it ends: a date (2027-01-31) or a time from now (30d, 12h).
     priced_only
@@ -62,6 +65,8 @@ def create(
     as_json
         Print the key as JSON.
     """
+    wanted = [m.strip() for m in models.split(",") if m.strip()]
+    _served(wanted, store)
     with open_store(store, create=True) as opened:
         from ..gateway.access import keys as room
         from ..gateway.access.limits import Budget, per_minute
@@ -72,7 +77,7 @@ def create(
             budget=Budget.of(budget) if budget else None,
             rate=per_minute(rate, "rate") if rate else None,
             tokens=per_minute(tokens, "rate of tokens") if tokens else None,
-            models=[m.strip() for m in models.split(",") if m.strip()],
+            models=wanted,
             expires=_expires(expires),
             priced_only=priced_only,
         )
@@ -82,6 +87,20 @@ def create(
     else:
         print(secret)
         print(f"This is the key '{key.name}' ({key.id}) in {where}. It is shown this once; only its hash is kept.")
+
+
+def _served(wanted: list[str], store: str | None) -> None:
+    """Raise BadInput for a model that the serve.toml beside the store lacks; where there is none, all may be right."""
+    store = store or os.environ.get("SPRAT_STORE") or ""
+    file = Path("" if "://" in store else store).parent / "serve.toml"
+    try:
+        table: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    known = ["auto", *table.get("models", {}), *table.get("encoders", {})]
+    for name in wanted:
+        if name not in known:
+            raise BadInput(f"{file} has no model '{name}'.", hint=nearest(name, known))
 
 
 @keys.command(name="list")

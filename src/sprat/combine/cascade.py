@@ -1,7 +1,8 @@
 """Ask the cheapest model first and go on to the next while the trust in its reply is too low.
 
 FrugalGPT's cascade (arXiv 2305.05176) with any signal as its scorer. Checked against its laws: one model is itself,
-at_least=0 is the first, above 1 the last.
+at_least=0 is the
+first (the next one where it fails), above 1 the last.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core import Ask, Model, Reply, Request, Technique, ask
-from .levels import known_model, levels
+from ..errors import EndpointError
+from .levels import failure, known_model, levels
 
 
 @dataclass(frozen=True, repr=False)
@@ -24,7 +26,7 @@ class Cascade(Technique):
     use = "cascade"
 
     async def answer(self, request: Request) -> Reply | Ask:
-        """The first reply that is trusted, else the last model's."""
+        """The first reply that is trusted, else the last model's; one that fails is not trusted."""
         first, reason = 0, ""
         if request.continues and any(t > 0 for t in self.at_least):
             first, reason = known_model(self.models, request)
@@ -32,10 +34,16 @@ class Cascade(Technique):
             if at_least > 1:
                 # The reply could not be trusted enough, whatever it says: don't pay for it.
                 continue
-            reply: Reply = await ask(model, request, reason)
-            if at_least <= 0:
-                return reply
-            value = await trust.trust(request, reply)
+            asked = model
+            try:
+                reply: Reply = await Ask(model, request, reason, streams=at_least <= 0)
+                if at_least <= 0:
+                    return reply
+                asked = trust
+                value = await trust.trust(request, reply)
+            except EndpointError as error:
+                reason = failure(asked, error)
+                continue
             if value >= at_least:
                 return reply
             reason = f"trust {value:.3g} < {at_least:.3g}"

@@ -15,6 +15,7 @@ from ..core import Ask, Model, Piece, Reply, Request, Technique
 from ..errors import BadInput, EndpointError
 from ..shape import Asks, name_of
 from .going_on import able, going_on, telling
+from .levels import failure_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -41,7 +42,7 @@ class Fallback(Technique):
                     raise  # some of it was seen, and what is not known
                 shown = shown or bool(error.said)
                 seen, failed = (*seen, *telling(error.said)), error
-                reason = f"{type(error).__name__}: {error.args[0]}"
+                reason = f"{failure_of(model, error)}."
                 if seen:
                     reason += f" It goes on after {len(seen)} pieces of '{name_of(model)}'."
                 continue

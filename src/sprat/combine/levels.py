@@ -1,4 +1,8 @@
-"""What cascade and route share: a signal and a threshold per model but the last, and a thread's known model."""
+"""What cascade and route share: a signal and a threshold per model but the last, a thread's known model, and failures.
+
+A model but the last that fails, or can't be judged because its signal's endpoint fails, is not trusted: the next one is
+asked. So the last model, whose quality is kept, answers wherever it would have answered alone.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from ..core import Request
-from ..errors import BadInput
+from ..errors import BadInput, EndpointError
 from ..shape import leaves, name_of
 
 
@@ -37,3 +41,15 @@ def known_model(models: Sequence[Any], request: Request) -> tuple[int, str]:
         if request.answered_by in names:
             return i, f"the thread was answered by {request.answered_by}"
     return len(models) - 1, "a later turn of a thread whose model is not known"
+
+
+def failure(part: Any, error: EndpointError) -> str:
+    """Why the next model is asked where a model or signal failed; raises the error where some of its reply was seen."""
+    if error.said != ():
+        raise error
+    return failure_of(part, error)
+
+
+def failure_of(part: Any, error: EndpointError) -> str:
+    """What happened to a model or signal, in words that any client may read."""
+    return f"{name_of(part)} failed: {error.what}" + (f" (HTTP {error.status})" if error.status else "")

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core import Ask, Model, Reply, Request, Technique, ask
-from .levels import levels
+from ..errors import EndpointError
+from .levels import failure, levels
 
 
 @dataclass(frozen=True, repr=False)
@@ -24,18 +25,22 @@ class Route(Technique):
     use = "route"
 
     async def answer(self, request: Request) -> Reply | Ask:
-        """The reply of the first model for which the request is easy enough, else of the last."""
+        """The reply of the first model for which the request is easy enough, if it does not fail, else of the last."""
         opening, reason, read = request.opening, "", (None, 0.0)
         for model, trust, at_least in zip(self.models, self.trust, self.at_least, strict=False):
-            if at_least <= 0:
-                return ask(model, request)
             if at_least > 1:
                 continue
-            if trust is not read[0]:
-                read = (trust, await trust.trust(opening))
-            if read[1] >= at_least:
-                return ask(model, request, f"ease {read[1]:.3g} ≥ {at_least:.3g}")
-            reason = f"ease {read[1]:.3g} < {at_least:.3g}"
+            asked = trust
+            try:
+                if at_least > 0 and trust is not read[0]:
+                    read = (trust, await trust.trust(opening))
+                if at_least <= 0 or read[1] >= at_least:
+                    asked = model
+                    because = f"ease {read[1]:.3g} ≥ {at_least:.3g}" if at_least > 0 else reason
+                    return await Ask(model, request, because, streams=True)
+                reason = f"ease {read[1]:.3g} < {at_least:.3g}"
+            except EndpointError as error:
+                reason = failure(asked, error)
         return ask(self.models[-1], request, reason)
 
 

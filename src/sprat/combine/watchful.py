@@ -2,7 +2,8 @@
 
 Early escalation. Deferring on token uncertainty is arXiv 2404.10136's idea; stopping inside the reply, on bounds of any
 running signal, is ours. Checked against its laws: it decides as a cascade with the same signal does; at_least=0 is the
-first model, above 1 the last; and it stops exactly those replies whose whole trust is below the threshold.
+first model (the next one where it fails), above 1 the last; and it stops exactly those replies whose whole trust is
+below the threshold.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ..shape import name_of, need
 from ..signals import logprob
 from ..signals.running import Runs
 from .cascade import Cascade
-from .levels import known_model, levels
+from .levels import failure, known_model, levels
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,32 +28,37 @@ class Watchful(Cascade):
     use = "watchful"
 
     async def answer(self, request: Request) -> Reply | Ask | Look:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The first draft that is trusted, else the last model's reply; what was stopped stays in the tree."""
+        """The first draft that is trusted, else the last model's reply; what was stopped or failed is in the tree."""
         start, reason = 0, ""
         if request.continues and any(t > 0 for t in self.at_least):
             start, reason = known_model(self.models, request)
         for model, trust, at_least in zip(self.models[start:], self.trust[start:], self.at_least[start:], strict=False):
             if at_least > 1:
                 continue  # no draft could be trusted enough: don't pay for one
-            if at_least <= 0:
-                return ask(model, request, reason)
-            if request.whole:  # tools, JSON or several choices are read whole, then judged
-                reply: Reply = await ask(model, request, reason)
-                try:
+            asked = model
+            try:
+                if at_least <= 0:
+                    return await Ask(model, request, reason, streams=True)
+                if request.whole:  # tools, JSON or several choices are read whole, then judged
+                    reply: Reply = await ask(model, request, reason)
+                    asked = trust
                     value = await trust.trust(request, reply)
-                except CannotDo:
-                    reason = f"{name_of(trust)} can't judge it"
+                    if value >= at_least:
+                        return reply
+                    reason = f"trust {value:.3g} < {at_least:.3g}"
                     continue
-                if value >= at_least:
-                    return reply
-                reason = f"trust {value:.3g} < {at_least:.3g}"
-                continue
-            draft = watch(model, request, reason)
-            doubt = await _doubt(draft, trust, at_least)
-            if not doubt:
-                return draft.accept()
-            await draft.stop()
-            reason = doubt
+                draft = watch(model, request, reason)
+                doubt = await _doubt(draft, trust, at_least)
+                if not doubt:
+                    return await draft.accept(streams=True)
+                await draft.stop()
+                reason = doubt
+            except EndpointError as error:
+                reason = failure(asked, error)
+            except CannotDo:
+                if asked is not trust:
+                    raise
+                reason = f"{name_of(trust)} can't judge it"
         return ask(self.models[-1], request, reason)
 
 
@@ -71,6 +77,10 @@ async def _doubt(draft: Draft, trust: Any, at_least: float) -> str:
             piece = await drafts[which].next()
         except EndpointError:
             if which == 0:
+                for one in drafts[1:]:
+                    await one.stop()
+                if hasattr(running, "failed"):
+                    running.failed()
                 raise
             piece = None  # a second opinion that fails agrees with nothing
         running.take(which, piece)

@@ -150,7 +150,7 @@ class _Frame:
         if isinstance(effect, Together):
             return (yield from self._together(effect))
         if isinstance(effect, Look):
-            return (yield from self._look(effect, tail))
+            return (yield from self._look(effect, self.tail if effect.streams else tail))
         if isinstance(effect, Draft):
             raise WrongAwait(f"{self.name} awaited a draft; await its next(), accept() or stop().")
         raise WrongAwait(

@@ -336,12 +336,13 @@ def failure_of(call: Call, status: int, said: str, after: float | None = None, c
 
 
 async def _failure(call: Call, upstream: Upstream) -> EndpointError:
-    said, code = await upstream.text(), ""
+    said, code, param, own = await upstream.text(), "", None, None
     try:
         body: Any = json.loads(said)
         told: Any = body.get("error", body.get("detail", said))
         said = str(told.get("message", told) if isinstance(told, dict) else told)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-        code = str(told.get("code") or told.get("type") or "") if isinstance(told, dict) else ""  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        param, own = (told.get("param"), told.get("code")) if isinstance(told, dict) else (None, None)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        code = str(own or told.get("type") or "") if isinstance(told, dict) else ""  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
     except (ValueError, AttributeError, RecursionError):
         pass
     status = upstream.status
@@ -351,6 +352,7 @@ async def _failure(call: Call, upstream: Upstream) -> EndpointError:
             hint=f"Its url is now {upstream.header('location') or 'not told'}.",
         )
     error = failure_of(call, status, said, retry_after(upstream.header("retry-after")), code)
+    error.param, error.code = (scrub(call.secret, v)[:200] if isinstance(v, str) else "" for v in (param, own))
     if status == 404:
         error.hint = await _what_is_there(call)
     return error

@@ -43,9 +43,11 @@ async def metrics(gateway: Gateway, call: Call) -> None:
 
 
 async def models(gateway: Gateway, call: Call) -> None:
-    """The models by name, in the dialect of whoever asks; one of them where its name follows."""
+    """The models that the key may ask, in the dialect of whoever asks; one of them where its name follows."""
     gateway.admit(call)
     names = [AUTO, *(n for n in (*gateway.served.models, *gateway.served.encoders) if n != AUTO)]
+    allows = getattr(call.key, "allows", None)
+    names = [n for n in names if allows(n)] if allows else names
     one = call.path.removeprefix("/v1/models").strip("/")
     if one and one not in names:
         raise Problem(404, f"There is no model '{one[:200]}'.", param="model", code="model_not_found")
@@ -53,7 +55,8 @@ async def models(gateway: Gateway, call: Call) -> None:
         rows: list[dict[str, Any]] = [
             {"type": "model", "id": n, "display_name": n, "created_at": "2026-01-01T00:00:00Z"} for n in names
         ]
-        listed: dict[str, Any] = {"data": rows, "has_more": False, "first_id": names[0], "last_id": names[-1]}
+        listed: dict[str, Any] = {"data": rows, "has_more": False, "first_id": None, "last_id": None}
+        listed |= {"first_id": names[0], "last_id": names[-1]} if names else {}
     else:
         rows = [{"id": n, "object": "model", "created": 1767225600, "owned_by": "sprat"} for n in names]
         listed = {"object": "list", "data": rows}

@@ -90,7 +90,7 @@ async def _whole(model: Any, request: Request, tap: Tap) -> tuple[bytes | None, 
         finally:
             witness.seen.reset(mark)
         if done.error:
-            done.error.spent = done.node.cost
+            done.error.spent, done.error.tree = done.node.cost, done.node
             raise done.error
         tap.model, reply = tap.model or done.node.model, done.node
     return tap.body, reply
@@ -128,7 +128,7 @@ async def streamed(model: Any, request: Request, tap: Tap) -> AsyncGenerator[Pie
                 if isinstance(out, Piece):
                     yield out
                 elif out.error:
-                    out.error.spent = out.node.cost
+                    out.error.spent, out.error.tree = out.node.cost, out.node
                     raise out.error
                 else:
                     tap.model = tap.model or out.node.model
@@ -145,6 +145,8 @@ def _tapped(tap: Tap, effect: Effect) -> Effect:
         return _leaf(effect, tap)
     if isinstance(effect, Look) and effect.tail and effect.what == "accept":
         tap.model = name_of(effect.draft.model)
+        # Nothing of a whole reply is seen before its end: where it breaks off another model may answer.
+        return effect if tap.streaming else replace(effect, tail=Tail.NO)
     return effect
 
 

@@ -23,6 +23,7 @@ from .asgi import JSON, Gone, Headers, Receive, Scope, Send, respond
 from .bounds import foreign
 from .caching.cached import Cached
 from .cards.labelled import Labelled
+from .conversations import Conversations
 from .ledger.exchange import Exchange
 from .reload import Reloading
 from .served import Served
@@ -60,6 +61,10 @@ class Keys(Protocol):
 
     def check(self, secret: str, now: float) -> Any:
         """The key of a secret, None where it is not known."""
+        ...
+
+    def expired(self, secret: str, now: float) -> bool:
+        """Whether the secret is that of a key that has expired."""
         ...
 
     def refusal(self, key: Any, now: float, model: str = "", hold: Hold = ...) -> Refusal | None:
@@ -147,6 +152,7 @@ class Gateway:
         self.metrics = Metrics(served.models, folder, worker)
         self.cards: OrderedDict[str, tuple[str, Mapping[str, Any], str]] = OrderedDict()
         self.cached = Cached()
+        self.conversations = Conversations()
         self.breakers = Breakers(served.settings.rule)
         self.tracing: Tracing | None = None
         self.reloading: Reloading | None = None  # of the file, where what is served came from one
@@ -187,7 +193,9 @@ class Gateway:
                 raise Problem(404, f"There is nothing at {path[:200]}.", code="not_found")
         handler = methods.get(call.scope["method"])
         if handler is None:
-            raise Problem(405, f"{path} takes {' or '.join(methods)}.", code="method_not_allowed")
+            problem = Problem(405, f"{path} takes {' or '.join(methods)}.", code="method_not_allowed")
+            problem.allow = ", ".join(methods)
+            raise problem
         if sum(len(k) + len(v) for k, v in call.scope["headers"]) > self.served.settings.header_limit:
             raise Problem(431, "The headers are too long.", code="headers_too_large")
         await handler(self, call)
@@ -201,7 +209,9 @@ class Gateway:
             call.key = self.keys.check(secret, call.at) if secret else None
         if call.key is None:
             if not self.open_keys or secret.startswith("sk-sprat-"):  # one of ours that does not hold
-                said = "This key is not known." if secret else "A key is needed: Authorization: Bearer KEY."
+                expired = secret and self.keys is not None and self.keys.expired(secret, call.at)
+                said = "This key has expired." if expired else "This key is not known."
+                said = said if secret else "A key is needed: Authorization: Bearer KEY."
                 raise Problem(401, said, code="invalid_api_key")
             if foreign(call.headers):
                 raise Problem(
@@ -264,6 +274,7 @@ class Gateway:
 
     def _note(self, call: Call, exchange: Exchange) -> None:
         self.metrics.note(exchange)
+        self.conversations.note(exchange)
         if exchange.card:
             self.cards[exchange.id] = (exchange.key, exchange.card, call.text)
             if len(self.cards) > self.served.settings.decisions:

@@ -12,11 +12,11 @@ from ..prices import cost
 from .app import Call, Gateway, log
 from .asgi import JSON, Gone, Headers, Watch, fresh, read, read_body, respond
 from .ledger.exchange import Exchange
-from .ledger.records import struck
 from .served import hold_of, passes, secrets_of
 from .upstreams.passthrough import posted, whole
 from .wire.asked import overrides, text_of
 from .wire.problem import UNTOLD, Problem, dumped, problem_of
+from .wire.struck import struck
 
 _MOST = 2048
 

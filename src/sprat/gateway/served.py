@@ -111,6 +111,11 @@ class Served:
         """The model whose quality is kept; where no promise names it, `auto`."""
         return self.ways[0].model if self.ways else self.models[AUTO]
 
+    @property
+    def deciding(self) -> tuple[Any, ...]:
+        """What may decide who answers: the models, and the promise's settings."""
+        return (*self.models.values(), *(way.model for way in self.ways))
+
     def model(self, name: str) -> Any:
         """The model of that name; Problem 404 where there is none."""
         if name not in self.models:

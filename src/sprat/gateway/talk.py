@@ -19,8 +19,8 @@ from .cards.decided import card_of, covering, foreseen_of
 from .cards.foreseen import Foreseen
 from .cards.min_quality import chosen
 from .cards.neighbours import compared
+from .conversations import stays
 from .ledger.exchange import Exchange
-from .ledger.records import struck
 from .ledger.study_rows import kept
 from .promise.plan import Plan
 from .served import AUTO, hold_of, passes, reference_cost, secrets_of
@@ -29,6 +29,7 @@ from .telemetry.tracing import Trace
 from .wire.asked import Asked, Dialect
 from .wire.completions import Completions
 from .wire.problem import UNTOLD, Problem, dumped, problem_of
+from .wire.struck import struck
 
 _LEFT = 499
 
@@ -50,6 +51,7 @@ class Talk:
         self.source: Source | None = None
         self.replies: list[Reply] = []
         self.problem: Problem | None = None
+        self.failed: Reply | None = None  # what was asked for a reply that did not come
         self.first: float | None = None
         self.facts: dict[
             str, str
@@ -73,6 +75,9 @@ class Talk:
             given = await read_body(call.headers, call.receive, limit)
             body = await read(given)
             asked = self.asked = self.dialect.read(body)
+            if asked.request.continues and stays(self.served.deciding):
+                key = getattr(call.key, "id", "")
+                asked.request = await gateway.conversations.known(asked.request, key, gateway.store)
             self.name, self.model, request = chosen(self.served, asked)
             if self.name == AUTO and asked.overrides.min_quality is None:
                 self._choose(asked, request, asked.overrides.max_cost is None)
@@ -93,16 +98,18 @@ class Talk:
             if not self._cut():
                 raise
             if self.problem is not None and self.problem.status != _LEFT and not self.begun:
+                await self._acknowledge(self.asked)
                 await gateway.complain(call, self.problem)
         except Gone:  # before the request was whole
             self.problem = Problem(_LEFT, "The client left.")
         except Exception as error:
-            self.problem = problem_of(error)
+            self._fails(error)
             if not self.begun:
                 call.failed(error)
-            if self.problem.code in UNTOLD:
+            if self.problem is not None and self.problem.code in UNTOLD:
                 log.error("Request %s failed: %s", self.number, type(error).__name__, exc_info=error)
-            if not self.begun:
+            if not self.begun and self.problem is not None:
+                await self._acknowledge(self.asked)
                 await gateway.complain(call, self.problem, self._headers())
         finally:
             gateway.working -= 1
@@ -219,13 +226,17 @@ class Talk:
             if not self.begun or (isinstance(error, asyncio.CancelledError) and (self.watch.gone or not self._cut())):
                 raise
             if isinstance(error, Exception):
-                self.problem = problem_of(error)
+                self._fails(error)
             assert self.problem is not None
             end = writer.error(self.problem)
         if not self.begun:
             await self._begin()
         await self._acknowledge(asked)
         await send({"type": "http.response.body", "body": end})
+
+    def _fails(self, error: Exception) -> None:
+        self.problem, self.failed = problem_of(error), getattr(error, "tree", None)
+        self.problem.message = struck(self.problem.message, secrets_of(self.served))
 
     def _cut(self) -> bool:
         """Whether a cancellation is the client's leaving or the end of draining; if so it is taken back."""
@@ -250,9 +261,9 @@ class Talk:
         if writer:
             found.append((b"x-sprat-model", writer.encode("ascii", "replace")))
         if self.model is not None:
-            reply = self.replies[0] if self.replies else None
+            reply = self.replies[0] if self.replies else self.failed
             found.append((b"x-sprat-decision", short(self.model, reply, self.tap.trusts, self.name != AUTO).encode()))
-        if writer:
+        if writer and self.problem is None:
             told = (b"x-sprat-quality", foreseen_of(self, writer).header), (b"x-sprat-certificate", covering(self))
             found += [(name, line.encode()) for name, line in told if line]
         if self.broken:
@@ -270,9 +281,9 @@ class Talk:
         costs = [r.cost for r in self.replies]
         return None if any(c is None for c in costs) or not costs else sum(c for c in costs if c is not None)
 
-    async def _acknowledge(self, asked: Asked) -> None:
-        """Where the store is durable, a reply does not end before its record is committed."""
-        if self.gateway.durable:
+    async def _acknowledge(self, asked: Asked | None) -> None:
+        """Where the store is durable, a reply or an error does not end before its record is committed."""
+        if asked is not None and self.gateway.durable:
             exchange, self.logged = self._exchange(asked), True
             await self.gateway.committed(self.call, exchange)
 
@@ -292,6 +303,8 @@ class Talk:
         # Unknown once a model was asked, unless somebody else pays for that.
         dollars = self._cost() if self.replies or (self.sent and not (self.source and self.source.free)) else 0.0
         dollars = self.call.paid if dollars is None and self.call.unsent else dollars
+        at_most = self.call.at_most(dollars)
+        dollars = 0.0 if at_most == 0 else dollars  # it was refused, hence not billed
         told = struck(problem.detail or problem.message, secrets_of(self.served)) if problem else ""
         propensity, drawn = choice.propensity(self.tap.trusts) if choice else (None, "")
         return Exchange(
@@ -315,13 +328,13 @@ class Talk:
             asked.stream,
             propensity,
             dict(self.tap.trusts),
-            card_of(self) if self.replies else {},
+            card_of(self) if self.replies or self.failed else {},
             {"messages": list(request.messages), "options": dict(request.options)} if stored else None,
             # What was given again is no new call: the next study is to learn from what models did.
             kept(self.replies, self._said()) if stored and self.replies and not self.cached else None,
             choice.setting if choice else "",
             drawn,
-            at_most=self.call.at_most(dollars),
+            at_most=at_most,
         )
 
 

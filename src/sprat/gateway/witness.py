@@ -77,6 +77,12 @@ class _Seen:
             found[self.place] = (self.name, low or high)
         return low, high
 
+    def failed(self) -> None:
+        """There is no reply to be trusted: what its beginning might have come to is no finding."""
+        found = seen.get()
+        if found is not None and self.place is not None:
+            del found[self.place]
+
 
 def witnessed(model: Any, made: dict[int, Witness] | None = None) -> Any:
     """The model with its routes', cascades' and watched drafts' signals noted; `made` keeps those that models share."""

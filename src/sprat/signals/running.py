@@ -13,7 +13,10 @@ from ..core import Piece, Request
 
 
 class Running(Protocol):
-    """One reply's trust in the making. Draft 0 is the reply; the others are what `beside` names, in that order."""
+    """One reply's trust in the making. Draft 0 is the reply; the others are what `beside` names, in that order.
+
+    Optional: `failed()`, which is called where the reply's own endpoint failed, so that there is no trust in it.
+    """
 
     @property
     def beside(self) -> tuple[Any, ...]:

@@ -156,18 +156,20 @@ class Keys:
 
     def check(self, secret: str, now: float) -> Key | None:
         """The key of this secret; None where there is none, or it is disabled or has expired."""
+        key = self._of(secret)
+        return None if key is None or key.disabled or _over(key, now) else key
+
+    def expired(self, secret: str, now: float) -> bool:
+        """Whether the secret is that of a key that has expired and is not disabled: its holder may be told so."""
+        key = self._of(secret)
+        return key is not None and not key.disabled and _over(key, now)
+
+    def _of(self, secret: str) -> Key | None:
         if not secret.startswith(PREFIX):
             return None
         digest = _digest(secret)
         expected, key = self._by_digest.get(digest[:16], ("", None))
-        if (
-            key is None
-            or not hmac.compare_digest(digest, expected)
-            or key.disabled
-            or (key.expires is not None and now >= key.expires)
-        ):
-            return None
-        return key
+        return key if key is not None and hmac.compare_digest(digest, expected) else None
 
     def spent(self, key: Key, now: float) -> Spent:
         """What the key has spent in its budget's window (the month where it has none)."""
@@ -276,6 +278,10 @@ class Keys:
             known = read_spend(connection, active, spans)
             with self._lock:
                 self._known.update(known)
+
+
+def _over(key: Key, now: float) -> bool:
+    return key.expires is not None and now >= key.expires
 
 
 def _rows(connection: Connection) -> list[tuple[Key, str]]:

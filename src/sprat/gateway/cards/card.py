@@ -8,6 +8,7 @@ of every decision is a table of numbers (`card`); what needs a look at the study
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ...core import Reply
@@ -15,6 +16,7 @@ from ...prices import cost
 from ...shape import name_of
 from ..served import Served
 from ..wire.asked import written_by
+from ..wire.struck import for_clients
 from .card_text import KEPT, drawn
 from .flip import flips, levels, votes
 from .foreseen import Foreseen
@@ -62,11 +64,18 @@ def card(
 def told(reply: Reply) -> dict[str, Any]:
     """The tree of asks as tables, texts left out."""
     row: dict[str, Any] = {k: v for k in KEPT if (v := getattr(reply, k)) != "" and v is not False}
+    row |= {k: for_clients(row[k]) for k in ("because", "error") if k in row}
     if reply.usage is not None:
         row["usage"] = {"input_tokens": reply.usage.input_tokens, "output_tokens": reply.usage.output_tokens}
     if reply.asks:
         row["asks"] = [told(a) for a in reply.asks]
     return row
+
+
+def shown(reply: Reply) -> Reply:
+    """The tree of asks as a client may see it drawn: what upstreams said of themselves is struck."""
+    said = {"because": for_clients(reply.because), "error": for_clients(reply.error)}
+    return replace(reply, asks=tuple(shown(a) for a in reply.asks), **said)
 
 
 def completed(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..steering.ways import AUTO
-from .card import card, completed
+from .card import card, completed, shown
 from .escalation import told
 from .foreseen import Foreseen, foreseen, uncovered
 from .neighbours import compared
@@ -14,10 +14,14 @@ from .neighbours import compared
 if TYPE_CHECKING:
     from ..talk import Talk
 
+_NONE_CAME = "no reply came"
+
 
 def foreseen_of(talk: Talk, writer: str) -> Foreseen:
     """How good the reply is likely to be, once it is known who writes it; found once."""
     asked = talk.asked
+    if not talk.replies and talk.failed is not None:
+        return Foreseen(unknown=_NONE_CAME)
     if talk.foreseen is None and asked is not None:
         least = asked.overrides.min_quality
         if talk.cached:
@@ -38,9 +42,10 @@ def foreseen_of(talk: Talk, writer: str) -> Foreseen:
 
 
 def card_of(talk: Talk, full: bool = False) -> Mapping[str, Any]:
-    """The card to keep, or the `full` one to show."""
-    reply, asked, served = talk.replies[0], talk.asked, talk.served
+    """The card to keep, or the `full` one to show; of a reply that did not come: what was asked for it."""
+    reply, asked, served = talk.replies[0] if talk.replies else talk.failed, talk.asked, talk.served
     assert asked is not None, "a reply was asked for"
+    assert reply is not None, "it came, or what was asked for it is known"
     if said := told(reply):
         talk.facts["escalation"] = said
     made = card(
@@ -58,7 +63,7 @@ def card_of(talk: Talk, full: bool = False) -> Mapping[str, Any]:
     if not full:
         return made
     own = talk.gateway.labelled.of(getattr(talk.call.key, "id", ""))
-    return completed(made, served, compared(asked.request), reply.tree(), own)
+    return completed(made, served, compared(asked.request), shown(reply).tree(), own)
 
 
 def covering(talk: Talk) -> str:
@@ -74,6 +79,8 @@ def uncovered_of(talk: Talk) -> str:
     """Why no certificate covers the reply; "" where one does."""
     asked, choice = talk.asked, talk.choice
     assert asked is not None, "a reply was asked for"
+    if not talk.replies and talk.failed is not None:
+        return _NONE_CAME
     pinned = asked.overrides.model or asked.model
     return uncovered(
         talk.served.certificate,

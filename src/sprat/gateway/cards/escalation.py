@@ -1,7 +1,8 @@
-"""What became of the drafts that were watched, in words for the card: kept, or stopped for which doubt at what cost."""
+"""What made another model take over, in words for the card: a draft's doubt and what it had cost, or a failure."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from ...combine import Cascade, Watchful
@@ -21,16 +22,23 @@ def unwatched(model: Any) -> Any:
 
 
 def told(reply: Reply) -> str:
-    """A sentence per watched draft below a reply; "" where none was watched."""
-    return " ".join(_said(node) for node in _watched(reply)).strip()
+    """A sentence per watched draft, and per model that failed, below a reply; "" where there was neither."""
+    return " ".join(f"{_failed(node)} {_said(node)}".strip() for node in _led(reply)).strip()
 
 
-def _watched(reply: Reply) -> list[Reply]:
-    own = [reply] if reply.by == "watchful" else []
-    return own + [node for ask in reply.asks for node in _watched(ask)]
+def _led(reply: Reply) -> list[Reply]:
+    own = [reply] if reply.by in ("cascade", "route", "watchful") else []
+    return own + [node for ask in reply.asks for node in _led(ask)]
+
+
+def _failed(node: Reply) -> str:
+    pairs = [(ask, after) for ask, after in pairwise(node.asks) if ask.error and after.because.startswith(ask.model)]
+    return " ".join(f"{after.because}; {after.model} answered instead." for _, after in pairs)
 
 
 def _said(node: Reply) -> str:
+    if node.by != "watchful":
+        return ""
     drafts = [ask for ask in node.asks if ask.because != "a second opinion"]
     found: list[str] = []
     for draft, after in zip(drafts, [*drafts[1:], None], strict=True):

@@ -23,6 +23,7 @@ CARDS = 1000  # of the newest requests, whose decisions are read
 NEWEST = 20_000  # requests that are looked through for those that failed
 _SHOWN = 8
 _LOW = 0.5
+_PLURAL = re.compile(r"(?<=… )(token|piece)\b")
 _NUMBER = re.compile(r"\d[\d.,:]*(?:e[+-]?\d+)?")
 
 
@@ -144,4 +145,4 @@ def _nodes(node: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
 
 
 def _without_numbers(text: str) -> str:
-    return _NUMBER.sub("…", text)[:200]
+    return _PLURAL.sub(r"\1s", _NUMBER.sub("…", text))[:200]

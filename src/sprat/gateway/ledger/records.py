@@ -4,33 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..access.limits import Spent, span
 from ..compact import compact
+from ..wire.struck import struck
 from . import schema
 from .exchange import Exchange
 
 COLUMNS = tuple(c.name for c in schema.exchanges.columns)
 Charges = dict[tuple[str, str], Spent]
 
-_SECRETS = re.compile(
-    r"(?<![\w-])sk-[A-Za-z0-9_-]{8,}|(?<=[Bb]earer )[\w.~+/=-]{8,}|(?<=://)[^/\s:@\"]*:[^/\s@\"]+(?=@)"
-)
-_MARKS = ("sk-", "earer ", "://")
 _BIGGEST = 2**63 - 1
 _REFUSED = (401, 403, 429)
-
-
-def struck(text: str, secrets: Sequence[str] = ()) -> str:
-    """The text without anything that looks like a key or a password, and without these very secrets."""
-    for secret in secrets:
-        if secret and secret in text:
-            text = text.replace(secret, "***")
-    # Looking for what every match holds takes a twentieth of looking for a match.
-    return _SECRETS.sub("***", text) if any(mark in text for mark in _MARKS) else text
 
 
 def row_of(exchange: Exchange, secrets: Sequence[str] = ()) -> tuple[Any, ...]:
@@ -88,7 +75,7 @@ def charges(exchanges: Sequence[Exchange]) -> Charges:
     """What exchanges add to each key's day and month; a request that was refused at the door was no call."""
     found: Charges = {}
     for e in exchanges:
-        if e.cost == 0.0 and e.status in _REFUSED:
+        if e.cost == 0.0 and e.at_most is None and e.status in _REFUSED:
             continue
         one = charge(e.cost, e.at_most)
         for place in ((_text(e.key), span("day", e.at)), (_text(e.key), span("month", e.at))):

@@ -162,6 +162,7 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "alter table sprat_spend add column at_most double precision not null default 0",
         ),
     ),
+    ("who answered a thread before", ("create index sprat_exchanges_thread on sprat_exchanges (thread, at)",)),
 )
 
 

@@ -226,6 +226,15 @@ class Store:
             found = connection.execute(asked).mappings().first()
         return exchange_of(dict(found)) if found else None
 
+    def writer_of(self, key: str, thread: str, request_key: str = "") -> str | None:
+        """The model that answered a key's thread last, or this very request of it; None where none is known."""
+        table = schema.exchanges
+        asked: Any = sa.select(table.c.model).where(table.c.thread == thread, table.c.key == key)
+        asked = asked.where(table.c.request_key == request_key) if request_key else asked
+        asked = asked.where(table.c.status == 200, table.c.model != "").order_by(table.c.at.desc()).limit(1)
+        with self._reading() as connection:
+            return connection.execute(asked).scalar()
+
     def totals(self, since: float | None = None, until: float | None = None, key: str | None = None) -> Totals:
         """Sums over exchanges with since <= at < until."""
         e, f = schema.exchanges.c, sa.func

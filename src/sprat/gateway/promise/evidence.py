@@ -24,7 +24,8 @@ from sqlalchemy.engine import Connection, Engine
 from ...errors import BadInput
 from ..asgi import fresh
 from ..ledger import schema
-from ..ledger.records import finite, struck
+from ..ledger.records import finite
+from ..wire.struck import struck
 
 Kind = Literal["pair", "request", "suspend", "resume", "renew"]
 COMMANDS: tuple[Kind, ...] = ("suspend", "resume", "renew")

@@ -8,11 +8,11 @@ the promise is broken the reference answers, and the policy is shadowed beside i
 and in spend under the key `promise` (asking.py). Requests for several samples are not shadowed.
 
 What may go wrong without a bias. Where the budget for watching is spent, or too many pairs are under way, nothing is
-drawn: that depends on no request. A policy whose upstream fails scores 0, and so does one that refuses what the
-reference answers (a context too long for it). A client that leaves, a fault of the gateway's own, or a reference that
-fails, makes no pair: `lost` counts these, and where they are many the pairs speak for the other requests only. Replies
-from the cache make no pair either, since they are no new draws; the drift test counts their requests, by the trusts
-that were found when they were first asked.
+drawn: that depends on no request. Where a small model fails (or refuses a context too long for it) the way asks the
+reference, so that the reply is the reference's own; a policy that fails as a whole scores 0. A client that leaves, a
+fault of the gateway's own, or a reference that fails, makes no pair: `lost` counts these, and where they are many the
+pairs speak for the other requests only. Replies from the cache make no pair either, since they are no new draws; the
+drift test counts their requests, by the trusts that were found when they were first asked.
 
 What was certified are first turns, each a draw of its own. The later turns of a conversation are decided like its
 opening, so they would repeat one draw: neither pairs nor features come of them, and at most one of each comes of a

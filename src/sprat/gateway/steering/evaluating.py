@@ -130,7 +130,7 @@ def _logged(
     signal = choosing.signal
     kinds: list[Any] = list(_route(choosing).models) if signal else list(choosing.ways)
     names = [name_of(m) for m in kinds] if signal else [w.name for w in kinds]
-    done = [e.model if signal else e.setting for e, _ in rows]
+    done = [_did(e, names) if signal else e.setting for e, _ in rows]
     known = np.array([name in names for name in done])
     if not known.all():
         left["were answered by a model or setting that the file lacks"] = int((~known).sum())
@@ -145,6 +145,12 @@ def _logged(
     wanted = [asked(target.model, float(t)) for t in trusts[:, 0]] if signal else [target] * len(kept)
     probabilities = np.array([[float(w is k) for k in kinds] for w in wanted])
     return log, probabilities, kinds
+
+
+def _did(e: Exchange, names: Sequence[str]) -> str:
+    """The model that was chosen: where it failed another one answered, which belongs to its outcome."""
+    tree: Any = e.card.get("asks") or {}
+    return next((a["model"] for a in tree.get("asks", ()) if a.get("error") and a.get("model") in names), e.model)
 
 
 def _needed(choosing: Policy, target: Way, log: Logged, kinds: list[Any], explore: float = 0.05) -> str:

@@ -23,7 +23,7 @@ from ...core import Reply
 from ...errors import Garbled
 from ..asgi import chance
 from ..caching.source import spelled
-from ..ledger.records import struck
+from ..wire.struck import struck
 from .otel_names import GEN_AI, GENERAL, OPTIONS, OWN, SCHEMA, provider_of
 from .tracing import Finished, Sent
 

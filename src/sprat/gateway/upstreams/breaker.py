@@ -16,8 +16,8 @@ from typing import Any
 
 from ...endpoints.http import Call
 from ...errors import EndpointError, RateLimited, Refused, ServerFailed
-from ..ledger.records import struck
 from ..wire.problem import PASSED_ON
+from ..wire.struck import struck
 
 log = logging.getLogger("sprat.gateway")
 _BUCKETS = 10
@@ -30,6 +30,7 @@ class CircuitOpen(ServerFailed):
     """The upstream failed so often lately that it is not asked; `after` is when it will be."""
 
     retryable = sent = False
+    what = "it failed too often lately to be asked"
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Circuit:
         bucket[error is not None] += 1
         if error is None:
             return
-        self.why = type(error).__name__
+        self.why = error.what
         answered, failed = self.counts(rule, now)
         if probe or (failed >= rule.failures and failed >= answered):
             self._open(rule, now, error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from ...errors import (
@@ -20,6 +19,7 @@ from ...errors import (
     TimedOut,
 )
 from ..compact import compact
+from .struck import for_clients, struck
 
 _KINDS = {
     400: "invalid_request_error",
@@ -36,16 +36,16 @@ _KINDS = {
 # The client's own fault, by the upstream's word; what else an upstream refuses is between it and the gateway.
 PASSED_ON = (400, 413, 415, 422)
 UNTOLD = ("internal_error", "upstream_key", "store_failed")  # the codes of what only the log says
-_ADDRESS = re.compile(r" at https?://\S+")
 
 
 class Problem(Exception):
     """A request that gets no answer: `status`, one sentence, which `param` is at fault, seconds to wait `after`.
 
-    `detail` is what the operator alone is told: an upstream's own words, its address, what to do.
+    `detail` is what the operator alone is told: an upstream's own words, its address, what to do. `allow` names the
+    methods that an address takes.
     """
 
-    detail = ""
+    detail = allow = ""
 
     def __init__(self, status: int, message: str, *, param: str = "", code: str = "", after: float | None = None):
         super().__init__(message)
@@ -58,8 +58,11 @@ class Problem(Exception):
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """Retry-After where there is something to wait for."""
-        return [] if self.after is None else [(b"retry-after", str(max(1, round(self.after + 0.5))).encode())]
+        """Retry-After where there is something to wait for, Allow where the method is at fault."""
+        found = [(b"allow", self.allow.encode())] if self.allow else []
+        if self.after is not None:
+            found.append((b"retry-after", str(max(1, round(self.after + 0.5))).encode()))
+        return found
 
 
 def problem_of(error: Exception) -> Problem:
@@ -68,13 +71,13 @@ def problem_of(error: Exception) -> Problem:
         return error
     if not isinstance(error, SpratError):
         return Problem(500, "The gateway failed; its log says how.", code="internal_error")
-    said = _ADDRESS.sub("", str(error.args[0]))
+    said = for_clients(str(error.args[0]))
     if isinstance(error, RateLimited):
         return Problem(429, said, code="rate_limit_exceeded", after=error.after if error.after is not None else 1.0)
     if isinstance(error, TimedOut):
         return Problem(504, said, code="upstream_timeout")
     if isinstance(error, Refused) and error.status in PASSED_ON:
-        return Problem(error.status, said, code="upstream_refused")
+        return Problem(error.status, said, param=error.param, code=struck(error.code) or "upstream_refused")
     if isinstance(error, EndpointError):
         full = error.status in (503, 529)
         # Who may not ask, and which key was wrong, is between the gateway and its upstream.
@@ -90,7 +93,7 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, BadKey):
         return Problem(502, "The gateway's key for an upstream can't be used; its log says why.", code="upstream_key")
     if isinstance(error, (BadInput, CannotDo)):
-        return Problem(400, str(error))
+        return Problem(400, struck(str(error)))
     if isinstance(error, (MissingExtra, NotRecorded)):
         return Problem(501, said)
     return Problem(500, said, code="internal_error")
