@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..endpoints import http
 from ..endpoints.attempts import gate
-from ..errors import EndpointError, SpratError
+from ..errors import EndpointError, RateLimited, Refused, SpratError
 from ..shape import leaves
 from .access.limits import Hold, Refusal
 from .asgi import JSON, Gone, Headers, Receive, Scope, Send, respond
@@ -110,12 +110,14 @@ class Call:
         self.hold: Hold | None = None  # what the key was admitted with; None: it was not
         self.paid: float | None = None  # dollars, by an upstream's error that says that no more was billed
         self.unsent = False  # nothing was sent to the upstream that failed, so that `paid` is what it cost
+        self.refused = False  # the upstream said no before it wrote anything
         self.reserved: float | None = None  # dollars that budgets set aside for it; None: it was not admitted
 
     def failed(self, error: Exception) -> None:
         """Take in what an upstream's error says of the cost."""
         if isinstance(error, EndpointError) and not error.billable:
             self.paid, self.unsent = error.spent, not error.sent
+            self.refused = isinstance(error, (Refused, RateLimited))
 
     def at_most(self, cost: float | None) -> float | None:
         """Dollars that an unknown cost was at most: what was held for it; None where that, too, is unknown."""

@@ -304,7 +304,7 @@ class Talk:
         dollars = self._cost() if self.replies or (self.sent and not (self.source and self.source.free)) else 0.0
         dollars = self.call.paid if dollars is None and self.call.unsent else dollars
         at_most = self.call.at_most(dollars)
-        dollars = 0.0 if at_most == 0 else dollars  # it was refused, hence not billed
+        dollars = 0.0 if at_most == 0 and self.call.refused else dollars  # it was refused, hence not billed
         told = struck(problem.detail or problem.message, secrets_of(self.served)) if problem else ""
         propensity, drawn = choice.propensity(self.tap.trusts) if choice else (None, "")
         return Exchange(
