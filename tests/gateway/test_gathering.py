@@ -9,18 +9,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("aiohttp")
 
 import sprat
 from sprat.core import Reply, Request, ask
+from sprat.data import Lessons
+from sprat.drivers import drive
 from sprat.encoders import StaticEncoder
 from sprat.errors import BadInput
 from sprat.gateway.answering import Tap, answers
 from sprat.gateway.gathering import Judge, gathered, judge_of
 from sprat.gateway.witness import witnessed
-from sprat.signals import ridge_gain
+from sprat.signals import ensemble_router, known_groups, ridge_gain
 from sprat.signals.embedded import Ahead, default_encoder
+
+WORDS = ["red", "blue", "seven", "eleven", "river", "stone", "letter", "number", "sum", "word", "cat", "fish", "spell"]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -108,6 +114,24 @@ def test_a_judged_trust_is_the_signals_own() -> None:
     router = replace(plain, weights=weights)
     requests = [Request.of(t) for t in ("one", "another text", "one")]
     assert Judge(router).answer_many(requests) == pytest.approx([router(r) for r in requests], abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def studied() -> Any:
+    """A route's signal as a study fits it by default."""
+    draw = np.random.default_rng(0)
+    texts = [f"{draw.choice(['add', 'spell', 'rhyme'])} {' '.join(draw.choice(WORDS, 5))}" for _ in range(80)]
+    scores = (draw.random((80, 2)) < (0.5, 0.8)).astype(np.float64)
+    asked = tuple(Request.of(t) for t in texts)
+    return known_groups(ensemble_router()).fit(Lessons(asked, ("small", "large"), scores, np.ones((80, 2)), {}, seed=0))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join), min_size=1, max_size=9))
+def test_what_is_judged_among_others_has_the_studys_trust(studied: Any, texts: list[str]) -> None:
+    asked = [Request.of(t) for t in texts]
+    alone = [drive(studied.trusts([a]))[0] for a in asked]
+    assert Judge(studied).answer_many(asked) == pytest.approx(alone, abs=1e-6)
 
 
 def test_a_text_is_encoded_once_though_several_parts_read_it(monkeypatch: pytest.MonkeyPatch) -> None:

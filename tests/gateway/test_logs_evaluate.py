@@ -107,13 +107,14 @@ def test_a_threshold_past_the_certificate_is_refused_and_exploring_is_said_not_t
 def test_without_exploration_another_setting_is_refused_and_what_is_needed_is_said(served: Served) -> None:
     told = evaluated(served, "at .6", *log(500, {0.2: 1.0}), "cost")
     assert told.found.refused
-    assert told.needed.startswith("With explore = 0.05 under [promise], about ")
+    assert told.needed.startswith("With explore = 0.3 under [promise], as in this file, about ")
+    assert "times" not in told.found.refused  # one number is enough
 
 
 def test_the_need_for_exploration_is_about_right(served: Served) -> None:
     told = evaluated(served, "at .6", *log(500, {0.2: 1.0}), "cost")
     n = int(told.needed.split("about ")[1].split(" ")[0].replace(",", ""))
-    mixture = {None: 0.05 / 3, 0.6: 0.05 / 3, 0.2: 0.95 + 0.05 / 3}
+    mixture = {None: 0.3 / 3, 0.6: 0.3 / 3, 0.2: 0.7 + 0.3 / 3}
     assert not evaluated(served, "at .6", *log(round(1.2 * n), mixture), "cost").found.refused
 
 

@@ -102,3 +102,15 @@ def test_another_certificate_or_another_way_of_watching_is_another_watch() -> No
     assert found.identity({"promise": "b"}) != same
     assert replace(found, share=0.1).identity({"promise": "a"}) != same
     assert replace(found, budget=Budget(1.0, "day"), renew=True, at_once=1).identity({"promise": "a"}) == same
+
+
+@pytest.mark.parametrize(
+    ("told", "loss", "said"),
+    [
+        ({"kind": "keep", "level": 0.95, "judge": "agreement"}, -0.05, "kept 100 % of the 95 % needed"),
+        ({"kind": "keep", "level": 0.95, "judge": "large"}, 0.02, "2 points worse than needed"),
+        ({"kind": "within", "level": 0.05}, 0.01, "6 points below the reference, of 5 allowed"),
+    ],
+)
+def test_a_mean_loss_is_said_in_words(told: dict[str, Any], loss: float, said: str) -> None:
+    assert read(**told).kept(loss) == said

@@ -107,3 +107,70 @@ def test_keys_are_made_for_models_that_the_served_file_has(tmp_path: Path, capsy
     assert main([*told, "auto,n"]) == 2
     assert "serve.toml has no model 'n'" in capsys.readouterr().err
     assert main([*told, "auto,m"]) == 0
+
+
+@pytest.fixture(scope="module")
+def priced(up: MockServer) -> Iterator[Running]:
+    small, large = (
+        sprat.openai(name, up.url, "mock", price=sprat.Price(p, p), logprobs=True)
+        for name, p in (("small", 1.0), ("large", 9.0))
+    )
+    with Running(sprat.cascade(small, large, trust=sprat.signals.logprob(), at_least=0.5)) as made:
+        yield made
+
+
+def test_a_model_that_a_maximum_cost_chose_was_not_pinned(priced: Running) -> None:
+    _, headers, said = priced.post(CHAT, {**ASKED, "sprat": {"max_cost": 1e-4, "card": True}})
+    assert (headers["x-sprat-model"], headers["x-sprat-decision"]) == ("small", "max_cost")
+    flip = next(f for f in said["sprat"]["flip"] if "max_cost" in f.get("override", {}))
+    assert f"sprat.max_cost from {flip['override']['max_cost']:.3g} → auto" in said["sprat"]["drawing"]
+    again = priced.post(CHAT, {**ASKED, "sprat": {"max_cost": flip["override"]["max_cost"]}})
+    assert again[1]["x-sprat-decision"].startswith("cascade")
+
+
+def test_where_nothing_keeps_a_maximum_cost_the_cheapest_model_is_named(priced: Running) -> None:
+    said = priced.post(CHAT, {**ASKED, "sprat": {"max_cost": 1e-9}})[2]["error"]["message"]
+    assert "the cheapest model, 'small', may take up to $" in said
+
+
+def test_the_neighbours_of_a_later_turn_are_said_to_be_its_openings() -> None:
+    from sprat.gateway.cards.card_text import drawn
+
+    row = {"similarity": 0.5, "id": "a", "scores": {}, "fitted": False, "source": "study"}
+    card = {"asks": {"model": "m"}, "neighbours": [row], "later_turn": True}
+    assert "nearest logged, of the conversation's opening" in drawn(card)
+
+
+def test_a_key_that_is_not_in_the_environment_is_warned_of(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sprat.cli import main
+
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    text = '[way]\nmodel = "m"\n[models.m]\nurl = "http://127.0.0.1:9/v1"\nkey_env = "NO_SUCH_KEY"\n'
+    (tmp_path / "serve.toml").write_text(text)
+    assert main(["serve", str(tmp_path / "serve.toml"), "--check"]) == 0
+    assert "Warning: NO_SUCH_KEY is not set, so 'm' is asked without a key." in capsys.readouterr().err
+
+
+def test_a_server_of_all_addresses_is_reached_by_its_name() -> None:
+    import socket
+
+    from sprat.cli.serve import _reached_by  # pyright: ignore[reportPrivateUsage]
+
+    assert [_reached_by(host) for host in ("0.0.0.0", "::", "127.0.0.1", "::1")] == [
+        socket.gethostname(),
+        socket.gethostname(),
+        "127.0.0.1",
+        "[::1]",
+    ]
+
+
+def test_one_token_and_several_are_one_reason() -> None:
+    from sprat.gateway.dashboard.failures import escalation
+
+    def reason(because: str) -> Any:
+        asks = [{"model": "small", "cancelled": True}, {"model": "large", "because": because}]
+        return escalation({"asks": {"by": "watchful", "asks": asks}}, {"small", "large"})
+
+    assert reason("logprob 0.3 < 0.5 after 1 token") == reason("logprob 0.2 < 0.5 after 12 tokens")

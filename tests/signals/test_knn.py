@@ -28,6 +28,26 @@ def test_a_missing_score_is_left_out_and_an_unseen_model_falls_back_to_its_mean(
     assert np.allclose(predicted(knn(1, PLACED).fit(lessons), "1 0"), [1.0, 0.4])
 
 
+def test_the_trust_is_that_of_the_predicted_scores_with_and_without_gaps():
+    draw = np.random.default_rng(0)
+    texts = [f"{x} {y}" for x, y in draw.normal(size=(60, 2))]
+    scores = draw.random((60, 3))
+    for gap in (scores[0, 0], float("nan")):
+        scores[0, 0] = gap
+        router = knn(7, PLACED).fit(taught(texts, scores.tolist()))
+        first, _, last = predicted(router, texts[3])
+        assert np.isclose(trusts(router, [texts[3]])[0], (1 + first - last) / 2)
+
+
+def test_without_order_the_nearest_are_the_same():
+    draw = np.random.default_rng(0)
+    rows = draw.normal(size=(50, 4)).astype(np.float32)
+    asked = draw.normal(size=(9, 4)).astype(np.float32)
+    (ordered,), (loose,) = (Nearest(rows, 7, ordered=o).answer_many([asked]) for o in (True, False))
+    assert np.array_equal(np.sort(ordered.at), np.sort(loose.at))
+    assert np.allclose(loose.cosine, np.take_along_axis(asked @ rows.T, loose.at, axis=1), atol=1e-5)
+
+
 def test_more_neighbours_than_rows_are_all_rows():
     assert np.allclose(predicted(knn(9, PLACED).fit(taught(["1 0", "0 1"], [[1, 0], [0, 0]])), "1 0"), [0.5, 0])
 

@@ -249,6 +249,7 @@ def _sentences(found: Mapping[str, Any]) -> list[str]:
     if found["mean_loss"] is not None:
         lines.append(
             f"Mean loss {found['mean_loss']:.4f} over {found['pairs']} pairs; the promise is that it is at most 0."
+            + (f" In words: {found['kept']}." if found.get("kept") else "")
         )
     if found["state"] == "broken":
         shadowed = f"; the policy is shadowed on {found['share']:.2%} of requests" if found["share"] else ""

@@ -68,6 +68,7 @@ def serve(
     del aiohttp, orjson, prometheus_client, uvicorn
     if check:
         served = checked(file)
+        _warn_of_keys(served)
         print(f"{file} can be served: auto, {', '.join(n for n in served.models if n != 'auto')}.")
         return 0
     if workers < 1:
@@ -77,10 +78,11 @@ def serve(
         store or os.environ.get("SPRAT_STORE") or beside(file),
         key_required or not is_loopback(host),
     )
+    _warn_of_keys(served)
     secret, password = _first_secrets(url)
     listening = _bound(host, port)
     at = listening.getsockname()[1]
-    shown = f"[{host}]" if ":" in host else host
+    shown = _reached_by(host)
     print(f"Serving {file} as model 'auto'; by name: {', '.join(n for n in served.models if n != 'auto') or 'none'}.")
     print(f"  base URL  http://{shown}:{at}/v1")
     print(f"  key       {secret}   (shown once)" if secret else "  key       one of `sprat keys list`")
@@ -100,6 +102,27 @@ def serve(
         return _answer(now, url, closed, listening, folder, number)
 
     return Workers(workers, work, served.settings.drain + 15.0).run()
+
+
+def _warn_of_keys(served: Served) -> None:
+    """Say on stderr which models name a variable for their key that is not set: their upstreams are asked without."""
+    from ..shape import leaves
+
+    for model in leaves(tuple(served.models.values())):
+        env = getattr(model, "key_env", None)
+        given = getattr(model, "key", None) or getattr(model, "key_file", None)
+        if env and not given and not os.environ.get(env):
+            said = f"{env} is not set, so '{model.name}' is asked without a key."
+            print(f"Warning: {said}", file=sys.stderr)
+
+
+def _reached_by(host: str) -> str:
+    """The host in the addresses that are printed: for every address of this machine, its name."""
+    import socket
+
+    if host.strip("[]") in ("0.0.0.0", "::", ""):
+        return socket.gethostname()
+    return f"[{host.strip('[]')}]" if ":" in host else host
 
 
 def _first_secrets(url: str | Path) -> tuple[str, str]:

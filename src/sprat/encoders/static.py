@@ -35,12 +35,14 @@ _AT_ONCE = 1024
 class _Weights:
     """The file, unpacked: table (features, width) holds whole numbers, so that its sums are exact in any order.
 
-    `pairs` gives the table's row of two pieces that follow each other.
+    `pairs` gives the table's row of two pieces a and b that follow each other, under a * `size` + b: one number is
+    found sooner than two, which matters where little of this is in the processor's cache.
     """
 
     digest: str
     tokens: WordPieces
-    pairs: dict[tuple[int, int], int]
+    size: int
+    pairs: dict[int, int]
     table: NDArray[np.int8]
     scale: Rows
     linear: Rows
@@ -68,7 +70,8 @@ def _read(path: Path) -> _Weights:
         return _Weights(
             digest=hashlib.sha256(raw).hexdigest()[:12],
             tokens=tokens,
-            pairs={divmod(pair, size): size + i for i, pair in enumerate(pairs)},
+            size=size,
+            pairs={pair: size + i for i, pair in enumerate(pairs)},
             table=arrays["table"],
             scale=arrays["table_scale"],
             linear=whole("linear"),
@@ -123,9 +126,10 @@ def _pool(w: _Weights, texts: list[str]) -> Rows:
     flat: list[int] = []
     starts: list[int] = []
     counts: list[int] = []
+    size, row_of = w.size, w.pairs.get
     for text in texts:
         ids = w.tokens.ids(text) or [len(w.tokens.vocabulary)]
-        both = [row for pair in pairwise(ids) if (row := w.pairs.get(pair))]
+        both = [row for a, b in pairwise(ids) if (row := row_of(a * size + b))]
         starts.append(len(flat))
         counts.append(len(ids) + len(both))
         flat += ids

@@ -182,7 +182,7 @@ async def send(call: Call, deadline: float, method: str = "POST", plain: bool = 
 
 
 def _written(body: Mapping[str, Any]) -> bytes:
-    return json.dumps(body, ensure_ascii=False, default=_plain).encode("utf-8", "surrogatepass")
+    return _encode(body).encode("utf-8", "surrogatepass")
 
 
 def _plain(value: Any) -> Any:
@@ -191,6 +191,9 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     raise BadInput(f"A request holds a {type(value).__name__}, which JSON can't carry.")
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, default=_plain).encode  # json.dumps would make one for each body
 
 
 class Answer(Protocol):

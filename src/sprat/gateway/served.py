@@ -42,7 +42,7 @@ _ASIDE = (
     *("key_file", "idempotent", "stream_usage", "continuous_usage", "continues"),
 )
 # Where a maximum cost is set and the request names no longest reply.
-_LONGEST = 1024
+LONGEST = 1024
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Served:
         if most is None:
             return name, model, request
         options = request.options
-        longest = longest_of(options) or _LONGEST
+        longest = longest_of(options) or LONGEST
         if "max_tokens" not in options and "max_completion_tokens" not in options:
             request = Request.of(request, max_tokens=longest)
         if _has_media(request):
@@ -142,9 +142,11 @@ class Served:
             cheaper = [m for m in named if worst(m, request, longest * asked.n, asked.n) <= most]
             if cheaper:
                 return cheaper[0].name, cheaper[0], request
-        least = min(worst(m, request, longest * asked.n, asked.n) for m in leaves(model))
-        needed = f"up to ${least:.3g}" if least < float("inf") else "an unknown amount: a model has no price"
-        said = f"No answer is sure to cost at most ${most:g}; '{name}' may take {needed}."
+        bounds = {m.name: worst(m, request, longest * asked.n, asked.n) for m in leaves(model) if hasattr(m, "price")}
+        cheapest = min(bounds, key=lambda m: bounds[m], default=name)
+        least = bounds.get(cheapest, inf)
+        needed = f"up to ${least:.3g}" if least < inf else "an unknown amount: a model has no price"
+        said = f"No answer is sure to cost at most ${most:g}; the cheapest model, '{cheapest}', may take {needed}."
         raise Problem(400, said, param="sprat.max_cost", code="max_cost")
 
 

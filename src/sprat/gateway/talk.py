@@ -15,7 +15,7 @@ from .app import Call, Gateway, log
 from .asgi import EVENTS, JSON, Gone, Headers, Watch, fresh, read, read_body, respond
 from .caching.source import Source, source_of, spelled
 from .cards.card import short
-from .cards.decided import card_of, covering, foreseen_of
+from .cards.decided import alone_of, card_of, covering, foreseen_of
 from .cards.foreseen import Foreseen
 from .cards.min_quality import chosen
 from .cards.neighbours import compared
@@ -262,7 +262,7 @@ class Talk:
             found.append((b"x-sprat-model", writer.encode("ascii", "replace")))
         if self.model is not None:
             reply = self.replies[0] if self.replies else self.failed
-            found.append((b"x-sprat-decision", short(self.model, reply, self.tap.trusts, self.name != AUTO).encode()))
+            found.append((b"x-sprat-decision", short(self.model, reply, self.tap.trusts, alone_of(self)).encode()))
         if writer and self.problem is None:
             told = (b"x-sprat-quality", foreseen_of(self, writer).header), (b"x-sprat-certificate", covering(self))
             found += [(name, line.encode()) for name, line in told if line]

@@ -125,11 +125,12 @@ class Near(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Nearest:
-    """The k nearest of the kept unit rows; asked with rows (n, d), it answers Near."""
+    """The k nearest of the kept unit rows; asked with rows (n, d), it answers Near, in no order where not `ordered`."""
 
     rows: Rows
     k: int
     name: str = "nearest"
+    ordered: bool = True
     offline: ClassVar[bool] = True
 
     def answer_many(self, asked: Sequence[Rows]) -> list[Near]:
@@ -155,7 +156,8 @@ class Nearest:
             part = np.argsort(away, axis=1, kind="stable")[:, :k]
         else:
             part = within.reshape(n, k) - kept * line
-            part = part[line, np.argsort(away[line, part], axis=1, kind="stable")]
+            if self.ordered:
+                part = part[line, np.argsort(away[line, part], axis=1, kind="stable")]
         return Near(part, -away[line, part])
 
     def of(self, rows: Rows) -> Ask:

@@ -32,13 +32,19 @@ class Knn(Embedded):
     @cached_property
     def _nearest(self) -> Nearest:
         assert self.rows is not None
-        return Nearest(self.rows, self.k, self.use)
+        return Nearest(self.rows, self.k, self.use, ordered=False)
 
     @cached_property
     def _whole(self) -> bool:
         """Whether every row has every model's score."""
         assert self.scores is not None
         return bool(np.isfinite(self.scores).all())
+
+    @cached_property
+    def _gains(self) -> Floats | None:
+        """Each row's gain (n,), last model less first; None where not every row has every model's score."""
+        assert self.scores is not None
+        return self.scores[:, -1] - self.scores[:, 0] if self._whole else None
 
     async def predict(self, request: Request) -> Floats:
         """The predicted score (m,) of each model."""
@@ -62,6 +68,9 @@ class Knn(Embedded):
 
     async def judge(self, rows: Rows, requests: Sequence[Request]) -> Floats:
         """(1 - gain) / 2 of the neighbours' mean gain, (n,)."""
+        if self._gains is not None:  # one mean, not one for each model
+            near = await self._nearest.of(rows)
+            return ease(np.add.reduce(self._gains[near.at], axis=1) / near.at.shape[1])
         means = await self._means(rows)
         return ease(means[:, -1] - means[:, 0])
 

@@ -35,8 +35,13 @@ def card(
     foreseen: Foreseen | None = None,
     setting: str = "",
     uncovered: str = "",
+    later: bool = False,
+    max_cost: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """The card as a table; `options` says what each of the `priced` models would have taken for as many tokens."""
+    """The card as a table; `options` says what each of the `priced` models would have taken for as many tokens.
+
+    `max_cost` says in dollars what was `asked` for, where it replaced the way, and what the way (`auto`) may take.
+    """
     usage = written_by(reply).usage if len(priced) > 1 else None
     made: dict[str, Any] = {
         "id": number,
@@ -48,6 +53,10 @@ def card(
         "trusts": levels(model, trusts),
         "asks": told(reply),
     }
+    if later:
+        made["later_turn"] = True
+    if max_cost:
+        made["max_cost"] = dict(max_cost)
     if setting:
         made["setting"] = setting
     if len(priced) > 1:
@@ -98,12 +107,12 @@ def completed(
     return made
 
 
-def short(model: Any, reply: Reply | None, trusts: Sequence[tuple[str, float]], pinned: bool = True) -> str:
+def short(model: Any, reply: Reply | None, trusts: Sequence[tuple[str, float]], alone: str = "pinned") -> str:
     """A line for the header: who decided by what, against which threshold; ASCII alone.
 
-    A model that nothing decides in was `pinned` by the request, or is the whole of what `auto` ran.
+    A model that nothing decides in was "pinned" by the request, chosen by its "max_cost", or is all that `auto` ran.
     """
-    parts = [name_of(model) if hasattr(model, "answer") else "pinned" if pinned else "alone"]
+    parts = [name_of(model) if hasattr(model, "answer") else alone]
     for row in levels(model, trusts[:8]):
         needed = row.get("at_least")
         sign = "" if needed is None else f" >= {needed:.3g}" if row["trust"] >= needed else f" < {needed:.3g}"

@@ -90,7 +90,8 @@ def _neighbours(card: Mapping[str, Any]) -> list[str]:
         text = f'  "{_line(row["text"])}"' if row.get("text") else ""
         fitted = " (fitted on)" if row["fitted"] else " (own log)" if row["source"] == "log" else ""
         lines.append(f"  {row['similarity']:.2f}  {row['id']}{fitted}: {scores}{text}")
-    return ["nearest logged", *lines] if lines else []
+    of = ", of the conversation's opening" if card.get("later_turn") else ""
+    return [f"nearest logged{of}", *lines] if lines else []
 
 
 def _outcomes(card: Mapping[str, Any]) -> Callable[[float], str]:

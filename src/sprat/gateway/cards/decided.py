@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import TYPE_CHECKING, Any
 
+from ..served import LONGEST, longest_of, worst
 from ..steering.ways import AUTO
 from .card import card, completed, shown
 from .escalation import told
@@ -59,11 +61,30 @@ def card_of(talk: Talk, full: bool = False) -> Mapping[str, Any]:
         foreseen=foreseen_of(talk, talk.tap.model or reply.model),
         setting=talk.choice.setting if talk.choice else "",
         uncovered=uncovered_of(talk),
+        later=asked.request.continues,
+        max_cost=_bounded(talk),
     )
     if not full:
         return made
     own = talk.gateway.labelled.of(getattr(talk.call.key, "id", ""))
     return completed(made, served, compared(asked.request), shown(reply).tree(), own)
+
+
+def alone_of(talk: Talk) -> str:
+    """What put one model alone in its place: the request that named it, its maximum cost, or the file."""
+    asked = talk.asked
+    if talk.name == AUTO or asked is None:
+        return "alone"
+    return "pinned" if (asked.overrides.model or asked.model) != AUTO else "max_cost"
+
+
+def _bounded(talk: Talk) -> dict[str, float]:
+    """The maximum cost that put another model in the way's place, and what the way may take; empty where none did."""
+    asked = talk.asked
+    if asked is None or asked.overrides.max_cost is None or alone_of(talk) != "max_cost":
+        return {}
+    needed = worst(talk.served.models[AUTO], asked.request, (longest_of(asked.request.options) or LONGEST) * asked.n)
+    return {"asked": asked.overrides.max_cost} | ({"auto": needed} if needed < inf else {})
 
 
 def covering(talk: Talk) -> str:

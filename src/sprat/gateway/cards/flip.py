@@ -47,6 +47,8 @@ def flips(card: Mapping[str, Any], evidence: Evidence | None) -> list[dict[str, 
         made.append({"by": "votes", "margin": vote["winner"] - vote["next"]})
     made += _by_setting(card, evidence, writer, prices)
     made += _by_quality(card, writer, prices)
+    if needed := (card.get("max_cost") or {}).get("auto"):
+        made.append({"by": "override", "override": {"max_cost": needed}, "side": "from", "model": "auto"})
     made += [
         {"by": "override", "override": {"model": name}, "model": name, "cost": dollars}
         for name, dollars in prices.items()

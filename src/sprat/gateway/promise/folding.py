@@ -284,6 +284,7 @@ class Folder:
             "loss_watched": asked.loss_watched,
             "kind": asked.kind,
             "level": asked.level,
+            "kept": asked.kept(found.mean_loss),
             "delta": asked.delta,
             "reference": asked.reference,
             "setting": asked.setting,

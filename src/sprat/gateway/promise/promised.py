@@ -62,6 +62,18 @@ class Promised:
     loss_part: float = 0.5
     floors: Mapping[str, float] = field(default_factory=dict[str, float])
 
+    def kept(self, loss: float | None) -> str:
+        """What a mean loss says of the promise, in words; "" where it is not known."""
+        if loss is None:
+            return ""
+        if self.kind == "within":
+            drop = 100 * (loss + self.level)
+            side = "below" if drop > 0 else "above"
+            return f"{abs(drop):.3g} points {side} the reference, of {100 * self.level:.3g} allowed"
+        if self.judge in AGREEMENTS and self.marks is None:  # the reference's own score is 1
+            return f"kept {100 * (self.level - loss):.3g} % of the {100 * self.level:.3g} % needed"
+        return f"{abs(100 * loss):.3g} points {'worse' if loss > 0 else 'better'} than needed"
+
     @property
     def loss_watched(self) -> bool:
         """Whether shadowed pairs get scores at all."""

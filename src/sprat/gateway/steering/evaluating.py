@@ -34,6 +34,7 @@ from .ways import Way, asked
 
 Outcome = Literal["cost", "score"]
 FAILURES = 0.01  # of requests, beyond which a cost without them is another cost
+_EXPLORE = 0.05
 _LEFT = 499
 _UNKNOWN = "have no known outcome"
 
@@ -153,8 +154,9 @@ def _did(e: Exchange, names: Sequence[str]) -> str:
     return next((a["model"] for a in tree.get("asks", ()) if a.get("error") and a.get("model") in names), e.model)
 
 
-def _needed(choosing: Policy, target: Way, log: Logged, kinds: list[Any], explore: float = 0.05) -> str:
-    """What exploration would be needed, in a sentence."""
+def _needed(choosing: Policy, target: Way, log: Logged, kinds: list[Any]) -> str:
+    """What exploring as the file does would need, in a sentence; where it does not, what a share of 0.05 would."""
+    explore = choosing.explore or _EXPLORE
     covered, own = choosing.covered, choosing.own
     if choosing.signal:
         trusts = log.trusts[:, 0].tolist()
@@ -174,7 +176,9 @@ def _needed(choosing: Policy, target: Way, log: Logged, kinds: list[Any], explor
             return "It is not certified, so exploring within the promise can't show it."
         d, p = 1.0, explore / len(covered)
     n = max(LEAST * (1 - d + d / p), HEAVY / max(d * p, 1e-9))
-    return f"With explore = {explore} under [promise], about {math.ceil(n):,} more requests of other threads would do."
+    now = ", as in this file" if choosing.explore else ""
+    more = f"about {math.ceil(n):,} more requests of other threads would do."
+    return f"With explore = {explore:g} under [promise]{now}, {more}"
 
 
 def _target(choosing: Policy, served: Served, policy: str) -> tuple[str, Way]:

@@ -177,7 +177,7 @@ def evaluate(
         lacking = (
             "the rows where the log did what it does rarely and this policy often are worth "
             f"{heavy:.3g} units, and {HEAVY:.3g} are needed. "
-            f"Log about {HEAVY / max(heavy, 1e-9):.3g} times as much, or explore more."
+            "Log more, or explore more."
         )
         if not bounded:
             return Evaluation((), ess, covered, len(weight), f"Not shown: {lacking}", heavy)
@@ -231,8 +231,7 @@ def _refusal(ess: float, covered: float, weight: Floats, log: Logged, least: flo
     if ess < least:
         return (
             f"Not shown: {len(weight)} rows of {int(log.units.max()) + 1} units are worth {ess:.3g} for this policy, "
-            f"and {least:.3g} are needed. Log about {least / max(ess, 1e-9):.3g} times as much, "
-            "explore more, or ask about a policy nearer to it."
+            f"and {least:.3g} are needed. Log more, explore more, or ask about a policy nearer to it."
         )
     return ""
 

@@ -47,7 +47,7 @@ export function promise(found) {
   if (p.loss_watched !== false) rows.push([p.state === "broken" ? "pairs since the alarm" : "pairs compared", number(p.pairs)]);
   if (typeof p.watched === "string" && p.loss_watched !== false) rows.push(["what is watched", p.watched]);
   if (p.requests) rows.push(["requests looked at for drift", number(p.requests)]);
-  if (known(p.mean_loss)) rows.push(["mean loss of these pairs", `${signed(p.mean_loss)} (the promise: at most 0)`]);
+  if (known(p.mean_loss)) rows.push(["mean loss of these pairs", `${signed(p.mean_loss)} (the promise: at most 0)${p.kept ? `: ${p.kept}` : ""}`]);
   if (p.share && p.loss_watched !== false) rows.push(["share that is shadowed", percent(p.share)]);
   if (p.watching) rows.push(["cost of watching", `${money(p.watching.spent)} this ${p.watching.per}${p.watching.budget ? ` of ${p.watching.budget}` : ""}`]);
   if (p.uncertified) rows.push(["answered uncertified", `${number(p.uncertified)} requests: a budget allowed it`]);
