@@ -12,6 +12,7 @@ import sprat
 from mock_server import MockServer
 from sprat.endpoints.http import Call
 from sprat.errors import EndpointError, Garbled, RateLimited, Refused, TimedOut, Unreachable
+from sprat.gateway.telemetry.metrics import Metrics
 from sprat.gateway.upstreams.breaker import Breakers, CircuitOpen, Rule
 
 CHAT = "/v1/chat/completions"
@@ -220,3 +221,14 @@ def test_an_upstream_that_begins_too_late_is_given_up(up: MockServer) -> None:
     assert status == 200
     assert "[DONE]" in said
     assert "no answer in time" in str(gateway.kept[-1].card["asks"])
+
+
+def test_openings_are_counted_in_the_metrics_and_never_taken_back() -> None:
+    metrics = Metrics(["far"])
+    row = {"upstream": "far", "state": "open", "opened": 3}
+    metrics.upstreams([row])
+    metrics.upstreams([row | {"opened": 1, "state": "closed"}])  # forgotten, and opened once since
+    metrics.upstreams([row | {"opened": 2}, row | {"opened": 1, "state": "closed"}])
+    page = metrics.page()[0].decode()
+    assert 'sprat_upstream_opened_total{upstream="far"} 5.0' in page
+    assert 'sprat_upstream_open{upstream="far"} 1.0' in page

@@ -11,7 +11,6 @@ from .asgi import respond
 from .bounds import foreign
 from .promise.plan import gauges
 from .served import AUTO
-from .upstreams.breaker import upstreams
 from .wire.problem import Problem, dumped
 
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
@@ -38,7 +37,7 @@ async def metrics(gateway: Gateway, call: Call) -> None:
     page, kind = gateway.metrics.page()
     watched = b"" if gateway.keeper is None else gauges(gateway.keeper.status())
     loaded = b"" if gateway.reloading is None else gateway.reloading.gauges()
-    page += watched + upstreams(gateway.breakers.status()) + loaded
+    page += watched + loaded
     await respond(call.send, 200, page, [(b"content-type", kind.encode())])
 
 

@@ -337,6 +337,7 @@ class Gateway:
         self.metrics.working.set(self.working)
         self.metrics.store(getattr(self.store, "health", None))
         self.metrics.cache(self.cached.status())
+        self.metrics.upstreams(self.breakers.status())
 
     async def close(self) -> None:
         """Close the store once it has written what it holds; requests that were cut have a moment to say so."""

@@ -101,6 +101,8 @@ def completed(
     among = [evidence.logged if evidence else None, own]
     if text and any(among):
         made["neighbours"] = nearest(among, text, served.settings.neighbour_texts)
+    if text and evidence is not None and evidence.logged is not None and (unlike := evidence.logged.unlike(text)):
+        made["unlike"] = unlike
     made["drawing"] = drawn(made, tree)
     return made
 

@@ -54,6 +54,11 @@ def _quality(card: Mapping[str, Any]) -> list[str]:
     ]
     if found and card.get("evidence"):
         lines.append(f"  {card['evidence']}")
+    if unlike := card.get("unlike"):
+        near, usual = unlike["nearest"], unlike["usual"]
+        lines.append(
+            f"  unlike the study's rows (the nearest is {near:.2f} alike, usual is {usual:.2f}): it may not hold here"
+        )
     least = card.get("min_quality")
     if least:
         lines.append(f"  asked for at least {least['asked']:g}: {'shown' if least['shown'] else 'not shown'}")

@@ -19,6 +19,7 @@ from ...encoders.static import StaticEncoder
 
 NEAREST = 5
 LONGEST = 4096  # characters of a request that are compared
+_SOME = 300  # rows whose nearest others say how near is usual
 
 
 def compared(request: Request) -> str:
@@ -71,6 +72,20 @@ class Logged:
             return []
         likeness = self.unit @ encoder.encode((text,))[0]
         return [self._told(int(i), float(likeness[i]), texts) for i in np.argsort(-likeness, kind="stable")[:k]]
+
+    @cached_property
+    def usual(self) -> float:
+        """How alike its nearest other row is to nearly every row: 19 of 20 rows have one at least so near."""
+        some = self.unit[:: max(1, len(self.unit) // _SOME)]
+        likeness = some @ self.unit.T
+        return float(np.quantile(np.sort(likeness, axis=1)[:, -2], 0.05)) if len(self.unit) > 20 else -1.0
+
+    def unlike(self, text: str) -> dict[str, float] | None:
+        """How near the nearest row is and how near it usually is; None where that is not nearer."""
+        found = self.nearest(text, 1)
+        if not found or found[0]["similarity"] >= self.usual:
+            return None
+        return {"nearest": found[0]["similarity"], "usual": round(self.usual, 4)}
 
     def _told(self, place: int, likeness: float, texts: bool) -> dict[str, Any]:
         row: dict[str, Any] = {

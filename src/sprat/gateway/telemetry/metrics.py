@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,11 @@ class Metrics:
                 "high": "Its exact 95 % interval's upper end.", "open": "1 where semantic hits are given."}  # fmt: skip
         last: dict[str, Any] = {**kinds, "multiprocess_mode": "mostrecent"}  # the store's, so all workers say the same
         self._semantic = {n: Gauge(f"sprat_cache_semantic_{n}", words, ("of",), **last) for n, words in told.items()}
+        worst: dict[str, Any] = {**kinds, "multiprocess_mode": "livemax"}  # of the workers that are alive
+        state = "1 where an upstream's circuit is open, 0.5 half-open, 0 closed; the worst of the workers'."
+        self._open = Gauge("sprat_upstream_open", state, ("upstream",), **worst)
+        self._opened = Counter("sprat_upstream_opened", "How often a circuit opened.", ("upstream",), **kinds)
+        self._openings: dict[str, int] = {}
         self._children: dict[tuple[str, str, int], tuple[Any, ...]] = {}
 
     def store(self, health: Any) -> None:
@@ -81,6 +86,19 @@ class Metrics:
         for name, gauge in self._semantic.items():
             if shown[name] is not None:
                 gauge.labels("all").set(float(shown[name]))
+
+    def upstreams(self, status: Iterable[Mapping[str, Any]]) -> None:
+        """Take over this worker's circuits; where several have one name, the worst state and all openings."""
+        found: dict[str, tuple[float, int]] = {}
+        for row in status:
+            state = {"open": 1.0, "half-open": 0.5}.get(row["state"], 0.0)
+            before = found.get(row["upstream"], (0.0, 0))
+            found[row["upstream"]] = max(before[0], state), before[1] + row["opened"]
+        for name, (state, opened) in found.items():
+            self._open.labels(name).set(state)
+            # Circuits that were forgotten count anew from 0.
+            self._opened.labels(name).inc(max(0, opened - self._openings.get(name, 0)))
+            self._openings[name] = opened
 
     def note(self, exchange: Exchange) -> None:
         """Count a finished request."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,20 +186,3 @@ class Breakers:
             wait = None if circuit.until is None else round(max(0.0, circuit.until - now), 1)
             found.append({**row, "asked_in": wait})
         return found
-
-
-def upstreams(status: Iterable[Mapping[str, Any]]) -> bytes:
-    """This worker's circuits for Prometheus; where several have one name, the worst state and all openings."""
-    found: dict[str, tuple[float, int]] = {}
-    for row in status:
-        name = str(row["upstream"]).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        state = {"open": 1.0, "half-open": 0.5}.get(row["state"], 0.0)
-        before = found.get(name, (0.0, 0))
-        found[name] = max(before[0], state), before[1] + row["opened"]
-    lines = ["# HELP sprat_upstream_open 1 where an upstream's circuit is open, 0.5 half-open, 0 closed.",
-             "# TYPE sprat_upstream_open gauge"]  # fmt: skip
-    lines += [f'sprat_upstream_open{{upstream="{name}"}} {value}' for name, (value, _) in found.items()]
-    lines += ["# HELP sprat_upstream_opened_total How often an upstream's circuit opened.",
-              "# TYPE sprat_upstream_opened_total counter"]  # fmt: skip
-    lines += [f'sprat_upstream_opened_total{{upstream="{name}"}} {n}' for name, (_, n) in found.items()]
-    return "".join(f"{line}\n" for line in lines).encode()
