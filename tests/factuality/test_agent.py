@@ -94,6 +94,13 @@ def test_reflection_takes_the_sentence_before_with_it() -> None:
     assert found.wrong is False
 
 
+def test_a_tool_that_finds_no_error_does_not_undo_what_another_proved() -> None:
+    found = verify("So 3 + 4 = 8", "What is 3 + 4? Answer in exactly 4 words.")
+    assert [(r.outcome.tool, r.wrong) for r in found.records] == [("calculator", True), ("word_count", False)]
+    assert found.wrong is True
+    assert [r.outcome.tool for r in found.unsupported] == ["calculator"]
+
+
 def test_what_no_tool_can_tell_stays_unknown() -> None:
     assert verify("Ada taught in Bonn.").wrong is None
 

@@ -13,7 +13,7 @@ from sprat.core import Endpoint, Reply, Request
 from sprat.data import Call, Dataset, Example
 from sprat.errors import BadInput, CannotDo
 from sprat.measure.grade import grade
-from sprat.signals.verdicts import weigh
+from sprat.signals.verdicts import verdict, weigh
 
 
 def scale(**chances: float) -> Reply:
@@ -99,3 +99,13 @@ def test_the_rubric_takes_the_place_of_correctness() -> None:
 def test_draws_that_make_no_sense_are_refused_for_grades(how: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match="at least one draw"):
         judging.graded(toy("umpire", "Score: 5"), **how)
+
+
+@pytest.mark.parametrize(("said", "score"), [("Score: 8/10", 0.8), ("**Score:** 7", 0.7), ("Score - 8", 0.8)])
+def test_a_score_is_read_behind_its_marks(said: str, score: float) -> None:
+    assert verdict(Reply(said)) == score
+
+
+@pytest.mark.parametrize("said", ["Score: -3", "Score: **-3**", "Score: 11"])
+def test_a_score_that_is_not_from_0_to_10_is_none(said: str) -> None:
+    assert verdict(Reply(said)) is None

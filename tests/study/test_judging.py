@@ -63,6 +63,22 @@ def test_a_folder_that_is_not_there_is_refused(judged: Path):
         list(judge_the_judges(str(judged / "nothing"), ["f1"], 50))
 
 
+def test_a_wrong_name_is_told_the_judged_sets_alone(judged: Path, monkeypatch: pytest.MonkeyPatch):
+    root = judged.parent / "data"
+    root.mkdir()
+    judged.rename(root / "made")
+    for name, text in (
+        ("questions", '{"question": "2+2?", "answer": "4"}\n'),
+        ("prefs", '[{"prompt": "q", "a": "x", "b": "y", "preferred": "a"}]'),
+        ("broken", "{"),
+    ):
+        (root / name).mkdir()
+        (root / name / "rows.json").write_text(text)
+    monkeypatch.setenv("SPRAT_DATA", str(root))
+    with pytest.raises(BadInput, match=r"no judged set 'nowhere'\. Known: made, prefs\."):
+        list(judge_the_judges("nowhere"))
+
+
 def test_taus_of_pairs_count_a_tie_as_lost(judged: Path):
     (found,) = [a for a in judge_the_judges(str(judged), ["f1"], 50) if a.set == "pairs"]
     assert found.correlations["segment, kendall"].value == pytest.approx(0.0)
