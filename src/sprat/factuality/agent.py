@@ -18,6 +18,7 @@ from ..core import Request
 from ..core import ask as asking
 from ..drivers import drive_costed
 from ..errors import BadInput
+from ..sums import equations
 from .corpus import Corpus, Passage
 from .facts import Fact, located
 from .support import Claim, Lexical, Support
@@ -26,7 +27,6 @@ from .tools import (
     calculator,
     code_blocks,
     code_interpreter,
-    equations,
     wanted_length,
     word_count,
 )

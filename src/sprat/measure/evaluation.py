@@ -177,7 +177,7 @@ def _self_checks(
             texts = [r.text or "" for r in replies]
             said = sentences(texts[0])
             others = [sentences(t) for t in texts[1:]]
-            scores["bertscore"].append(float(np.mean(by_bertscore(said, others, reader))) if said else 1.0)
+            scores["bertscore"].append(float(np.mean(by_bertscore(said, others, reader))) if said else np.nan)
             grams = [s.mean for s in by_ngram(said, texts[0], texts[1:])] if said else [np.nan]
             scores["unigram"].append(float(np.mean(grams)))
         scores["nli"] = self_checked([[r.text or "" for r in replies] for _, replies in found], resolved(nli))
