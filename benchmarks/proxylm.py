@@ -139,8 +139,7 @@ def main() -> None:
             " Published for unseen languages are means over languages of each one's RMSE; ours is "
             f"{np.mean(list(apart.values())):.2f}, from {apart[least]:.2f} ({least}) to {apart[most]:.2f} ({most})."
         )
-    lacking = [f"{n}, {k}, {LEFT_OUT[split]}" for key in ORDER if key not in record
-               for n, k, split in [key.split("; ")]]  # fmt: skip
+    lacking = [key.split("; ") for key in ORDER if key not in record]
     text = [
         "# Foretelling a large model from small ones",
         "RMSE with 95 % bootstrap intervals (by row, or by language or test set where these were left out). A coverage "
@@ -150,7 +149,11 @@ def main() -> None:
         "",
         *table(lines),
         f"Bar (RMSE at random, coverage within 2 points): {'met' if met else 'NOT met'}.",
-        *([f"Not measured, for want of time: {', '.join(lacking)}."] if lacking else []),
+        *(
+            ["Not measured: " + "; ".join(f"{n} / {k} / {LEFT_OUT[how]}" for n, k, how in lacking) + "."]
+            if lacking
+            else []
+        ),
     ]
     print("\n".join(text))
     if told.write:
