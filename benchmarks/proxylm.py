@@ -76,7 +76,7 @@ def seen_to_unseen(whole: Table, seed: int) -> dict[str, Any]:
     hidden = np.array([bool(names & UNSEEN) for names in whole.languages])
     told = replace(whole, target=np.where(hidden, np.nan, whole.target))
     by_row, by_language = foretell(told, "random", 0.9, seed), foretell(told, "language", 0.9, seed)
-    new = {line["row"]: line for line in foretell_new(told, by_row, by_language, seed)}
+    new = {line["row"]: line for line in foretell_new(told, by_row, by_language, seed=seed)}
     rows = np.flatnonzero(hidden & np.isfinite(whole.target))
     true = whole.target[rows]
     wrong = true - np.array([new[i]["foretold"] for i in rows.tolist()])
