@@ -33,6 +33,15 @@ def test_it_finds_what_is_not_borne_out_and_where(tmp_path: Path, capsys: pytest
     assert [line["rung"] for line in told["ledger"]] == ["verbatim", "unigram", "alignment", "nli"]
 
 
+def test_it_says_what_the_checks_drew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path / "in.jsonl", ROWS[:1])
+    assert main(["check", path, "--energy", "--json"]) == 0
+    drawn = json.loads(capsys.readouterr().out)["energy"]
+    assert drawn["confidence"] in ("measured", "estimated", "unknown")
+    assert main(["check", path, "--energy"]) == 0
+    assert "Energy of this machine's work:" in capsys.readouterr().out
+
+
 def test_nothing_unsupported_is_a_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", written(tmp_path / "in.jsonl", ROWS[:1])]) == 0
     assert "0 of 1 claims are not borne out" in capsys.readouterr().out

@@ -75,3 +75,22 @@ def test_a_column_can_be_left_out_value_by_value(table: Path, capsys: pytest.Cap
     assert main(arguments) == 0
     assert "each target_lang left out whole" in capsys.readouterr().out
     assert main([*arguments[:-1], "nothing"]) == 2
+
+
+def test_what_has_no_interval_is_null_in_json_and_said_in_words(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "foretold.csv"
+    table.write_text(
+        table.read_text().replace("eng,l0,,", "eng,new,,", 1).replace("source_lang,target_lang", "a,language")
+    )
+    arguments = ["predict", str(table), "--target", "big", "--proxies", "small", "--confidence", "0.95", "--gain", "4"]
+    found = run(capsys, *arguments[1:], "--out", out)
+    assert (found["new"][0]["new language"], found["new"][0]["low"], found["new"][0]["high"]) == (True, None, None)
+    assert found["new"][0]["worth tuning"] == "unsure"
+    assert found["splits"]["language"]["coverage"] is None
+    assert next(csv.DictReader(out.read_text().splitlines()))["low"] == ""
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "no interval can be given, a new language" in said
+    assert "needs the errors of at least 19 languages" in said

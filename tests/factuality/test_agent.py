@@ -2,57 +2,23 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import sprat
 from sprat.core import Request
-from sprat.errors import BadInput
 from sprat.factuality import by_model, read_corpus, verify
 from sprat.factuality.agent import read_call
 from sprat.factuality.tools import (
-    calculate,
     calculator,
     code_interpreter,
-    equations,
     wanted_length,
     word_count,
 )
 
 
-@pytest.mark.parametrize(
-    ("formula", "value"), [("(1 + 2) * 3", 9), ("1,200 / 4 - 0.5", Fraction(599, 2)), ("3 x 4", 12), ("2^10", 1024)]
-)
-def test_a_formula_is_computed_exactly(formula: str, value: Fraction) -> None:
-    assert calculate(formula) == value
-
-
-@pytest.mark.parametrize(
-    "evil", ["__import__('os')", "2 ** 9 ** 9", "9 ** 9999", "a + 1", "(1", "1 if 1 else 2", "'a' * 9"]
-)
-def test_nothing_but_arithmetic_is_evaluated(evil: str) -> None:
-    with pytest.raises(BadInput, match="no formula"):
-        calculate(evil)
-
-
-def test_a_division_by_zero_is_said() -> None:
-    with pytest.raises(BadInput, match="divides by zero"):
-        calculate("1 / (2 - 2)")
-
-
-@given(st.integers(-999, 999), st.integers(-999, 999), st.integers(1, 99))
-def test_it_agrees_with_fractions(a: int, b: int, c: int) -> None:
-    assert calculate(f"({a} + {b}) * 2 / {c}") == Fraction((a + b) * 2, c)
-
-
 def test_a_sum_is_right_to_the_decimals_that_are_said() -> None:
     assert calculator("10 / 3", "3.33").wrong is False
     assert calculator("10 / 3", "3.34").wrong is True
-    assert equations("So 3 * 4 = 12 apples and 1,000 + 1 = 1,001.") == [("3 * 4", "12"), ("1,000 + 1", "1001")]
-    assert equations("In 1990 = good") == []
 
 
 def test_words_are_counted() -> None:
@@ -92,6 +58,17 @@ def test_reflection_takes_the_sentence_before_with_it() -> None:
     found = verify("Ada Low taught chemistry in Bonn. She died in Ulm.", corpus=corpus, support=judge)
     assert [(r.wrong, r.before) for r in found.records] == [(False, None), (True, None), (False, True)]
     assert found.wrong is False
+
+
+def test_a_sum_whose_beginning_is_in_words_is_not_called_wrong() -> None:
+    assert verify("She waits 20 minutes + 10 + 5 = 35 in all.").wrong is None
+
+
+def test_a_tool_that_finds_no_error_does_not_undo_what_another_proved() -> None:
+    found = verify("So 3 + 4 = 8", "What is 3 + 4? Answer in exactly 4 words.")
+    assert [(r.outcome.tool, r.wrong) for r in found.records] == [("calculator", True), ("word_count", False)]
+    assert found.wrong is True
+    assert [r.outcome.tool for r in found.unsupported] == ["calculator"]
 
 
 def test_what_no_tool_can_tell_stays_unknown() -> None:

@@ -49,7 +49,7 @@ class Upstream(MockServer):
     def _says(self, body: dict[str, Any]) -> str:
         asked = str(body["messages"][-1]["content"])
         if asked.startswith("You grade"):
-            return "Score: 10" if "\n4\n[end of reply]" in asked else "Score: 0"
+            return "Score: 10" if "\n4\n[end of reply " in asked else "Score: 0"
         with self.lock:
             return "5" if body["model"] == "mock" and self.random.random() < self.wrong else "4"
 

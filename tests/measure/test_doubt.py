@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sprat.cli import main
@@ -47,6 +48,14 @@ def test_estimators_that_read_log_probabilities_are_left_out_without_them() -> N
 def test_the_first_draw_is_judged_and_so_many_are_used() -> None:
     found = doubts(dataset(), "m", most=2, times=50)
     assert found.values["disagreement, exact", "answer"].tolist()[:2] == [0, 1]
+
+
+def test_an_empty_answer_is_neither_consistent_nor_not() -> None:
+    draws = [Call("m", Reply(t, "m"), i) for i, t in enumerate(["", "Paris is it.", "Paris it is."])]
+    values = doubts(Dataset((Example("1", Request.of("q"), "a", tuple(draws)),)), "m", nli="small").values
+    checked = {name: v for (name, _), v in values.items() if name.startswith("self-check")}
+    assert len(checked) == 3
+    assert all(np.isnan(v).all() for v in checked.values())
 
 
 def test_outcomes_that_are_all_the_same_tell_nothing() -> None:

@@ -201,7 +201,7 @@ def judged(said: Any, model: str = "umpire", **kwargs: Any) -> Dataset:
 
 
 def test_a_judge_gives_scores_and_its_cost_is_told() -> None:
-    found = judged(lambda r: "Score: 10" if "[reply]\n4 {reply}" in r.text else "Wrong. **Score:** 2")
+    found = judged(lambda r: "Score: 10" if "]\n4 {reply}\n[end" in r.text else "Wrong. **Score:** 2")
     assert found.scores(["gpt-4", "tiny"]).tolist() == [[1.0, 0.2]]
     assert found.quality == "score by judge umpire, an opinion, not correctness"
     assert found.notes == ("Graded by judge umpire in 2 calls, $0.5, which no model's cost includes.",)

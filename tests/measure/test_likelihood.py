@@ -65,7 +65,28 @@ def test_of_several_references_the_mean_or_the_best() -> None:
 
 def test_cues_stand_after_what_is_given_and_are_averaged() -> None:
     found = likelihood(MODEL, ["19"], sources=["12+7="], cues=["", "so"])
-    assert found.faithfulness == pytest.approx([(after("12+7=", "19") + after("12+7=\nso", "19")) / 2])
+    assert found.faithfulness == pytest.approx([(after("12+7=", "19") + after("12+7= so", "19")) / 2])
+
+
+def test_at_the_target_a_cue_is_scored_with_the_text() -> None:
+    # p + text in the decoder, as BARTScore's code has it: the mean is over the cue's tokens too.
+    each = logprobs(MODEL, ["12+7="], ["so 19"])[0]
+    assert len(each) == len("so 19")
+    bare = after("12+7=", "19")
+    found = likelihood(MODEL, ["19"], sources=["12+7="], cues=["", "so"], cue_at="target")
+    assert found.faithfulness == pytest.approx([(bare + sum(each) / 5) / 2])
+
+
+def test_at_the_target_a_cue_leads_each_scored_text_of_both_directions() -> None:
+    found = likelihood(MODEL, ["19"], ["20"], cues=["so"], cue_at="target")
+    assert found.precision == pytest.approx([after("20", "so 19")])
+    assert found.recall == pytest.approx([after("19", "so 20")])
+
+
+def test_a_cue_before_an_empty_text_scores_nothing() -> None:
+    found = likelihood(MODEL, [" "], sources=["12+7="], cues=["so"], cue_at="target")
+    assert found.faithfulness is not None
+    assert np.isnan(found.faithfulness).all()
 
 
 def test_the_end_counts_where_it_is_asked_for() -> None:
@@ -147,6 +168,8 @@ def test_mistakes_are_said() -> None:
         likelihood(MODEL, ["a"])
     with pytest.raises(BadInput, match="2 texts and 1 sources"):
         likelihood(MODEL, ["a", "b"], sources=["c"])
+    with pytest.raises(BadInput, match="at the source or the target"):
+        likelihood(MODEL, ["a"], ["b"], cue_at="end")  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="need a reference each"):
         likelihood(MODEL, ["a", "b"], [["c"], []])
 

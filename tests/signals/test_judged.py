@@ -20,7 +20,7 @@ def by_reading(request: Request) -> str:
 
 
 def test_a_grade_is_the_trust() -> None:
-    umpire = sprat.toy("umpire", lambda r: "Score: 9" if "[reply]\n4\n" in r.text else "Score: 1")
+    umpire = sprat.toy("umpire", lambda r: "Score: 9" if re.search(r"\[reply \w+\]\n4\n", r.text) else "Score: 1")
     assert (judged(umpire)("2+2?", "4"), judged(umpire)("2+2?", "5")) == (0.9, 0.1)
 
 

@@ -35,7 +35,14 @@ def test_peers_replies_stand_for_references() -> None:
 
 
 def test_the_cue_stands_between() -> None:
-    assert likelihood(MODEL, cue="so")("12+7=", "19") == pytest.approx(exp(mean("12+7=\nso", "19")))
+    assert likelihood(MODEL, cue="so")("12+7=", "19") == pytest.approx(exp(mean("12+7= so", "19")))
+
+
+def test_at_the_target_the_cue_is_scored_with_the_reply() -> None:
+    found = likelihood(MODEL, cue="so", cue_at="target")("12+7=", "19")
+    assert found == pytest.approx(exp(mean("12+7=", "so 19")))
+    with pytest.raises(BadInput, match="not at 'end'"):
+        likelihood(MODEL, cue="so", cue_at="end")  # type: ignore[arg-type]
 
 
 def test_best_of_takes_the_likelier_reply_and_pays_for_the_look() -> None:

@@ -154,7 +154,8 @@ def test_a_verdict_is_a_letter_of_its_own(text: str, wanted: str) -> None:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [("0.8", 0.8), ("80%", 0.8), (".75", 0.75), ("about 8/10", 0.8), ("95", 0.95), ("1", 1.0), ("sure", None),
-     ("150%", None), ("90 / 100", 0.9), ("Probability: 0.05.", 0.05)],
+     ("150%", None), ("90 / 100", 0.9), ("Probability: 0.05.", 0.05), ("0,8", 0.8), ("3 out of 4", 0.75),
+     ("-0.8", None), ("0.7-0.9", 0.7)],
 )  # fmt: skip
 def test_a_probability_is_read_in_its_usual_forms(text: str, wanted: float | None) -> None:
     assert probability(text) == wanted

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from sprat.errors import BadInput
-from sprat.study.performance import Table, find_columns, foretell, foretell_new, owners, parts, table_of, worth_tuning
+from sprat.study.performance import (
+    Table,
+    find_columns,
+    foretell,
+    foretell_new,
+    owners,
+    parts,
+    table_of,
+    worth_tuning,
+)
 
 LANGUAGES = [f"l{i}" for i in range(12)]
 
@@ -139,3 +150,47 @@ def test_too_few_groups_are_refused(groups: tuple[str, ...]):
 def test_a_group_that_a_row_lacks_is_said():
     with pytest.raises(BadInput, match="has no 'genre'"):
         table_of([HEADER], find_columns([HEADER], "nllb"), "genre")
+
+
+def of_levels(groups: int, seed: int, rows: int = 12) -> Table:
+    """Groups whose levels nothing tells; each has a number of its own among the features."""
+    rng = np.random.default_rng(seed)
+    own = np.repeat(np.arange(groups), rows)
+    x = rng.normal(size=len(own))
+    y = x + rng.normal(0, 5, groups)[own] + 0.3 * rng.normal(size=len(own))
+    return Table(
+        y,
+        np.column_stack([x, own.astype(np.float64)]),
+        ("x", "own"),
+        (frozenset(),) * len(own),
+        tuple(f"g{g}" for g in own),
+    )
+
+
+def test_an_unseen_groups_rows_get_the_half_width_of_groups_left_out():
+    table = of_levels(11, 0)
+    hidden = replace(table, target=np.where(np.array(table.groups) == "g10", np.nan, table.target))
+    random, group = foretell(hidden), foretell(hidden, "group")
+    found = foretell_new(hidden, random, None, group)
+    assert all(line["new group"] for line in found)
+    assert {round(line["high"] - line["foretold"], 9) for line in found} == {round(group.half, 9)}
+    assert group.half > 4 * random.half
+
+
+def test_a_new_language_whose_error_was_not_measured_has_no_interval():
+    table = made()
+    target = table.target.copy()
+    target[0] = np.nan
+    table = Table(target, table.features, table.names, (frozenset({"unseen"}), *table.languages[1:]))
+    (line,) = foretell_new(table, foretell(table), None)
+    assert (line["new language"], line["low"], line["high"]) == (True, -np.inf, np.inf)
+
+
+def test_a_half_width_beyond_the_largest_error_is_infinite_and_the_rows_it_needs_are_said():
+    # The next of k alike is beyond all of them with the chance 1 / (k + 1): 90 % needs 9, and one more to check it.
+    eight, nine, ten = (foretell(of_levels(k, 0), "group") for k in (8, 9, 10))
+    assert (eight.half, nine.width) == (np.inf, np.inf)
+    assert "at least 9 groups, and to be checked those of 10; there are 8" in eight.note
+    assert np.isfinite(nine.half)
+    assert np.isfinite(ten.width)
+    assert ten.note == ""

@@ -6,9 +6,10 @@ from math import log
 import numpy as np
 import pytest
 
-from sprat.errors import BadInput
+from sprat.errors import BadInput, CannotDo
+from sprat.nli.protocol import Worth
 from sprat.similarity import Baseline, StaticTokens, bertscore
-from sprat.uncertainty.self_check import by_bertscore, by_ngram, by_nli, prompt, verdict, words
+from sprat.uncertainty.self_check import by_bertscore, by_ngram, by_nli, prompt, self_checked, verdict, words
 
 
 def test_words_are_in_lower_case_with_their_apostrophes() -> None:
@@ -50,12 +51,32 @@ def test_a_sample_without_sentences_supports_nothing() -> None:
 
 
 class Contradicts:
+    name = "by hand"
+    worth = Worth("made up")
+
     def probabilities(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
         return np.array([(0.2, 0.5, 0.3) if "not" in b else (0.6, 0.4, 0.0) for _, b in pairs])
 
 
 def test_by_inference_leaves_neutral_out() -> None:
     assert by_nli(["It rained."], ["It did not.", "It did."], Contradicts()) == pytest.approx([(0.6 + 0) / 2])
+
+
+class SaysOneThing:
+    """A model of two labels: its "not" stands as neutral."""
+
+    name = "two labels"
+    worth = Worth("made up")
+
+    def probabilities(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        return np.array([(0.01, 0.99, 0.0)] * len(pairs))
+
+
+def test_a_model_that_never_says_contradiction_is_refused() -> None:
+    with pytest.raises(CannotDo, match="needs a model that says contradiction"):
+        by_nli(["Rome is in France."], ["Rome is in Italy."], SaysOneThing())
+    with pytest.raises(CannotDo, match="needs a model that says contradiction"):
+        self_checked([["Rome is in France.", "Rome is in Italy."]], SaysOneThing())
 
 
 def test_the_prompt_is_filled_in_one_pass() -> None:

@@ -46,6 +46,18 @@ def test_the_chosen_token_alone_gives_a_bound_too(chosen: float, seed: int) -> N
     assert token_entropy({"": log(chosen)}, likeliest=False).low <= true + 1e-9
 
 
+def test_a_token_that_is_not_among_the_likeliest_counts_as_cut_off() -> None:
+    assert token_entropy({"a": log(0.5), "b": -9999.0}) == token_entropy({"a": log(0.5)})
+
+
+def test_a_sampled_token_listed_beside_the_likeliest_bounds_nothing() -> None:
+    p = {"A": 0.4, "B": 0.3, "D": 0.299, "C": 0.001}
+    true = -sum(v * log(v) for v in p.values())
+    top = {"A": log(0.4), "B": log(0.3), "C": log(0.001)}  # the two likeliest, and what was sampled
+    (found,) = entropies(Reply("C", "m", tokens=("C",), logprobs=(log(0.001),), top_logprobs=(top,)), 4)
+    assert found.low - 1e-9 <= true <= found.high + 1e-9
+
+
 def test_the_mean_and_the_largest_keep_their_bounds() -> None:
     found = [TokenEntropy(1, 2, False), TokenEntropy(3, 3, True)]
     assert mean_entropy(found) == TokenEntropy(2, 2.5, False)

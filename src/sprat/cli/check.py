@@ -31,6 +31,7 @@ def check(
     ladder: Path | None = None,
     save: Path | None = None,
     html: Path | None = None,
+    energy: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Find the claims that their documents do not bear out, and mark what in them is not; 1 where there are any.
@@ -67,12 +68,15 @@ def check(
         Write the ladder as TOML, to use again with --ladder, or with sprat.config.load in Python.
     html
         Write a page with every claim, its marks and its evidence.
+    energy
+        Say what this machine's work drew, measured or estimated; not what a remote model did.
     as_json
         Print the findings as JSON.
     """
     from .. import config
     from ..factuality.corpus import read_corpus
     from ..reading.sources import open_source
+    from .energy import metered, said
 
     def rows_of(path: Path) -> list[dict[str, Any]]:
         return [dict(row) for _, row in open_source(path, False, lambda _line, _why: None).rows]
@@ -82,26 +86,29 @@ def check(
     if not rows:
         raise BadInput(f"{source} holds no row.", hint="It needs a row per claim.")
     labelled = [_labelled(r, i, fit, held) for i, r in enumerate(rows_of(fit))] if fit is not None else None
-    made = _ladder(with_, at_risk, dollars, seconds, labelled, ladder)
-    if save is not None:
-        config.dump(made, save)
-    claims, documents, of = list[str](), list[str](), list[int]()
-    for i, row in enumerate(rows):
-        for claim in _claims(_cell(row, CLAIM, source, i), each):
-            claims.append(claim)
-            documents.append(_document(row, claim, source, i, held))
-            of.append(i)
-    found = _checked(made, claims, documents)
-    told = _told(found, of, made)
+    with metered(energy) as running:
+        made = _ladder(with_, at_risk, dollars, seconds, labelled, ladder)
+        if save is not None:
+            config.dump(made, save)
+        claims, documents, of = list[str](), list[str](), list[int]()
+        for i, row in enumerate(rows):
+            for claim in _claims(_cell(row, CLAIM, source, i), each):
+                claims.append(claim)
+                documents.append(_document(row, claim, source, i, held))
+                of.append(i)
+        found = _checked(made, claims, documents)
     if html is not None:
         from ..config import write_whole
         from ..study.report.check_page import page
 
         write_whole(html, page(str(source), found, made).encode())
     if as_json:
-        print(json.dumps(told, ensure_ascii=False, allow_nan=False))
+        drawn = {} if running is None else {"energy": running.energy.summary()}
+        print(json.dumps(_told(found, of, made) | drawn, ensure_ascii=False, allow_nan=False))
     else:
         _show(found, made)
+        for line in said(running):
+            print(line)
     return 1 if found.unsupported else 0
 
 

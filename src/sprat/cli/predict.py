@@ -6,8 +6,9 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from cyclopts import Parameter
 
@@ -70,15 +71,15 @@ def predict(
         why = str(error)
     if by is not None:
         found["group"] = foretell(table, "group", confidence)
-    new = foretell_new(table, by_row, found.get("language"))
+    new = foretell_new(table, by_row, found.get("language"), found.get("group"))
     said: dict[str, Any] = {
         "target": columns.target,
         "proxies": columns.proxies,
         "features": columns.others,
         "rows": len(table.known),
         "splits": {
-            name: {"rmse": f.rmse._asdict(), "rmse of the mean": f.mean_rmse, "mae": f.mae, "coverage": f.coverage,
-                   "interval": f.width}
+            name: {"rmse": f.rmse._asdict(), "rmse of the mean": f.mean_rmse, "mae": f.mae,
+                   "coverage": f.coverage if isfinite(f.width) else None, "interval": f.width, "note": f.note}
             for name, f in found.items()
         },
         "new": new,
@@ -100,9 +101,18 @@ def predict(
     if out is not None:
         _write(out, rows, columns.languages, lines)
     if as_json:
-        print(json.dumps(said))
+        print(json.dumps(_finite(said), allow_nan=False))
     else:
         _show(said, why, confidence, gain, by)
+
+
+def _finite(told: Any) -> Any:
+    """What is told with None for an end of an interval that is infinite: nobody can say where it lies."""
+    if isinstance(told, dict):
+        return {k: _finite(v) for k, v in cast("dict[str, Any]", told).items()}
+    if isinstance(told, (list, tuple)):
+        return [_finite(v) for v in cast("list[Any]", told)]
+    return None if isinstance(told, float) and not isfinite(told) else told
 
 
 def _listed(text: str) -> list[str]:
@@ -130,7 +140,7 @@ def _write(
     writer.writerow(["row", *languages, *head])
     for line in sorted(lines, key=lambda r: r["row"]):
         told = [rows[line["row"]].get(c) for c in languages]
-        writer.writerow([line["row"] + 1, *told, *(line.get(k, "") for k in head)])
+        writer.writerow([line["row"] + 1, *told, *("" if (v := _finite(line.get(k))) is None else v for k in head)])
     write_whole(path, text.getvalue().encode())
 
 
@@ -147,12 +157,19 @@ def _show(said: Mapping[str, Any], why: str, confidence: float, gain: float | No
         text = (
             f"RMSE {rmse['value']:.2f} [{rmse['low']:.2f}, {rmse['high']:.2f}], of the mean {f['rmse of the mean']:.2f}"
         )
-        print(f"  {how}  {text}; {100 * f['coverage']:.1f} % of intervals {f['interval']:.1f} wide hold")
+        held = (
+            "" if f["coverage"] is None else f"; {100 * f['coverage']:.1f} % of intervals {f['interval']:.1f} wide hold"
+        )
+        print(f"  {how}  {text}{held}")
+        if f["note"]:
+            print(f"  {'':24}  {f['note']}")
     if why:
         print(f"  languages left out whole  {why}")
     for line in said["new"][:20]:
-        note = ", a new language" if line["new language"] else ""
-        print(f"  row {line['row'] + 1}: {line['foretold']:.1f} [{line['low']:.1f}, {line['high']:.1f}]{note}")
+        new = [kind for kind, is_new in (("language", line["new language"]), (by, line["new group"])) if is_new]
+        note = f", a new {' and a new '.join(map(str, new))}" if new else ""
+        known = f" [{line['low']:.1f}, {line['high']:.1f}]" if isfinite(line["high"]) else ", no interval can be given"
+        print(f"  row {line['row'] + 1}: {line['foretold']:.1f}{known}{note}")
     if gain is not None:
         print(f"\nDoes fine-tuning gain {gain:g}?")
         for verdict, n in said["worth tuning"].items():

@@ -1,7 +1,7 @@
 """Curate files into a folder: chunks spread over processes, each written whole, so that a killed run goes on.
 
 Chunks are cut by content alone and written in order, so however often a run was killed, and with however many workers,
-its bytes are the same. Checked by killing it in tests/curate/test_killed.py.
+its bytes are the same. Checked by killing it in tests/curate/test_killed_curation.py.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from ..whitebox.scoring import logprobs
 from .seq2seq import Seq2Seq
 
 Ask = Literal["echo", "prompt_logprobs"]
+CueAt = Literal["source", "target"]
 _AT_ONCE = 8
 
 
@@ -32,6 +33,17 @@ def after(given: str, text: str) -> Request:
     """What is asked: how likely `text` is after `given`."""
     said = ({"role": "user", "content": given}, {"role": "assistant", "content": text})
     return Request(said, {"echo": True, "logprobs": True, "max_tokens": 0}, thread="")
+
+
+def cued(given: str, text: str, cue: str, at: CueAt) -> tuple[str, str]:
+    """BARTScore's prompts (arXiv 2106.11520): a cue at the end of the given text, or before the one that is scored.
+
+    Before it the cue is scored with it, as in the paper. No cue ("") leaves both as they are.
+    """
+    given, text = given.strip(), text.strip()
+    if at == "target":
+        return given, f"{cue} {text}".strip()
+    return f"{given} {cue}".strip(), text
 
 
 def _texts(request: Request) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from ..core import Request
 from ..core import ask as asking
 from ..drivers import drive_costed
 from ..errors import BadInput
+from ..sums import equations
 from .corpus import Corpus, Passage
 from .facts import Fact, located
 from .support import Claim, Lexical, Support
@@ -26,7 +27,6 @@ from .tools import (
     calculator,
     code_blocks,
     code_interpreter,
-    equations,
     wanted_length,
     word_count,
 )
@@ -87,14 +87,14 @@ class Verification:
 
     @property
     def wrong(self) -> bool | None:
-        """Whether the reply holds an error, by the last record of each sentence."""
+        """Whether the reply holds an error, by the last record of each sentence and tool."""
         told = [r.wrong for r in self.last.values() if r.wrong is not None]
         return any(told) if told else None
 
     @property
-    def last(self) -> dict[tuple[int, int], Record]:
-        """The last record of each place in the reply."""
-        return {(r.sentence.start, r.sentence.end): r for r in self.records}
+    def last(self) -> dict[tuple[Fact, str], Record]:
+        """The last record of each sentence and tool: a tool's later word replaces its own, never another's."""
+        return {(r.sentence, r.outcome.tool): r for r in self.records}
 
     @property
     def unsupported(self) -> list[Record]:
@@ -261,7 +261,7 @@ def _calculated(sentence: str, formula: str) -> Outcome:
 
 def _place(sentence: str, reply: str) -> Fact:
     at = reply.find(sentence)
-    return Fact(sentence, at, at + len(sentence)) if at >= 0 else Fact(reply, 0, len(reply))
+    return Fact(sentence, at, at + len(sentence)) if at >= 0 else Fact(sentence, 0, len(reply))
 
 
 def read_call(text: str) -> tuple[str, dict[str, Any]]:

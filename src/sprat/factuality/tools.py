@@ -8,29 +8,17 @@ brackets. Checked by hand.
 from __future__ import annotations
 
 import ast
-import operator
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from ..errors import BadInput
+from ..sums import calculate
 
-_LONGEST = 200
-_EXPONENT = 64
-_OPERATORS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-}
-_NUMBER = r"-?\$?\d[\d,]*(?:\.\d+)?"
-# One class with one bounded quantifier: nested ones take exponential time on a long row of digits.
-_EQUATION = re.compile(rf"([\d.,$+\-*/x×÷^() ]{{3,120}}+)=\s*({_NUMBER})(?![\d.]*\s*[-+*/x×÷^=])")
 _LENGTH = re.compile(r"\b(?:in|of|with|exactly|about|write)?\s*(exactly )?(\d{1,5})[ -]words?\b", re.IGNORECASE)
 _FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)```", re.DOTALL | re.IGNORECASE)
 
@@ -43,47 +31,6 @@ class Outcome:
     asked: str
     came_back: str
     wrong: bool | None
-
-
-def calculate(formula: str) -> Fraction:
-    """The exact value of a formula of numbers, + - * / ** and brackets.
-
-    Raises BadInput for anything else, a division by zero, or a formula or power that is too large.
-    """
-    text = formula.replace("×", "*").replace("÷", "/").replace("^", "**").replace("$", "").replace(",", "")
-    text = re.sub(r"(?<=[\d) ])x(?=[\d( ])", "*", text).strip()
-    if len(text) > _LONGEST:
-        raise BadInput(f"A formula has at most {_LONGEST} characters, not {len(text)}.")
-    try:
-        return _value(ast.parse(text, mode="eval").body, text)
-    except (SyntaxError, ValueError, RecursionError) as error:
-        raise BadInput(f"'{formula}' is no formula.", hint="Numbers, + - * / ** and brackets.") from error
-    except ZeroDivisionError as error:
-        raise BadInput(f"'{formula}' divides by zero.") from error
-
-
-def _value(node: ast.expr, text: str) -> Fraction:
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return Fraction(str(ast.get_source_segment(text, node)))
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
-        return _value(node.operand, text) * (-1 if isinstance(node.op, ast.USub) else 1)
-    if isinstance(node, ast.BinOp):
-        left, right = _value(node.left, text), _value(node.right, text)
-        if type(node.op) in _OPERATORS:
-            return _OPERATORS[type(node.op)](left, right)
-        if isinstance(node.op, ast.Pow) and right.denominator == 1 and abs(right) <= _EXPONENT and abs(left) < 10**6:
-            return left ** int(right)
-    raise ValueError("not allowed")
-
-
-def equations(sentence: str) -> list[tuple[str, str]]:
-    """The formulas in a sentence with the values that it gives them: "3 * 4 = 12" is ("3 * 4", "12")."""
-    found: list[tuple[str, str]] = []
-    for m in _EQUATION.finditer(sentence):
-        formula = m[1].strip(" .,")
-        if re.search(r"\d\s*\)*\s*[-+*/x×÷^]\s*\(*\s*\d", formula):
-            found.append((formula, m[2].replace("$", "").replace(",", "")))
-    return found
 
 
 def calculator(formula: str, said: str) -> Outcome:

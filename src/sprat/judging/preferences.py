@@ -26,6 +26,10 @@ from ..signals.verdicts import Side, Verdict, settled
 _SIDES: dict[str, Side] = {"a": "a", "b": "b", "tie": "tie", "1": "a", "2": "b", "0": "tie"}
 _TURN = re.compile(r"\n\n(Human|Assistant): ?")
 _ROLES = {"Human": "user", "Assistant": "assistant"}
+_PLAIN = frozenset({"prompt", "a", "b", "preferred"})
+_LLMBAR = frozenset({"input", "output_1", "output_2", "label"})
+_HH = frozenset({"chosen", "rejected"})
+_PANDA = frozenset({"instruction", "response1", "response2", "annotator1"})
 
 
 @dataclass(frozen=True)
@@ -78,19 +82,24 @@ def rows_of(file: Path) -> list[dict[str, Any]]:
     return [row for row in told if isinstance(row, dict)]
 
 
+def shows_pair(row: Mapping[str, Any]) -> bool:
+    """Whether a row has the columns of one of the known layouts."""
+    return any(row.keys() >= layout for layout in (_PLAIN, _LLMBAR, _HH, _PANDA))
+
+
 def _pair(row: Mapping[str, Any], name: str) -> Preference | None:
-    if {"prompt", "a", "b", "preferred"} <= row.keys():
+    if row.keys() >= _PLAIN:
         asked = row["prompt"]
         request = Request.of(asked if isinstance(asked, str) else list(asked))
         by: tuple[Side, ...] = tuple(_side(s, name) for s in row.get("by") or ())
         preferred = _side(row["preferred"], name)
         return Preference(request, str(row["a"]), str(row["b"]), preferred, name, by, _stored(row, name))
-    if {"input", "output_1", "output_2", "label"} <= row.keys():
+    if row.keys() >= _LLMBAR:
         request, preferred = Request.of(str(row["input"])), _side(row["label"], name)
         return Preference(request, str(row["output_1"]), str(row["output_2"]), preferred, name, (), _stored(row, name))
-    if {"chosen", "rejected"} <= row.keys():
+    if row.keys() >= _HH:
         return _dialogues(str(row["chosen"]), str(row["rejected"]), name)
-    if {"instruction", "response1", "response2", "annotator1"} <= row.keys():
+    if row.keys() >= _PANDA:
         by: tuple[Side, ...] = tuple(_side(v, name) for k, v in sorted(row.items()) if k.startswith("annotator"))
         asked = "\n\n".join(str(row[k]) for k in ("instruction", "input") if row.get(k))
         preferred = most_say(by)

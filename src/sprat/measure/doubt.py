@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import Any, Literal
 
 import numpy as np
@@ -65,7 +66,9 @@ def _disagreement(matrix: Callable[[Prepared], NDArray[Any]]) -> Callable[[Prepa
 
 
 def _unigram(p: Prepared) -> float:
-    said = sentences(p.samples.texts[0]) or [""]
+    said = sentences(p.samples.texts[0])
+    if not said:  # an empty answer is neither consistent nor not
+        return nan
     return float(np.mean([s.mean for s in by_ngram(said, p.samples.texts[0], p.samples.texts[1:])]))
 
 
@@ -231,13 +234,14 @@ def _self_check(ready: Sequence[Prepared], tokens: str) -> Floats:
     for p in ready:
         said = sentences(p.samples.texts[0])
         others = [sentences(t) for t in p.samples.texts[1:]]
-        out.append(float(np.mean(by_bertscore(said, others, reader))) if said else 1.0)
+        out.append(float(np.mean(by_bertscore(said, others, reader))) if said else nan)
     return np.array(out)
 
 
 def _measured(name: str, level: Level, values: Floats, outcomes: Floats, units: Any, seed: int, times: int) -> Measured:
     usable = np.isfinite(values) & np.isfinite(outcomes)
-    mean = float(np.nanmean(values))
+    told = values[np.isfinite(values)]
+    mean = float(told.mean()) if len(told) else nan
     y = outcomes[usable]
     # The three read the order alone, and take confidences in [0, 1].
     order = np.unique(-values[usable], return_inverse=True)[1]

@@ -2,7 +2,7 @@
 
 Needs sprat[torch]. Pairs are judged in batches of like length. A model with two labels (entailment, and not) has its
 "not" as neutral: it does not say contradiction, and `worth` says so. Checked on models of random weights, pair by pair
-(tests/nli/test_hub.py).
+(tests/nli/test_cross_encoder.py).
 """
 
 from __future__ import annotations

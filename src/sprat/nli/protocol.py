@@ -1,7 +1,7 @@
 """What an inference model is to the rest of sprat: pairs in, probabilities out, and what they are worth.
 
 The classes stand in one order everywhere: entailment, neutral, contradiction. Which of a hub model's outputs is which
-is that model's own matter (hub.py), never its users'.
+is that model's own matter (cross_encoder.py), never its users'.
 """
 
 from __future__ import annotations

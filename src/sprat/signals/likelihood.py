@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from ..core import Model, Reply, Request, Signal, ask, together
-from ..endpoints.likelihoods import Ask, after, likelihood_of
+from ..endpoints.likelihoods import Ask, CueAt, after, cued, likelihood_of
 from ..errors import BadInput, CannotDo
 from ..shape import Asks
 from .agreement import opinions
@@ -27,7 +27,7 @@ DIRECTIONS = ("faithfulness", "precision", "recall", "f")
 class Likelihood(Signal):
     """`model` gives log-probabilities of texts; the peers `models` are asked once, or drawn from `samples` times.
 
-    `cue` stands between the two texts.
+    `cue` stands between the two texts; with `cue_at` "target" it is scored with the second one.
     """
 
     models: tuple[Any, ...]
@@ -37,6 +37,7 @@ class Likelihood(Signal):
     samples: int = 0
     temperature: float | None = None
     by: Ask = "echo"
+    cue_at: CueAt = "source"
     use = "likelihood"
     reads_reply = True
     level: ClassVar[str] = "answer"
@@ -61,9 +62,8 @@ class Likelihood(Signal):
     async def _mean(self, pairs: list[tuple[str, str]]) -> float:
         """The mean over pairs of the mean log-probability of the second text after the first."""
         asked = likelihood_of(self.model, by=self.by)
-        given = [f"{g.strip()}\n{self.cue}".strip() if self.cue else g.strip() for g, _ in pairs]
         told = await together(
-            [ask(asked, after(g, text), "how likely it is") for g, (_, text) in zip(given, pairs, strict=True)]
+            [ask(asked, after(*cued(given, text, self.cue, self.cue_at)), "how likely it is") for given, text in pairs]
         )
         known = [float(np.mean(r.logprobs)) for r in told if r.ok and r.logprobs]
         if len(known) < len(told):
@@ -88,6 +88,7 @@ def likelihood(
     samples: int = 0,
     temperature: float | None = None,
     by: Ask = "echo",
+    cue_at: CueAt = "source",
 ) -> Likelihood:
     """The likelihood score as a trust: of the reply after the request, or with peers in the direction "f".
 
@@ -98,8 +99,10 @@ def likelihood(
         raise BadInput(
             f"likelihood takes {', '.join(DIRECTIONS)} and samples of at least 0; got {chosen!r}, {samples}."
         )
+    if cue_at not in ("source", "target"):
+        raise BadInput(f"A cue stands at the source or the target, not at {cue_at!r}.")
     if (chosen == "faithfulness") == bool(peers):
         raise BadInput(f"The direction '{chosen}' {'takes no' if peers else 'needs'} peers.",
                        hint="Faithfulness compares with the request, the others with peers' replies.")  # fmt: skip
     likelihood_of(model, by=by)
-    return Likelihood(tuple(peers), model, chosen, cue, samples, temperature, by)
+    return Likelihood(tuple(peers), model, chosen, cue, samples, temperature, by, cue_at)

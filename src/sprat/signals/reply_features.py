@@ -5,10 +5,7 @@ Every feature is finite, and 0 where the reply does not show it; so one that cam
 
 from __future__ import annotations
 
-import ast
-import operator
 import re
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -16,13 +13,12 @@ from numpy.typing import NDArray
 
 from ..answers import final_answer
 from ..core import Reply, Request
+from ..errors import BadInput
+from ..sums import calculate, equations
 
 Floats = NDArray[np.float64]
 
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
-# One class with one bounded quantifier: a pattern of nested parts takes exponential time on a long row of digits.
-_SUM = re.compile(r"([\d.,%$+\-*/x×() ]{3,120}+)=\s*\$?(-?\d[\d,]*(?:\.\d+)?)")
-_BREAK = re.compile(r"[.,](?=\s)")
 _MARK = re.compile(r"####|\\boxed\{|answer is\b|(?:final )?answer:", re.IGNORECASE)
 _HEDGE = re.compile(
     r"\b(?:maybe|perhaps|probably|possibly|likely|not sure|unsure|unclear|however|assum\w+|approximately|about|around|"
@@ -31,12 +27,6 @@ _HEDGE = re.compile(
 )
 _SENTENCE = re.compile(r"[.?!](?:\s|$)")
 _READ = 20_000  # characters of a text in which numbers and sums are looked for
-_OPERATORS: dict[type, Callable[[float, float], float]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: lambda a, b: a / b,
-}
 
 NAMES = (
     "log tokens", "log lines", "marked", "marks", "log numbers", "share of digits", "sums", "wrong sums",
@@ -117,32 +107,13 @@ def numbers_in(text: str) -> list[float]:
 def checked_sums(text: str) -> list[bool]:
     """Whether each `a op b = c` in the text is right to half a per cent; what cannot be read is left out."""
     checked: list[bool] = []
-    for found in _SUM.finditer(text[:_READ]):
-        value, said = _value(found[1]), float(found[2].replace(",", ""))
-        if value is not None:
-            checked.append(abs(value - said) <= 0.005 * max(1.0, abs(said)))
+    for formula, told in equations(text[:_READ]):
+        try:
+            value, said = float(calculate(formula)), float(told)
+        except (BadInput, OverflowError):
+            continue
+        checked.append(abs(value - said) <= 0.005 * max(1.0, abs(said)))
     return checked
-
-
-def _value(expression: str) -> float | None:
-    last = _BREAK.split(expression)[-1].lstrip("x×*/+,.% )").replace(",", "").replace("$", "")
-    plain = re.sub(r"(\d[\d.]*)%", r"(\1/100)", re.sub(r"[x×]", "*", last))
-    if not re.search(r"\d\s*\)*\s*[-+*/]", plain):
-        return None
-    try:
-        return _evaluate(ast.parse(plain.strip(), mode="eval").body)
-    except (SyntaxError, ValueError, ZeroDivisionError, OverflowError, RecursionError):
-        return None
-
-
-def _evaluate(node: ast.expr) -> float:
-    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
-        return float(node.value)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_evaluate(node.operand)
-    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        return _OPERATORS[type(node.op)](_evaluate(node.left), _evaluate(node.right))
-    raise ValueError
 
 
 def _number(answer: str) -> float | None:

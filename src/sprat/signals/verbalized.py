@@ -18,17 +18,18 @@ PROMPT = (
     "Provide the probability that your answer is correct. Give ONLY the probability (0.0 to 1.0), no other words or "
     "explanation."
 )
-_NUMBER = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?|\.\d+)\s*(%|percent|/\s*100?\b)?", re.IGNORECASE)
+# A minus that no word or number stands before is a sign.
+_NUMBER = re.compile(
+    r"(?<![\d.,])(?<!(?<!\w)[-−])(\d+(?:[.,]\d+)?|[.,]\d+)\s*(%|percent|(?:/|out of)\s*(\d+)\b)?", re.IGNORECASE
+)
 
 
 def probability(text: str) -> float | None:
-    """The probability that a text names first: "0.8", ".8", "80%", "8/10"; None where there is none."""
-    for number, unit in _NUMBER.findall(text):
-        value = float(number)
-        by = 1.0 if not unit else 10.0 if unit.replace(" ", "") == "/10" else 100.0
-        if not unit and 1 < value <= 100:
-            by = 100.0
-        if 0 <= value / by <= 1:
+    """The probability that a text names first: "0.8", "0,8", "80%", "8/10", "3 out of 4"; None where there is none."""
+    for number, unit, whole in _NUMBER.findall(text):
+        value = float(number.replace(",", "."))
+        by = float(whole) if whole else 100.0 if unit or 1 < value <= 100 else 1.0
+        if by and value / by <= 1:
             return value / by
     return None
 

@@ -1,7 +1,7 @@
 """BERTScore: precision, recall and F of the tokens of a text against those of one reference or of several.
 
 arXiv 1904.09675, with rarity weights and with baseline rescaling that can be computed for any encoder. Checked by hand
-(tests/similarity/test_bertscore.py) and against the package bert-score to 1e-5 (benchmarks/bertscore.py).
+(tests/similarity/test_scores.py) and against the package bert-score to 1e-5 (benchmarks/bertscore.py).
 """
 
 from __future__ import annotations

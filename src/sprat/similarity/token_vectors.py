@@ -1,7 +1,7 @@
 """What greedy matching reads: a text's tokens, each with a unit vector. One encoder that needs numpy alone is here.
 
 StaticTokens looks its vectors up, so that a word is the same in every context: a lower bar for contextual encoders.
-Checked by hand (tests/similarity/test_token_vectors.py); measured on human marks by benchmarks/bertscore_marks.py.
+Checked by hand (tests/similarity/test_hub_tokens.py); measured on human marks by benchmarks/bertscore_marks.py.
 """
 
 from __future__ import annotations

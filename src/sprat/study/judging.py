@@ -23,9 +23,10 @@ from ..data import Call, Dataset, Example
 from ..errors import BadInput, nearest
 from ..measure.grade import grade
 from ..measure.meta_evaluation import HOWS, LEVELS, correlated, correlation, pairwise_accuracy, williams
-from ..measure.resampling import Estimate, bootstrap
+from ..measure.resampling import Estimate, bootstrap, widened
 
 Floats = NDArray[np.float64]
+_PEEK = 1 << 20  # characters of a file that are looked at for its first row
 METRICS = ("f1", "bleu", "chrf", "rouge1", "rouge2", "rougeL", "rouge1:recall")
 
 
@@ -48,16 +49,46 @@ class Agreement:
 
 
 def folder_of(named: str) -> Path:
-    """A set's folder: a path, or a name under SPRAT_DATA; raises BadInput that names the nearest."""
+    """A set's folder: a path, or a name under SPRAT_DATA; raises BadInput that names the nearest judged set there."""
     if Path(named).exists():
         return Path(named)
     root = os.environ.get("SPRAT_DATA")
     places = [p for d in ("", "research_only") if root for p in Path(root, d).glob("*/") if p.is_dir()]
     found = next((p for p in places if p.name == named), None)
     if found is None:
-        why = nearest(named, [p.name for p in places]) if places else "Set SPRAT_DATA to the folder that holds it."
+        judged = [p.name for p in places if _judged(p)]
+        why = nearest(named, judged) if judged else "Set SPRAT_DATA to the folder that holds it."
         raise BadInput(f"There is no judged set '{named}'.", hint=why)
     return found
+
+
+def _judged(folder: Path) -> bool:
+    """Whether a folder looks like a set of judged texts or pairs, by the first row of its files alone."""
+    from ..judging.preferences import shows_pair
+
+    for file in sorted(folder.rglob("*.json*")):
+        row = _first_row(file) if file.is_file() else {}
+        if shows_pair(row) or (file.parent == folder and _kind(row) is not None):
+            return True
+    return False
+
+
+def _first_row(file: Path) -> dict[str, Any]:
+    """The first object of a file, one a line or in a list; an empty one where there is none to be read."""
+    try:
+        with gzip.open(file, "rt") if file.suffix == ".gz" else file.open() as lines:
+            text = lines.read(_PEEK).lstrip("[ \n\r\t")
+        row: Any = json.JSONDecoder().raw_decode(text)[0]
+    except (OSError, EOFError, ValueError):
+        return {}
+    return row if isinstance(row, dict) else {}
+
+
+def _kind(row: Mapping[str, Any]) -> str | None:
+    """What a row holds: pairs, or a document's systems; None for neither."""
+    if {"ref", "better", "worse"} <= row.keys():
+        return "pairs"
+    return "systems" if isinstance(row.get("systems"), list) else None
 
 
 def holds_pairs(path: Path) -> bool:
@@ -83,8 +114,8 @@ def judge_the_judges(
     some = False
     for file in files:
         rows = _rows(file)[:most]
-        kind = "pairs" if rows and {"ref", "better", "worse"} <= rows[0].keys() else "systems"
-        if kind == "systems" and not (rows and isinstance(rows[0].get("systems"), list)):
+        kind = _kind(rows[0]) if rows else None
+        if kind is None:
             continue
         some = True
         name = file.name.partition(".")[0]
@@ -176,10 +207,10 @@ def _pairs(name: str, rows: list[dict[str, Any]], metrics: Sequence[str], times:
     units = [r["ref"] for r in rows]
     for metric in metrics:
         scores = _scores(data, metric)
-        won = np.where(scores[:, 0] > scores[:, 1], 1.0, -1.0)
-        tau = bootstrap(_mean, won, units=units, times=times)
-        accuracy = float(np.mean(scores[:, 0] > scores[:, 1]))
-        yield Agreement(name, "preference", metric, len(rows), {"segment, kendall": tau}, accuracy, 0.0, None)
+        won = (scores[:, 0] > scores[:, 1]).astype(np.float64)
+        rate = widened(bootstrap(_mean, won, units=units, times=times))
+        tau = Estimate(2 * rate.value - 1, 2 * rate.low - 1, 2 * rate.high - 1, rate.units)
+        yield Agreement(name, "preference", metric, len(rows), {"segment, kendall": tau}, rate.value, 0.0, None)
 
 
 def _mean(values: Floats) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class Foretold:
 
     `rmse` has a bootstrap interval by language or group where these were left out, else by row; `mean_rmse` is that of
     always foretelling the mean. `coverage` is the share of the intervals that hold, each fold counted alike; `half` is
-    the half-width for a new row.
+    the half-width for a new row. Intervals are infinite where errors are too few for the confidence; `note` says so.
     """
 
     split: str
@@ -69,6 +70,7 @@ class Foretold:
     coverage: float
     width: float
     half: float
+    note: str = ""
 
 
 def grow(x: Floats, y: Floats, seed: int = 0) -> Callable[[Floats], Floats]:
@@ -162,6 +164,18 @@ def foretell(table: Table, split: str = "random", confidence: float = 0.9, seed:
         float(np.mean([np.mean((wrong <= half)[of_row == k]) for k in np.unique(of_row)])),
         float(2 * half.mean()),
         _half(wrong, of_row, -1, confidence, alike),
+        _too_few(half, len(np.unique(units)), f"{split}s" if alike else "rows", confidence),
+    )
+
+
+def _too_few(half: Floats, left_out: int, what: str, confidence: float) -> str:
+    """What an interval of this confidence would need, where the half-widths of some rows are infinite."""
+    if np.isfinite(half).all():
+        return ""
+    needed = ceil(confidence / (1 - confidence) - 1e-9)
+    return (
+        f"An interval that holds for {100 * confidence:.4g} % needs the errors of at least {needed:,} {what}, and to "
+        f"be checked those of {needed + 1:,}; there are {left_out:,}."
     )
 
 
@@ -173,14 +187,14 @@ def _half(wrong: Floats, fold: Ints, own: int, confidence: float, alike: bool) -
     """The half-width for the rows of one fold: the conformal quantile of the others' errors, each row counted alike.
 
     `alike` counts each fold so instead: a language counts once, as the next one to come will. The row, or the language,
-    that is foretold counts too, with an error beyond all others.
+    that is foretold counts too, with an error beyond all others: where it is needed the half-width is infinite.
     """
     others = fold != own
     _, at, size = np.unique(fold[others], return_inverse=True, return_counts=True)
     weight = 1 / size[at] / (len(size) + 1) if alike else np.full(len(at), 1 / (len(at) + 1))
     order = np.argsort(wrong[others])
     place = int(np.searchsorted(np.cumsum(weight[order]), confidence - 1e-12))
-    return float(wrong[others][order][min(place, len(order) - 1)])
+    return float(wrong[others][order][place]) if place < len(order) else float("inf")
 
 
 def worth_tuning(
@@ -196,21 +210,32 @@ def worth_tuning(
     return [(str(s), float(v), float(a), float(b)) for s, v, a, b in zip(said, value, low, high, strict=True)]
 
 
-def foretell_new(table: Table, by_row: Foretold, by_language: Foretold | None, seed: int = 0) -> list[dict[str, Any]]:
+def foretell_new(
+    table: Table,
+    by_row: Foretold,
+    by_language: Foretold | None = None,
+    by_group: Foretold | None = None,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
     """The rows whose score is unknown, foretold from all known ones, with their intervals.
 
-    A row that names a language which no known row does has the interval of a new language, where that was measured.
+    A row that names a language, or is of a group, which no known row does or is, has the interval of a new one (of
+    both, the wider): an infinite one where that was not measured, for the other rows' errors say nothing of it.
     """
     rows = np.flatnonzero(~np.isfinite(table.target))
     if not len(rows):
         return []
     seen = frozenset().union(*(table.languages[i] for i in table.known))
+    groups = {table.groups[i] for i in table.known} if table.groups else set[str]()
     value = grow(table.features[table.known], table.target[table.known], seed)(table.features[rows])
     found: list[dict[str, Any]] = []
     for row, v in zip(rows.tolist(), value.tolist(), strict=True):
-        new = by_language is not None and not table.languages[row] <= seen
-        half = by_language.half if new and by_language is not None else by_row.half
-        found.append({"row": row, "foretold": v, "low": v - half, "high": v + half, "new language": new})
+        new = not table.languages[row] <= seen
+        other = bool(table.groups) and table.groups[row] not in groups
+        ways = [way for is_new, way in ((new, by_language), (other, by_group)) if is_new] or [by_row]
+        half = max(float("inf") if way is None else way.half for way in ways)
+        ends = {"foretold": v, "low": v - half, "high": v + half}
+        found.append({"row": row, **ends, "new language": new, "new group": other})
     return found
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..core import Reply
 from ..errors import BadInput
-from .self_check import sentences
+from ..sentences import sentences
 
 BETA = 0.8
 GAP = "____"

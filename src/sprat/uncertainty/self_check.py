@@ -14,8 +14,8 @@ from math import log
 
 import numpy as np
 
-from ..errors import BadInput
-from ..nli.protocol import Floats, Nli
+from ..errors import BadInput, CannotDo
+from ..nli.protocol import CONTRADICTION, ENTAILMENT, Floats, Nli
 from ..sentences import sentences
 from ..similarity.greedy import f_of, matched
 from ..similarity.scores import Baseline
@@ -85,10 +85,27 @@ def by_nli(said: Sequence[str], samples: Sequence[str], nli: Nli) -> list[float]
 
 
 def against(probabilities: Floats, sentences: int) -> list[float]:
-    """The same of probabilities (sentences x samples, 3) that are known, a sentence's samples after each other."""
+    """The same of probabilities (sentences x samples, 3) that are known, a sentence's samples after each other.
+
+    CannotDo where none says contradiction at all, as of a model with two labels: everything would be consistent.
+    """
     found = np.asarray(probabilities, np.float64)
-    share = found[:, 2] / np.maximum(found[:, 0] + found[:, 2], 1e-12)
+    _contradicting(found)
+    return _shares(found, sentences)
+
+
+def _shares(found: Floats, sentences: int) -> list[float]:
+    share = found[:, CONTRADICTION] / np.maximum(found[:, ENTAILMENT] + found[:, CONTRADICTION], 1e-12)
     return share.reshape(sentences, -1).mean(axis=1).tolist()
+
+
+def _contradicting(found: Floats) -> None:
+    # A softmax over three classes is never 0 everywhere; a class that a model lacks is.
+    if len(found) and not found[:, CONTRADICTION].any():
+        raise CannotDo(
+            "SelfCheckGPT by inference needs a model that says contradiction, and this one gives it no probability.",
+            hint="Take one with three labels, such as hub:cross-encoder/nli-deberta-v3-base, or go by unigrams.",
+        )
 
 
 def self_checked(draws: Sequence[Sequence[str]], nli: Nli) -> list[float]:
@@ -100,8 +117,9 @@ def self_checked(draws: Sequence[Sequence[str]], nli: Nli) -> list[float]:
     pairs = [[(s, other) for s in own for other in each[1:]] for own, each in zip(said, draws, strict=True)]
     unique = {pair: i for i, pair in enumerate(dict.fromkeys(p for own in pairs for p in own))}
     found = nli.probabilities(list(unique))
+    _contradicting(found)
     return [
-        float(np.mean(against(found[[unique[p] for p in own]], len(s)))) if own else float("nan")
+        float(np.mean(_shares(found[[unique[p] for p in own]], len(s)))) if own else float("nan")
         for own, s in zip(pairs, said, strict=True)
     ]
 

@@ -25,19 +25,27 @@ class TokenEntropy:
     exact: bool
 
 
-def token_entropy(top: Mapping[str, float], vocabulary: int | None = None, likeliest: bool = True) -> TokenEntropy:
+def token_entropy(
+    top: Mapping[str, float], vocabulary: int | None = None, likeliest: bool = True, chosen: str | None = None
+) -> TokenEntropy:
     """The entropy of a token's distribution from its likeliest alternatives' log-probabilities.
 
     What was cut off lies between being as concentrated as it can (no token is likelier than the least one shown) and
     being spread evenly over the rest of the vocabulary (without its size, the upper bound is infinite). Where `top` are
-    not the likeliest, as where the chosen token alone is known, the rest could be a single token.
+    not the likeliest, as where the chosen token alone is known, the rest could be a single token. Some servers list the
+    `chosen` token beside the likeliest: where it is the least shown, the rest may be likelier than it. What is shown
+    with no probability, as OpenAI's -9999 for "not among the likeliest", counts as cut off.
     """
-    shown = [exp(v) for v in top.values() if v > -inf]
+    told = {token: p for token, v in top.items() if (p := exp(v)) > 0}
+    shown = list(told.values())
     known = -sum(p * log(p) for p in shown)
     rest = 1 - sum(shown)
     if rest <= _WHOLE:
         return TokenEntropy(known, known, True)
-    low = known - rest * log(min(min(shown, default=1.0) if likeliest else 1.0, rest))
+    least = min(shown, default=1.0)
+    if chosen is not None and told.get(chosen) == least:
+        least = min((p for token, p in told.items() if token != chosen), default=1.0)
+    low = known - rest * log(min(least if likeliest else 1.0, rest))
     if vocabulary is None:
         return TokenEntropy(low, inf, False)
     left = max(1, vocabulary - len(shown))
@@ -50,7 +58,9 @@ def entropies(reply: Reply, vocabulary: int | None = None) -> list[TokenEntropy]
     CannotDo where the reply has neither.
     """
     if reply.top_logprobs:
-        return [token_entropy(top, vocabulary) for top in reply.top_logprobs]
+        chosen = reply.tokens or ()
+        named = [*chosen, *[None] * (len(reply.top_logprobs) - len(chosen))]
+        return [token_entropy(top, vocabulary, chosen=c) for top, c in zip(reply.top_logprobs, named, strict=False)]
     if reply.logprobs:
         return [token_entropy({"": v}, vocabulary, likeliest=False) for v in reply.logprobs]
     raise CannotDo(
