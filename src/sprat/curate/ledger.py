@@ -231,6 +231,7 @@ def _entry(row: Mapping[str, Any]) -> Entry:
 
 
 def polars() -> Any:
+    """Polars; raises MissingExtra where it is not installed."""
     try:
         import polars
     except ModuleNotFoundError:
