@@ -50,7 +50,7 @@ def test_nothing_unsupported_is_a_success(tmp_path: Path, capsys: pytest.Capture
 def test_a_corpus_stands_in_for_documents(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "ada.txt").write_text(DOCUMENT)
-    path = written(tmp_path / "in.jsonl", [{"claim": "Ada Low taught chemistry in Bonn."}])
+    path = written(tmp_path / "in.jsonl", [{"claim": "Ada Low taught chemistry in Bonn for twelve years."}])
     assert main(["check", path, "--corpus", str(tmp_path / "notes"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["findings"][0]["evidence"].startswith("Ada Low taught")
 
