@@ -6,9 +6,12 @@ AUROC and measured on the other, over 20 splits; intervals are bootstraps over q
 first split's half, on the other half. Conventions: the other packages' own functions are read from their source and run
 on the same clusters, with made token log-probabilities (the recorded draws have none).
 
-    python benchmarks/uncertainty.py --data $SPRAT_DATA --encoder MINILM_FOLDER [--peers FOLDER] [--nli small] [--write]
+    python benchmarks/uncertainty.py --data $SPRAT_DATA --encoder MINILM_FOLDER [--peers FOLDER] [--nli small]
+        [--questions] [--write]
 
-Without --encoder only what goes by inference (--nli) is measured, and added to what was written before.
+Without --encoder only what goes by inference (--nli) or by questions is measured, and added to what was written before.
+Questions are those of rules, answered by the embedded encoder, as self_check(how="qa") does with no model at hand; its
+own arithmetic is driven over the recorded draws.
 
 PEERS holds lm_polygraph/ and uqlm/ as unpacked wheels, jlko.py (semantic_entropy.py of jlko/semantic_uncertainty) and
 kuhn.py (compute_confidence_measure.py of lorenzkuhn/semantic_uncertainty). rouge_score must be installed.
@@ -30,15 +33,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measured import RESULTS, header, table, write
+from measured import RESULTS, header, table, trusts, write
 
+from sprat import Reply, Request
+from sprat.data import Call, Dataset, Example
 from sprat.encoders import StaticEncoder
 from sprat.encoders import cached as kept
+from sprat.endpoints.toy import toy
 from sprat.measure.calibration import auroc
 from sprat.measure.exact import exact, normalised
 from sprat.measure.resampling import bootstrap
 from sprat.nli import named
 from sprat.sentences import sentences
+from sprat.signals import self_check
 from sprat.similarity import HubTokens, StaticTokens, cached
 from sprat.uncertainty import Alike, Entailment, Exact, Samples, cluster, graph, semantic_entropy
 from sprat.uncertainty.clusters import Draws, reassigning
@@ -148,6 +155,17 @@ def inferred(asked: list[Draws], name: str) -> dict[str, dict[str, np.ndarray]]:
     checked = np.array(by_inference([d.texts for d in asked], nli))
     out[f"self-check, NLI {name}"] = {"-": np.nan_to_num(checked, nan=1.0)}
     return out
+
+
+def questioned(asked: list[Draws]) -> np.ndarray:
+    """Self-check by questions of rules: 1 less the signal's trust in the first draw, (n,)."""
+    rows = [
+        Example(str(i), Request.of(f"{i}: {d.question}"), None,
+                tuple(Call("m", Reply(text, "m"), k) for k, text in enumerate(d.texts)))
+        for i, d in enumerate(asked)
+    ]  # fmt: skip
+    signal = self_check(toy("m", "never asked"), samples=len(asked[0].texts) - 1, how="qa")
+    return 1 - trusts(signal, Dataset(tuple(rows)), "m")
 
 
 def self_checked(draws: Draws, reader: Any) -> float:
@@ -282,6 +300,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--encoder")
     parser.add_argument("--nli", help="small, or hub:NAME")
+    parser.add_argument("--questions", action="store_true")
     parser.add_argument("--peers", type=Path)
     parser.add_argument("--draws", type=int, nargs="*", default=[5, 10], help="none: the conventions alone")
     parser.add_argument("--write", action="store_true", help="add to what was written before")
@@ -301,6 +320,10 @@ def main() -> None:
         encoders = {"MiniLM": Cosines(kept(Pooled(given.encoder)), texts), "static": Cosines(StaticEncoder(), texts)}
     readers = {"MiniLM": cached(HubTokens(given.encoder, 6)), "static": StaticTokens()} if encoders else {}
     before = json.loads(PARTS.read_text()) if given.write and PARTS.exists() else {}
+    commit = header("", 0, 0)["commit"]
+    of_old = [m for told in before.get("auroc", {}).values() for m in told]
+    commits = before.get("commits") or dict.fromkeys(of_old, before.pop("about", {}).get("commit"))
+    before.pop("about", None)  # the header is of what is written now
     found: dict[str, Any] = before | {"share right": {k: float(v.mean()) for k, v in outcomes.items()}}
     found.setdefault("auroc", {})
     for n in given.draws:
@@ -308,15 +331,19 @@ def main() -> None:
         measures = families(asked, encoders) if encoders else {}
         if given.nli:
             measures |= inferred(asked, given.nli)
+        if given.questions:
+            measures["self-check, questions by rules"] = {"-": questioned(asked)}
         for name, reader in readers.items():
             each = [self_checked(d, reader) for d in asked]
             measures[f"self-check, BERTScore {name}"] = {"-": np.array(each)}
+        commits |= dict.fromkeys(measures, commit)
         for told, right in outcomes.items():
             for measure, settings in measures.items():
                 found["auroc"].setdefault(f"{n} draws, {told}", {})[measure] = over_splits(settings, right)
     if given.peers:
         asked = [Draws(r["question"], tuple(r["samples"][:10])) for r in rows]
         found["conventions"] = conventions(given.peers, asked)
+    found["commits"] = commits
     print(json.dumps(found, indent=1))
     if given.write:
         found["cpu seconds"] = before.get("cpu seconds", 0) + time.process_time() - began
@@ -329,7 +356,9 @@ def _write(found: dict[str, Any], seconds: float) -> None:
     main_columns = list(found["auroc"])
     form = "{mean:.3f} ({least:.3f} to {most:.3f})"
     body = [
-        {"measure": m} | {c: form.format(**found["auroc"][c][m]) for c in main_columns}
+        {"measure": m}
+        | {c: form.format(**found["auroc"][c][m]) for c in main_columns}
+        | {"commit": found["commits"][m]}
         for m in found["auroc"][main_columns[0]]
     ]
     bars = [
@@ -366,7 +395,8 @@ def _write(found: dict[str, Any], seconds: float) -> None:
             "",
             *table(apart),
         ]
-    command = "python benchmarks/uncertainty.py --data $SPRAT_DATA --encoder FOLDER --peers FOLDER --nli small --write"
+    command = "python benchmarks/uncertainty.py --data $SPRAT_DATA --encoder FOLDER --peers FOLDER --nli small "
+    command += "--questions --write"
     write("uncertainty", {"about": header(command, 0, seconds), **found}, text)
 
 

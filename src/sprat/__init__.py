@@ -141,6 +141,7 @@ _ROOMS = (
     "factuality",
     "judging",
     "nli",
+    "safety",
     "signals",
     "train",
     "whitebox",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import lazily
 
 if TYPE_CHECKING:
     from sprat.encoders.cache import CachedEncoder, cached
@@ -24,24 +26,18 @@ __all__ = [
 ]
 
 _WHERE = {
-    "CachedEncoder": "cache",
-    "Encoder": "protocol",
-    "SentenceEncoder": "sentence",
-    "StaticEncoder": "static",
-    "TfidfEncoder": "tfidf",
-    "cached": "cache",
-    "fit": "tfidf",
-    "load": "tfidf",
-    "save": "tfidf",
+    "CachedEncoder": ".cache",
+    "Encoder": ".protocol",
+    "SentenceEncoder": ".sentence",
+    "StaticEncoder": ".static",
+    "TfidfEncoder": ".tfidf",
+    "cached": ".cache",
+    "fit": ".tfidf",
+    "load": ".tfidf",
+    "save": ".tfidf",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'sprat.encoders' has no attribute '{name}'")
-    from importlib import import_module
-
-    return getattr(import_module(f"sprat.encoders.{_WHERE[name]}"), name)
+__getattr__ = lazily(__name__, _WHERE)
 
 
 def __dir__() -> list[str]:

@@ -6,8 +6,9 @@ tokens that it wrote. Unknown is not 0: a part that is there and can't be read m
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import lazily
 
 if TYPE_CHECKING:
     from .amount import Energy, total
@@ -37,13 +38,9 @@ _WHERE = {
     "processor": ("Share", "share"),
     "tokens": ("Served", "of_tokens", "parameters_in"),
 }
-_FROM = {name: module for module, names in _WHERE.items() for name in names}
+_FROM = {name: f".{module}" for module, names in _WHERE.items() for name in names}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _FROM:
-        raise AttributeError(f"module 'sprat.energy' has no attribute '{name}'")
-    return getattr(import_module(f"{__name__}.{_FROM[name]}"), name)
+__getattr__ = lazily(__name__, _FROM)
 
 
 def __dir__() -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import lazily
 
 if TYPE_CHECKING:
     from ..nli.checks import Check, Checker, SentenceCheck, supports
@@ -69,13 +71,7 @@ _WHERE = {
 }
 _FROM = {name: module for module, names in _WHERE.items() for name in names}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _FROM:
-        raise AttributeError(f"module 'sprat.factuality' has no attribute '{name}'")
-    from importlib import import_module
-
-    return getattr(import_module(_FROM[name], __name__), name)
+__getattr__ = lazily(__name__, _FROM)
 
 
 def __dir__() -> list[str]:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import lazily
 
 if TYPE_CHECKING:
     from .cache import CachedNli, cached
@@ -29,26 +31,20 @@ __all__ = [
 ]
 
 _WHERE = {
-    "CachedNli": "cache",
-    "HubNli": "cross_encoder",
-    "Measured": "protocol",
-    "Nli": "protocol",
-    "Shortened": "cross_encoder",
-    "SmallNli": "embedded",
-    "Worth": "protocol",
-    "cached": "cache",
-    "hub": "cross_encoder",
-    "named": "naming",
-    "small": "embedded",
+    "CachedNli": ".cache",
+    "HubNli": ".cross_encoder",
+    "Measured": ".protocol",
+    "Nli": ".protocol",
+    "Shortened": ".cross_encoder",
+    "SmallNli": ".embedded",
+    "Worth": ".protocol",
+    "cached": ".cache",
+    "hub": ".cross_encoder",
+    "named": ".naming",
+    "small": ".embedded",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'sprat.nli' has no attribute '{name}'")
-    from importlib import import_module
-
-    return getattr(import_module(f"sprat.nli.{_WHERE[name]}"), name)
+__getattr__ = lazily(__name__, _WHERE)
 
 
 def __dir__() -> list[str]:

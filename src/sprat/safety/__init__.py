@@ -6,7 +6,9 @@ any of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import lazily
 
 if TYPE_CHECKING:
     from .groups import mentions
@@ -32,16 +34,16 @@ __all__ = [
 ]
 
 _WHERE = {
-    "HubScorer": "hub_classifiers",
-    "Linear": "linear",
-    "PRIVATE": "private",
-    "Pii": "private",
-    "Scorer": "scorer",
-    "Span": "scorer",
-    "hub": "hub_classifiers",
-    "mentions": "groups",
-    "named": "naming",
-    "pii": "private",
+    "HubScorer": ".hub_classifiers",
+    "Linear": ".linear",
+    "PRIVATE": ".private",
+    "Pii": ".private",
+    "Scorer": ".scorer",
+    "Span": ".scorer",
+    "hub": ".hub_classifiers",
+    "mentions": ".groups",
+    "named": ".naming",
+    "pii": ".private",
 }
 
 
@@ -59,12 +61,7 @@ def injection(rate: float | None = None) -> Linear:
     return linear("injection", rate)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'sprat.safety' has no attribute '{name}'")
-    from importlib import import_module
-
-    return getattr(import_module(f"sprat.safety.{_WHERE[name]}"), name)
+__getattr__ = lazily(__name__, _WHERE)
 
 
 def __dir__() -> list[str]:

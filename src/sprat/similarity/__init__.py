@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import lazily
 
 if TYPE_CHECKING:
     from .alignment import Alignment, align
@@ -27,27 +29,21 @@ __all__ = [
 ]
 
 _WHERE = {
-    "Alignment": "alignment",
-    "Baseline": "scores",
-    "BertScores": "scores",
-    "CachedTokens": "token_cache",
-    "HubTokens": "hub_tokens",
-    "StaticTokens": "token_vectors",
-    "TokenEncoder": "token_vectors",
-    "Tokens": "token_vectors",
-    "align": "alignment",
-    "baseline": "scores",
-    "bertscore": "scores",
-    "cached": "token_cache",
+    "Alignment": ".alignment",
+    "Baseline": ".scores",
+    "BertScores": ".scores",
+    "CachedTokens": ".token_cache",
+    "HubTokens": ".hub_tokens",
+    "StaticTokens": ".token_vectors",
+    "TokenEncoder": ".token_vectors",
+    "Tokens": ".token_vectors",
+    "align": ".alignment",
+    "baseline": ".scores",
+    "bertscore": ".scores",
+    "cached": ".token_cache",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'sprat.similarity' has no attribute '{name}'")
-    from importlib import import_module
-
-    return getattr(import_module(f"sprat.similarity.{_WHERE[name]}"), name)
+__getattr__ = lazily(__name__, _WHERE)
 
 
 def __dir__() -> list[str]:
