@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import BadInput
-from ..measure.resampling import Estimate, bootstrap, bootstraps, wilson
+from ..measure.resampling import Estimate, bootstrap, bootstraps, widened
 from ..signals.fitting import sigmoid
 
 Floats = NDArray[np.float64]
@@ -23,13 +23,6 @@ Floats = NDArray[np.float64]
 def win_rate(preference: ArrayLike, units: Sequence[object] | None = None, times: int = 1000) -> Estimate:
     """The mean of preferences (n,) for the first of two, 1, one half for ties, or 0, with a bootstrap interval."""
     return widened(bootstrap(_mean, _preferences(preference), units=units, times=times))
-
-
-def widened(rate: Estimate) -> Estimate:
-    """The rate with Wilson's interval where all rows are alike: every resample then says the same, and nothing."""
-    if rate.low < rate.high or not 0 <= rate.value <= 1:
-        return rate
-    return Estimate(rate.value, *wilson(rate.value, rate.units), rate.units)
 
 
 class LengthControlled(NamedTuple):
