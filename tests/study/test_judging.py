@@ -15,6 +15,7 @@ from sprat.data import Call, Dataset, Example
 from sprat.errors import BadInput
 from sprat.measure.grade import grade
 from sprat.measure.lexical import bleu
+from sprat.measure.resampling import wilson
 from sprat.study.judging import judge_the_judges
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "then", "ran", "away", "from", "dogs", "that", "came", "in"]
@@ -109,3 +110,12 @@ def test_the_command_prints_a_table_and_json(judged: Path, capsys: pytest.Captur
 def test_what_can_not_be_judged_is_said(more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     assert main(["evaluate", "judge-the-judge", *more]) == 2
+
+
+def test_a_tau_of_pairs_all_won_is_not_sure_to_be_1(judged: Path):
+    pairs = [{"ref": f"a b c {i}", "better": f"a b {i}", "worse": "x"} for i in range(20)]
+    (judged / "pairs.jsonl").write_text("".join(json.dumps(p) + "\n" for p in pairs))
+    (found,) = [a for a in judge_the_judges(str(judged), ["f1"], 50) if a.set == "pairs"]
+    tau = found.correlations["segment, kendall"]
+    assert tau.value == 1
+    assert tau.low == pytest.approx(2 * wilson(1.0, 20)[0] - 1)

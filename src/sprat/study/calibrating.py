@@ -23,9 +23,9 @@ from ..core import Reply, Request
 from ..data import Dataset, Lessons
 from ..drivers import drive_many
 from ..errors import BadInput, MissingExtra, nearest
-from ..measure.calibration import binned, brier, measured, risk_coverage
+from ..measure.calibration import brier, measured, place, risk_coverage
 from ..measure.grouping import Group, GroupingLoss, grouping_loss, worst_groups
-from ..measure.resampling import Estimate, wilson
+from ..measure.resampling import Estimate, clustered_rate
 from ..replay import Recording
 from ..signals.calibrated import Calibrated, fit_map
 from ..signals.calibrators import CALIBRATORS, Floats
@@ -172,7 +172,7 @@ def _found(
         units=len(np.unique(units[second])),
         chosen=chosen,
         measures={way: measured(p, y[second], units[second], seed=seed) for way, p in after.items()},
-        bins={way: _bins(after[way], y[second]) for way in ways},
+        bins={way: _bins(after[way], y[second], units[second]) for way in ways},
         curves={way: _curve(after[way], y[second]) for way in ways},
         grouping=grouping,
         groups=groups[0],
@@ -265,11 +265,10 @@ def _enough(data: Dataset, model: str) -> None:
     )
 
 
-def _bins(s: Floats, y: Floats) -> tuple[Point, ...]:
-    return tuple(
-        Point(b.confidence, Estimate(b.outcome, *wilson(b.outcome, b.rows), b.rows), b.rows)
-        for b in binned(s, y, 10, "mass")
-    )
+def _bins(s: Floats, y: Floats, units: NDArray[Any]) -> tuple[Point, ...]:
+    places = place(s, 10, "mass")
+    here = [places == b for b in np.unique(places)]
+    return tuple(Point(float(s[k].mean()), clustered_rate(y[k], units[k]), int(k.sum())) for k in here)
 
 
 def _curve(s: Floats, y: Floats) -> tuple[tuple[float, float], ...]:

@@ -23,7 +23,7 @@ from ..data import Call, Dataset, Example
 from ..errors import BadInput, nearest
 from ..measure.grade import grade
 from ..measure.meta_evaluation import HOWS, LEVELS, correlated, correlation, pairwise_accuracy, williams
-from ..measure.resampling import Estimate, bootstrap
+from ..measure.resampling import Estimate, bootstrap, widened
 
 Floats = NDArray[np.float64]
 _PEEK = 1 << 20  # characters of a file that are looked at for its first row
@@ -207,10 +207,10 @@ def _pairs(name: str, rows: list[dict[str, Any]], metrics: Sequence[str], times:
     units = [r["ref"] for r in rows]
     for metric in metrics:
         scores = _scores(data, metric)
-        won = np.where(scores[:, 0] > scores[:, 1], 1.0, -1.0)
-        tau = bootstrap(_mean, won, units=units, times=times)
-        accuracy = float(np.mean(scores[:, 0] > scores[:, 1]))
-        yield Agreement(name, "preference", metric, len(rows), {"segment, kendall": tau}, accuracy, 0.0, None)
+        won = (scores[:, 0] > scores[:, 1]).astype(np.float64)
+        rate = widened(bootstrap(_mean, won, units=units, times=times))
+        tau = Estimate(2 * rate.value - 1, 2 * rate.low - 1, 2 * rate.high - 1, rate.units)
+        yield Agreement(name, "preference", metric, len(rows), {"segment, kendall": tau}, rate.value, 0.0, None)
 
 
 def _mean(values: Floats) -> float:

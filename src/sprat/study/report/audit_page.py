@@ -35,7 +35,7 @@ def as_dict(found: Audit) -> dict[str, Any]:
     """The audit as JSON holds it: an estimate as value, low, high, units."""
     return asdict(found) | {
         "measures": {k: e._asdict() for k, e in found.measures.items()},
-        "bins": [{"probability": b.probability, "rate": b.rate._asdict()} for b in found.bins],
+        "bins": [{"probability": b.probability, "rate": b.rate._asdict(), "rows": b.rows} for b in found.bins],
         "groups": [
             asdict(g) | {k: e and e._asdict() for k, e in (("rate", g.rate), ("others", g.others))}
             for g in found.groups
@@ -48,7 +48,7 @@ def drawings(found: Audit) -> dict[str, Drawing]:
     rows = [{"said": b.probability, "rate": b.rate.value, "low": b.rate.low, "high": b.rate.high} for b in found.bins]
     corners = "more are unsafe than it says", "fewer are unsafe than it says"
     chart = diagram(rows, (f"P(unsafe) that {found.scorer} says", "rows that are unsafe"), corners, {})
-    said = "; ".join(f"says {b.probability:.2f}, {b.rate.value:.2f} unsafe ({b.rate.units} rows)" for b in found.bins)
+    said = "; ".join(f"says {b.probability:.2f}, {b.rate.value:.2f} unsafe ({b.rows} rows)" for b in found.bins)
     out = {"reliability": Drawing("reliability", chart, f"Rate of unsafe rows by probability. {said}.")}
     if any(g.rate for g in found.groups):
         out["groups"] = Drawing("groups", _groups_chart(found), " ".join(map(sentence, found.groups)))
