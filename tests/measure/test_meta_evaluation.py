@@ -101,7 +101,7 @@ def test_correlations_that_no_data_have_together_are_refused():
 
 
 def test_changed_places_by_hand():
-    # Of 2 documents, four ways to change places: only none and, marks mirrored by neither, keep the gap of the data.
+    # Two documents can change places in four ways, and only that of the data itself has so large a gap.
     human, first = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     second = np.array([[3.0, 1.0, 2.0], [6.0, 4.0, 5.0]])
     assert swapped(human, first, second, times=4000) == pytest.approx(0.25, abs=0.03)

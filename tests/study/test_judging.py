@@ -63,7 +63,7 @@ def test_the_best_of_equal_metrics_is_seldom_said_to_be_better():
     assert named <= 5  # 2 expected at most; each pair alone, rows taken as independent, names some in most
 
 
-def test_the_first_two_agree_with_people_in_their_order(judged: Path):
+def test_the_best_metric_has_the_higher_correlation_and_accuracy(judged: Path):
     made = judge_the_judges(str(judged), ["rouge1:recall", "rouge2"], 50)
     recall, order = (a for a in made if a.quality == "content")
     first, second = (a.correlations["segment, pearson"] for a in (recall, order))

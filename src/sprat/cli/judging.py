@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SHOWN = ("system, pearson", "summary, spearman", "segment, spearman", "segment, kendall")
 
 CAVEAT = (
-    "p: permuted by document, Holm's over all pairs of metrics of a quality; qualities and sets are not adjusted for."
+    "p: permuted by document, Holm's over all pairs of a quality's metrics; not adjusted for several qualities or sets."
 )
 
 
