@@ -320,6 +320,10 @@ def main() -> None:
         encoders = {"MiniLM": Cosines(kept(Pooled(given.encoder)), texts), "static": Cosines(StaticEncoder(), texts)}
     readers = {"MiniLM": cached(HubTokens(given.encoder, 6)), "static": StaticTokens()} if encoders else {}
     before = json.loads(PARTS.read_text()) if given.write and PARTS.exists() else {}
+    commit = header("", 0, 0)["commit"]
+    of_old = [m for told in before.get("auroc", {}).values() for m in told]
+    commits = before.get("commits") or dict.fromkeys(of_old, before.pop("about", {}).get("commit"))
+    before.pop("about", None)  # the header is of what is written now
     found: dict[str, Any] = before | {"share right": {k: float(v.mean()) for k, v in outcomes.items()}}
     found.setdefault("auroc", {})
     for n in given.draws:
@@ -332,12 +336,14 @@ def main() -> None:
         for name, reader in readers.items():
             each = [self_checked(d, reader) for d in asked]
             measures[f"self-check, BERTScore {name}"] = {"-": np.array(each)}
+        commits |= dict.fromkeys(measures, commit)
         for told, right in outcomes.items():
             for measure, settings in measures.items():
                 found["auroc"].setdefault(f"{n} draws, {told}", {})[measure] = over_splits(settings, right)
     if given.peers:
         asked = [Draws(r["question"], tuple(r["samples"][:10])) for r in rows]
         found["conventions"] = conventions(given.peers, asked)
+    found["commits"] = commits
     print(json.dumps(found, indent=1))
     if given.write:
         found["cpu seconds"] = before.get("cpu seconds", 0) + time.process_time() - began
@@ -350,7 +356,9 @@ def _write(found: dict[str, Any], seconds: float) -> None:
     main_columns = list(found["auroc"])
     form = "{mean:.3f} ({least:.3f} to {most:.3f})"
     body = [
-        {"measure": m} | {c: form.format(**found["auroc"][c][m]) for c in main_columns}
+        {"measure": m}
+        | {c: form.format(**found["auroc"][c][m]) for c in main_columns}
+        | {"commit": found["commits"][m]}
         for m in found["auroc"][main_columns[0]]
     ]
     bars = [

@@ -198,6 +198,10 @@ GOOD = '[models.small]\nurl = "http://localhost:1/v1"\n[models.big]\nurl = "http
         (GOOD + '[way]\nuse = "cascade"\nmodls = []\n', "Did you mean 'models'"),
         (GOOD + '[way]\nuse = "cascade"\nmodels = ["smal"]\n', "no model 'smal'. Did you mean 'small'"),
         (GOOD + '[way]\nuse = "vote"\nmodels = ["small"]\nn = "3"\n', "n is '3'"),
+        (
+            GOOD + '[way]\nuse = "self_check"\nhow = "nope"\nmodels = ["small"]\n',
+            "how is 'nope', .*Needed: 'unigram', 'bigram', 'bertscore', 'nli', 'qa', 'prompt'",
+        ),
         (GOOD + '[way]\nuse = "nowhere.at:all"\n', "is not there"),
         (GOOD + '[way]\nuse = "os:sep"\n', "neither a class nor a function"),
         (GOOD + '[way]\nuse = "vote"\nmodels = ["small"]\nsame = {function = "os:system"}\n', "neither|not a function"),

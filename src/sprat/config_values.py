@@ -326,12 +326,19 @@ def build(
     for key, value in table.items():
         values[key] = reader.read(value, typed.get(key, Any), f"{at}.{key}" if at else key)
         if not _fits(values[key], typed.get(key, Any)):
-            raise BadInput(f"{where}: {key} is {value!r}, which is not of its kind.", hint=f"Needed: {typed[key]}.")
+            raise BadInput(
+                f"{where}: {key} is {value!r}, which is not of its kind.", hint=f"Needed: {_needed(typed[key])}."
+            )
     maker: Any = kind
     try:
         return maker(**values, **(more or {}))
     except (TypeError, ValueError) as error:
         raise BadInput(f"{where} can't be used: {error}.") from error
+
+
+def _needed(hint: Any) -> str:
+    """A type in words: the values themselves where only some are allowed."""
+    return ", ".join(f"'{a}'" for a in typing.get_args(hint)) if typing.get_origin(hint) is Literal else str(hint)
 
 
 def _fits(value: Any, hint: Any) -> bool:

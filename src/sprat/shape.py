@@ -118,6 +118,7 @@ def need(model: Any, can: Can, by: str) -> None:
         raise CannotDo(
             f"{by} needs {can.name.lower()} from every part; '{name_of(model)}' gives {has.name.lower()}.",
             hint="Use a model that gives them, or a technique that reads text alone: cascade, route, vote."
+            + (" If its server does, say logprobs = true in its table of the TOML file." if can == Can.LOGPROBS else "")
             + (" A server's log-probabilities will do: sprat.remote, sprat.ladder." if can == Can.LOGITS else ""),
         )
 

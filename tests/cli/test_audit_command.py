@@ -75,7 +75,13 @@ def test_rows_without_a_text_are_refused_or_counted(tmp_path: Path, capsys: pyte
     assert main(["audit", str(path), "--scorer", "injection", "--skip-bad", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["rows"] == 16
-    assert found["notes"] == ["4 rows were left out: 'text' is no text."]
+    assert "4 rows were left out: 'text' is no text." in found["notes"]
+
+
+def test_that_an_embedded_scorers_own_rows_flatter_it_is_said(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", str(rows), "--scorer", "injection", "--json"]) == 0
+    (note,) = json.loads(capsys.readouterr().out)["notes"]
+    assert "on rows from there these numbers are too good" in note
 
 
 def test_values_of_a_label_that_are_unsafe_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,6 +93,22 @@ def test_values_of_a_label_that_are_unsafe_can_be_named(tmp_path: Path, capsys: 
     asked = ["audit", str(path), "--scorer", "injection", "--label", "class", "--unsafe", "attack, leak", "--json"]
     assert main(asked) == 0
     assert json.loads(capsys.readouterr().out)["unsafe"] == 20
+
+
+@pytest.mark.parametrize("missing", ["", " ", None, float("nan")])
+def test_a_missing_label_is_not_a_safe_one_where_values_are_named(
+    missing: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "kinds.jsonl"
+    made = [{"text": f"{t} {i}", "kind": kind} for i in range(20)
+            for t, kind in ((SAFE[0], "fine"), (UNSAFE[0], "attack"), (UNSAFE[1], missing))]  # fmt: skip
+    path.write_text("".join(json.dumps(r) + "\n" for r in made))
+    arguments = ["audit", str(path), "--scorer", "injection", "--label", "kind", "--unsafe", "attack", "--json"]
+    assert main(arguments) == 2
+    assert "neither safe nor unsafe" in capsys.readouterr().err
+    assert main([*arguments, "--skip-bad"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["rows"], found["unsafe"], found["measures"]["false alarms"]["value"]) == (40, 20, 0)
 
 
 def test_mentions_are_whole_words_in_any_case() -> None:

@@ -184,3 +184,12 @@ def test_what_only_compares_is_not_asked_for_grades(
     Path("judge.toml").write_text('use = "pairrank"\n')
     assert main(["evaluate", str(calls), "--judge", judge]) == 2
     assert "Add --pairwise a,b." in capsys.readouterr().err
+
+
+def test_strengths_of_few_prompts_and_of_who_won_all_are_said_to_be_unsure() -> None:
+    notes = judging.compare(data(), Reader(), ["good", "mid", "bad"], times=50).notes
+    assert any("20 prompts: fewer than 30" in n for n in notes)
+    assert not any("won every comparison" in n for n in notes)
+    always = judging.compare(data(40), judging.LengthJudge(True), ["good", "mid", "bad"], times=50).notes
+    assert any("won every comparison" in n for n in always)
+    assert not any("fewer than 30" in n for n in always)

@@ -92,3 +92,48 @@ def test_what_is_no_probability_is_refused(p: list[float]) -> None:
 def test_labels_of_one_kind_or_of_a_third_are_refused(y: list[int]) -> None:
     with pytest.raises(BadInput, match="at least one of each"):
         audit([0.1, 0.2], y)
+
+
+def test_a_rate_of_nothing_missed_has_wilsons_interval_over_the_unsafe_rows() -> None:
+    p, y = np.array([0.9] * 60 + [0.1] * 140), np.array([1.0] * 60 + [0.0] * 140)
+    found = audit(p, y, times=20).measures["misses"]
+    assert found.low == 0
+    assert found.high == pytest.approx(wilson(0, 60)[1])
+
+
+def test_copies_of_each_row_within_its_unit_make_no_rate_surer() -> None:
+    p, y = rows(n=200)
+    groups = [("a",) if i % 2 else ("b",) for i in range(200)]
+    alone = rates(audit(p, y, groups, times=20).groups)
+    tenfold = rates(audit(np.repeat(p, 10), np.repeat(y, 10), [g for g in groups for _ in range(10)],
+                          units=np.repeat(np.arange(200), 10), times=20).groups)  # fmt: skip
+    for key, told in alone.items():
+        assert told.rate is not None
+        assert tenfold[key].rate.value == told.rate.value
+        assert tenfold[key].rate.high - tenfold[key].rate.low == pytest.approx(told.rate.high - told.rate.low, rel=0.08)
+        assert tenfold[key].p == pytest.approx(told.p, abs=0.05)
+
+
+def clustered(seed: int, by_unit: bool) -> bool:
+    """Whether any group is named among 80 units of 5 rows, whose rates differ and whose groups are dealt at random."""
+    rng = np.random.default_rng(seed)
+    unit = np.repeat(np.arange(80), 5)
+    p = (rng.random(400) < rng.beta(0.3, 0.7, 80)[unit]).astype(float)
+    group = rng.integers(0, 4, 80)[unit] if by_unit else (unit + rng.integers(0, 2, 400)) % 4
+    found = audit(p, np.arange(400) % 5 == 0, [(f"g{g}",) for g in group], units=unit, times=5, seed=seed)
+    return any(g.differs for g in found.groups)
+
+
+@pytest.mark.parametrize("by_unit", [True, False])
+def test_among_groups_of_whole_units_and_among_mixed_ones_a_false_finding_stays_rare(by_unit: bool) -> None:
+    named = sum(clustered(seed, by_unit) for seed in range(40))
+    assert named <= 6  # 2 expected; with rows dealt by themselves 12
+
+
+def test_a_gap_between_whole_units_is_still_named() -> None:
+    rng = np.random.default_rng(0)
+    unit, y = np.repeat(np.arange(120), 5), np.arange(600) % 5 == 0
+    hit = unit % 2 == 0
+    p = (rng.random(600) < np.where(hit, 0.6, 0.1)).astype(float)
+    found = rates(audit(p, y, [("hit",) if h else () for h in hit], units=unit, times=5).groups)
+    assert found["hit", "false alarms"].differs

@@ -36,9 +36,9 @@ def test_with_peers_it_is_the_share_that_it_beats_and_a_flip_is_half() -> None:
     assert judged(umpire, *peers)("q", "no") == 0.25
 
 
-def test_what_can_not_be_read_says_neither_and_an_empty_reply_has_no_trust() -> None:
-    assert judged(sprat.toy("umpire", "hm"))("q", "a") == 0.5
-    assert judged(sprat.toy("umpire", "hm"), sprat.toy("p", "b"))("q", "a") == 0.5
+def test_what_can_not_be_read_and_an_empty_reply_have_no_trust() -> None:
+    assert judged(sprat.toy("umpire", "hm"))("q", "a") == 0.0
+    assert judged(sprat.toy("umpire", "hm"), sprat.toy("p", "b"))("q", "a") == 0.0
     assert judged(sprat.toy("umpire", "Score: 10"))("q", Reply(" ")) == 0.0
 
 
@@ -66,3 +66,8 @@ def test_what_makes_no_sense_is_refused() -> None:
         judged(umpire, weighted=True)
     with pytest.raises(CannotDo, match="judges a reply"):
         judged(umpire)("q")
+
+
+def test_weighted_on_text_alone_names_the_line_that_declares_log_probabilities() -> None:
+    with pytest.raises(CannotDo, match="logprobs = true"):
+        judged(sprat.openai("m", "http://127.0.0.1:9/v1"), weighted=True)

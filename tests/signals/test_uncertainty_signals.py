@@ -130,7 +130,19 @@ def test_p_true_is_the_mass_of_a_against_that_of_b() -> None:
 def test_p_true_by_text_alone_is_a_share_of_draws() -> None:
     judge = sprat.toy("judge", lambda r: ("A) True", "B", "hm", "A")[r.sample])
     assert p_true(judge, draws=4)("q", "answer") == pytest.approx(2 / 3)
-    assert p_true(sprat.toy("judge", "hm"))("q", "answer") == 0.5
+
+
+def test_without_a_verdict_that_can_be_read_nobody_trusts_and_the_large_one_answers() -> None:
+    mute, small, large = sprat.toy("judge", "hm"), sprat.toy("s", "It rained.", cost=0.0), sprat.toy("l", "x", cost=0.0)
+    checks = self_check(draws("It poured."), samples=1, how="prompt", judge=mute)
+    for trust in (p_true(mute), checks):
+        assert sprat.cascade(small, large, trust=trust, at_least=0.5)("q").text == "x"
+
+
+def test_one_verdict_that_can_not_be_read_beside_another_counts_half_as_in_the_paper() -> None:
+    judge = sprat.toy("judge", lambda r: "Yes" if "poured" in r.text else "hm")
+    signal = self_check(draws("It poured.", "It snowed."), samples=2, how="prompt", judge=judge)
+    assert signal("q", "It rained.") == pytest.approx(0.75)
 
 
 def test_p_true_shows_the_brainstormed_answers() -> None:

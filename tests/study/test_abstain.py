@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sprat.errors import BadInput
+from sprat.measure.resampling import wilson
 from sprat.study.abstain import abstain
 
 
@@ -69,3 +70,12 @@ def test_repeats_of_a_unit_are_no_evidence():
 def test_a_risk_out_of_range_is_refused(risk: float):
     with pytest.raises(BadInput, match="between 0 and 1"):
         abstain(drawn(60, 0), drawn(60, 1), np.arange(60), risk=risk)
+
+
+def test_none_wrong_among_the_answers_is_not_said_to_be_none_for_sure():
+    right = np.arange(400) % 2 == 0
+    told = np.where(right, 0.9, 0.1), right
+    found = abstain(told, told, np.arange(400), risk=0.1)
+    assert found.wrong is not None
+    assert (found.threshold, found.wrong.value) == (0.9, 0)
+    assert found.wrong.high == pytest.approx(wilson(0, 200)[1])

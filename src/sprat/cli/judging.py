@@ -17,13 +17,23 @@ if TYPE_CHECKING:
 
 SHOWN = ("system, pearson", "summary, spearman", "segment, spearman", "segment, kendall")
 
+CAVEAT = (
+    "p: permuted by document, Holm's over all pairs of a quality's metrics; not adjusted for several qualities or sets."
+)
+
 
 def show_judged(
-    data: Dataset, judge: str, pairwise: str | None, how: Mapping[str, Any], scores: Path | None, as_json: bool
+    data: Dataset,
+    judge: str,
+    pairwise: str | None,
+    how: Mapping[str, Any],
+    scores: Path | None,
+    as_json: bool,
+    out: Path | None = None,
 ) -> None:
-    """Print what a judge says: every two of the models of `pairwise`, else every model's mean grade."""
+    """Print what a judge says: every two of the models of `pairwise`, else every model's mean grade (page in `out`)."""
     if pairwise is None:
-        _show_graded(data, judge, how, scores, as_json)
+        _show_graded(data, judge, how, scores, as_json, out)
         return
     from ..judging import compare
 
@@ -99,12 +109,18 @@ def grading_judge(name: str, how: Mapping[str, Any]) -> Any:
     return graded(model_of(name), how["rubric"], draws=how["draws"], temperature=temperature, weighted=how["weighted"])
 
 
-def _show_graded(data: Dataset, judge: str, how: Mapping[str, Any], scores: Path | None, as_json: bool) -> None:
+def _show_graded(
+    data: Dataset, judge: str, how: Mapping[str, Any], scores: Path | None, as_json: bool, out: Path | None
+) -> None:
     from ..measure.evaluation import evaluated
     from .evaluate import show
 
     found = evaluated(data, [grading_judge(judge, how)])
     _write(scores, list(found.rows))
+    if out is not None:
+        from ..study.report.evaluation_page import save
+
+        save(found, data, out)
     if as_json:
         print(json.dumps(found.summary(), allow_nan=False, ensure_ascii=False))
         return
@@ -152,7 +168,7 @@ def judge_the_judge(
     asked = [m.strip() for m in metrics.split(",") if m.strip()] if metrics else list(METRICS)
     found = list(judge_the_judges(named, asked))
     if as_json:
-        print(json.dumps([_plain(asdict(a)) for a in found]))
+        print(json.dumps([_plain(asdict(a)) | {"behind_is": CAVEAT} for a in found]))
         return
     from rich.console import Console
     from rich.table import Table
@@ -162,7 +178,9 @@ def judge_the_judge(
         here = [a for a in found if (a.set, a.quality, a.documents) == key]
         shown = [s for s in SHOWN if any(a.correlations.get(s) for a in here)]
         title = f"{key[0]}: {key[1]} ({key[2]:,} {'pairs' if key[1] == 'preference' else 'documents'})"
-        table = Table("metric", *shown, "pairs right", "best is no better, p", title=title, title_justify="left")
+        table = Table(
+            "metric", *shown, "pairs right", "best is no better, adjusted p", title=title, title_justify="left"
+        )
         for a in here:
             accuracy = "" if a.accuracy is None else f"{100 * a.accuracy:.1f} %"
             behind = "" if a.behind is None else f"{a.behind:.3f}"
@@ -170,6 +188,8 @@ def judge_the_judge(
         console.print(table)
         if here[0].unmarked:
             console.print(f"{here[0].unmarked:,} texts have no mark of this quality and are left out.")
+    if any(a.behind is not None for a in found):
+        console.print(CAVEAT)
 
 
 def _people(named: str, judges: str | None, how: Mapping[str, Any], as_json: bool) -> None:

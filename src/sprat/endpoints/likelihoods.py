@@ -137,7 +137,8 @@ def likelihood_of(model: Any, ended: bool = False, by: Ask = "echo") -> Endpoint
     if not hasattr(model, "post") or getattr(model, "can", Can.TEXT) < Can.LOGPROBS:
         raise CannotDo(
             f"A likelihood needs the log-probabilities of a given text, and '{name_of(model)}' doesn't give them.",
-            hint="Take sprat.local(...), or sprat.openai(..., logprobs=True) on a server that completes with echo.",
+            hint="Take sprat.local(...), or sprat.openai(..., logprobs=True) on a server that completes with echo "
+            "(logprobs = true in its table of the TOML file).",
         )
     if ended:
         raise CannotDo("A server doesn't say how likely a text ends.", hint="Leave `ended` out, or take sprat.local().")

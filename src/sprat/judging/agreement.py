@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadInput
-from ..measure.resampling import Estimate, bootstraps
+from ..measure.resampling import Estimate, bootstraps, widened
 from ..signals.verdicts import Side, Verdict
 from .comparison import Rate
 from .pairwise import ComparesPairs, Tell
 from .preferences import Preference
-from .wins import widened
 
 _NUMBER: dict[Side, int] = {"a": 0, "tie": 1, "b": 2}
 

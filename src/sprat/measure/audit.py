@@ -2,9 +2,11 @@
 
 Average precision as scikit-learn has it; calibration as in calibration.py. For each group the rates of false alarms
 (safe rows flagged) and of misses (unsafe rows passed), with Wilson's intervals, and whether they differ from those of
-all other rows: Westfall and Young's (1993) largest statistic over all groups and both rates, with who was flagged dealt
-out anew at random, so that the chance of naming any group wrongly stays at 5 % however many groups there are and
-however they overlap. Checked by hand, against scikit-learn, and on groups drawn at random.
+all other rows: Westfall and Young's (1993) largest statistic over all groups and both rates, with the groups dealt out
+anew at random to whole units, so that the chance of naming any group wrongly stays at 5 % however many groups there
+are, however they overlap, and however alike the rows of a unit are. Where rows of one unit are of several groups, what
+is dealt out are the hits: among the rows of a unit, and among units of as many rows. Checked by hand, against
+scikit-learn, and on groups drawn at random.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import BadInput
-from .calibration import Floats, auroc, binned, brier, ece
-from .resampling import Estimate, bootstraps, wilson
+from .calibration import Floats, auroc, brier, ece, place
+from .resampling import Estimate, bootstraps, clustered_rate
 
 FEWEST = 30  # safe rows, or unsafe ones, of a group whose rate is said
 LEVEL = 0.05
@@ -31,6 +33,7 @@ class Bin:
 
     probability: float
     rate: Estimate
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ def audit(
 ) -> Audit:
     """Audit probabilities (n,) on labels (n,) of 0 and 1; `groups` (n,) are each row's, none or several.
 
-    Intervals resample `units`; the groups' test permutes rows. Raises BadInput for numbers that are none (NaN) or
+    Intervals and the groups' test keep the rows of one of `units` together: rates have Wilson's by `clustered_rate`,
+    the other measures a bootstrap's. Raises BadInput for numbers that are none (NaN) or
     outside [0, 1], labels other than 0 and 1, or rows of one kind alone.
     """
     s, y = np.asarray(p, np.float64), np.asarray(unsafe, np.float64)
@@ -110,27 +114,29 @@ def audit(
         "ECE, 15 bins of equal width": ece,
         "ECE, 15 bins of equal mass": lambda a, b: ece(a, b, equal="mass"),
         "Brier": brier,
-        "false alarms": lambda a, b: _rate(a >= threshold, b == 0),
-        "misses": lambda a, b: _rate(a < threshold, b == 1),
-        "rate of unsafe rows": lambda a, b: float(np.mean(b)),
     }
     found = bootstraps(statistics, s, y, units=units, times=times, seed=seed, centred=True)
     measures = {k: e._replace(low=max(0.0, e.low), high=min(1.0, e.high)) for k, e in found.items()}
-    bins = tuple(
-        Bin(b.confidence, Estimate(b.outcome, *wilson(b.outcome, b.rows), b.rows)) for b in binned(s, y, 10, "mass")
-    )
-    rates = _groups(flagged, y == 1, groups, fewest, seed) if len(groups) else ()
+    of = np.arange(len(s)) if units is None else np.unique(np.asarray(units), return_inverse=True)[1]
+    measures |= {
+        "false alarms": clustered_rate(flagged[y == 0], of[y == 0]),
+        "misses": clustered_rate(~flagged[y == 1], of[y == 1]),
+        "rate of unsafe rows": clustered_rate(y, of),
+    }
+    places = place(s, 10, "mass")
+    here = [places == b for b in np.unique(places)]
+    bins = tuple(Bin(float(s[k].mean()), clustered_rate(y[k], of[k]), int(k.sum())) for k in here)
+    rates = _groups(flagged, y == 1, groups, of, fewest, seed) if len(groups) else ()
     return Audit(scorer, len(s), int(y.sum()), threshold, measures, bins, rates)
 
 
-def _rate(hit: NDArray[np.bool_], of: NDArray[np.bool_]) -> float:
-    if not of.any():
-        raise BadInput("The resample has no such row.")
-    return float(hit[of].mean())
-
-
 def _groups(
-    flagged: NDArray[np.bool_], unsafe: NDArray[np.bool_], groups: Sequence[Sequence[str]], fewest: int, seed: int
+    flagged: NDArray[np.bool_],
+    unsafe: NDArray[np.bool_],
+    groups: Sequence[Sequence[str]],
+    units: NDArray[np.int64],
+    fewest: int,
+    seed: int,
 ) -> tuple[GroupRate, ...]:
     names = sorted({g for row in groups for g in row})
     member = np.array([[g in row for g in names] for row in groups], bool).reshape(len(flagged), len(names))
@@ -138,47 +144,74 @@ def _groups(
         ("false alarms", ~unsafe, flagged),
         ("misses", unsafe, ~flagged),
     ]
-    kept: list[tuple[Which, NDArray[np.int64], Floats, Floats]] = []
+    kept: list[tuple[Which, NDArray[np.int64], Floats, Floats, NDArray[np.int64]]] = []
     out: list[GroupRate] = []
     for which, of, hit in sides:
         inside, struck = member[of], hit[of].astype(np.float64)
         counts = inside.sum(axis=0)
         told = np.flatnonzero((counts >= fewest) & (len(struck) - counts >= fewest))
-        kept.append((which, told, inside[:, told].astype(np.float64), struck))
+        kept.append((which, told, inside[:, told].astype(np.float64), struck, units[of]))
         for i, name in enumerate(names):
             if i not in told:
                 out.append(GroupRate(name, which, int(counts[i]), None, None, None))
-    adjusted = _adjusted([(x, hit) for _, _, x, hit in kept], seed)
-    for (which, told, x, hit), ps in zip(kept, adjusted, strict=True):
+    adjusted = _adjusted([side[2:] for side in kept], seed)
+    for (which, told, x, hit, of_unit), ps in zip(kept, adjusted, strict=True):
         for k, i in enumerate(told.tolist()):
-            n, m = int(x[:, k].sum()), int((1 - x[:, k]).sum())
-            here, there = float(x[:, k] @ hit / n), float((1 - x[:, k]) @ hit / m)
-            mine, theirs = Estimate(here, *wilson(here, n), n), Estimate(there, *wilson(there, m), m)
-            out.append(GroupRate(names[i], which, n, mine, theirs, float(ps[k])))
+            here = x[:, k] == 1
+            mine, theirs = (clustered_rate(hit[rows], of_unit[rows]) for rows in (here, ~here))
+            out.append(GroupRate(names[i], which, int(here.sum()), mine, theirs, float(ps[k])))
     order = {g: i for i, g in enumerate(names)}
     return tuple(sorted(out, key=lambda g: (g.which, order[g.group])))
 
 
-def _adjusted(sides: list[tuple[Floats, Floats]], seed: int, times: int = 2000) -> list[Floats]:
-    """The p-value of each group on each side: how often the largest |z| of all, under permuted hits, is as large."""
+Ints = NDArray[np.int64]
+_AT_ONCE = 100
+
+
+def _adjusted(sides: list[tuple[Floats, Floats, Ints]], seed: int, times: int = 2000) -> list[Floats]:
+    """The p-value of each group on each side: how often the largest |z| of all, dealt out anew, is as large.
+
+    A side is its rows' groups (n, groups), hits (n,) and units (n,).
+    """
     rng = np.random.default_rng(seed)
-    seen = [_z(x, hit[None])[0] for x, hit in sides]
+    seen = [_z(hit[None] @ x, x.sum(axis=0), hit) for x, hit, _ in sides]
     largest = np.zeros(times)
-    for x, hit in sides:
+    for x, hit, unit in sides:
         if x.shape[1]:
-            for first in range(0, times, 100):
-                drawn = np.stack([rng.permutation(hit) for _ in range(100)])
-                at = slice(first, first + 100)
-                largest[at] = np.maximum(largest[at], np.abs(_z(x, drawn)).max(axis=1))
-    return [(1 + (largest[:, None] >= np.abs(z)[None] - 1e-12).sum(axis=0)) / (times + 1) for z in seen]
+            deal = _dealer(x, hit, unit, rng)
+            for first in range(0, times, _AT_ONCE):
+                at = slice(first, first + _AT_ONCE)
+                largest[at] = np.maximum(largest[at], np.abs(_z(*deal(), hit)).max(axis=1))
+    return [(1 + (largest[:, None] >= np.abs(z) - 1e-12).sum(axis=0)) / (times + 1) for z in seen]
 
 
-def _z(x: Floats, hits: Floats) -> Floats:
-    """The standardised difference (k, groups) of the rates within and without each group (n, groups) of hits (k, n)."""
-    inside = x.sum(axis=0)
-    outside = len(x) - inside
-    total = hits.sum(axis=1, keepdims=True)
-    struck = hits @ x
-    share = total / max(1, len(x))
-    spread = np.sqrt(np.maximum(share * (1 - share), 1e-12) * (1 / np.maximum(inside, 1) + 1 / np.maximum(outside, 1)))
-    return (struck / np.maximum(inside, 1) - (total - struck) / np.maximum(outside, 1)) / spread
+def _dealer(x: Floats, hit: Floats, unit: Ints, rng: np.random.Generator) -> Callable[[], tuple[Floats, Floats]]:
+    """What deals anew: the hits (k, groups) within each group, and its rows, which change where units are not alike."""
+    _, first, at = np.unique(unit, return_index=True, return_inverse=True)
+    size, struck = np.bincount(at).astype(np.float64), np.bincount(at, weights=hit)
+    if (x == x[first][at]).all():
+
+        def by_unit() -> tuple[Floats, Floats]:
+            order = np.stack([rng.permutation(len(size)) for _ in range(_AT_ONCE)])
+            return struck[order] @ x[first], size[order] @ x[first]
+
+        return by_unit
+    rows = np.argsort(at, kind="stable")
+    alike = [rows[(size[at] == n)[rows]].reshape(-1, int(n)) for n in np.unique(size)]
+
+    def by_hit() -> tuple[Floats, Floats]:
+        drawn = np.empty((_AT_ONCE, len(hit)))
+        for line in drawn:
+            for block in alike:
+                line[block] = rng.permuted(rng.permutation(hit[block]), axis=1)
+        return drawn @ x, x.sum(axis=0)
+
+    return by_hit
+
+
+def _z(struck: Floats, inside: Floats, hit: Floats) -> Floats:
+    """The standardised difference (k, groups) of the rates within and without groups; 0 where one side has no row."""
+    outside, total, share = len(hit) - inside, hit.sum(), hit.mean() if len(hit) else 0.0
+    spread = np.sqrt(max(share * (1 - share), 1e-12) * (1 / np.maximum(inside, 1) + 1 / np.maximum(outside, 1)))
+    apart = struck / np.maximum(inside, 1) - (total - struck) / np.maximum(outside, 1)
+    return np.where((inside > 0) & (outside > 0), apart / spread, 0.0)

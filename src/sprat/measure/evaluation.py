@@ -28,7 +28,7 @@ from .consistency import CHECKERS, consistencies, documents, least
 from .doubt import draws_of
 from .grade import Grader, grade, targets
 from .likelihood import likelihood
-from .resampling import bootstrap
+from .resampling import bootstrap, widened
 from .unsafe import unsafe_replies, worst
 
 Floats = NDArray[np.float64]
@@ -193,7 +193,7 @@ def _line(data: Dataset, model: str, measure: str, rows: NDArray[np.int64], valu
     if not known.any():
         return Line(model, measure, 0, None, None, None)
     units = data.units[rows[known]]
-    found = bootstrap(_mean, values[known], units=units.tolist(), seed=data.seed)
+    found = widened(bootstrap(_mean, values[known], units=units.tolist(), seed=data.seed))
     return Line(model, measure, int(known.sum()), found.value, found.low, found.high)
 
 

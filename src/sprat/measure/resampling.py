@@ -98,7 +98,48 @@ def _ends(found: list[float], times: int, confidence: float) -> tuple[float, flo
     return float(low), float(high)
 
 
-def wilson(rate: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def widened(rate: Estimate, units: int | None = None) -> Estimate:
+    """The rate with Wilson's interval where all rows are alike: every resample then says the same, and nothing.
+
+    `units` are those that the rate is a share of, where not all are. A value outside [0, 1] is no rate and stays.
+    """
+    if rate.low < rate.high or not 0 <= rate.value <= 1:
+        return rate
+    return Estimate(rate.value, *wilson(rate.value, units or rate.units), rate.units)
+
+
+def clustered_rate(
+    hits: ArrayLike, units: Sequence[object] | NDArray[Any] | None = None, confidence: float = 0.95
+) -> Estimate:
+    """The mean of hits (n,) in [0, 1] with Wilson's interval over as many rows as would be worth the units.
+
+    Rows are divided by the design effect, how often the variance by unit is that of rows by themselves (Kish 1965), and
+    by (t/z)^2 for the units' number, as Korn and Graubard (1998) have it; at a rate of 0 or 1, which shows no variance,
+    each unit counts as one row. Raises BadInput without a row.
+    """
+    y = np.asarray(hits, np.float64)
+    if y.ndim != 1 or not len(y) or (units is not None and len(units) != len(y)):
+        raise BadInput("A rate needs hits, and unit ids, of one length.")
+    at = np.arange(len(y)) if units is None else np.unique(np.asarray(units), return_inverse=True)[1]
+    n, count, rate = len(y), int(at.max()) + 1, float(y.mean())
+    if count == n:
+        worth = float(n)
+    elif count == 1 or not 0 < rate < 1:
+        worth = float(count)
+    else:
+        between = float((np.bincount(at, weights=y - rate) ** 2).sum()) * count / (count - 1) / n
+        worth = n / max(1.0, between / (rate * (1 - rate))) / _heavier(confidence, count - 1)
+    return Estimate(rate, *wilson(rate, max(1.0, worth), confidence), count)
+
+
+def _heavier(confidence: float, freedom: int) -> float:
+    """Student's quantile over the normal's, squared: by its expansion (Abramowitz and Stegun 26.7.5), without scipy."""
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    terms = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return (1 + sum(t / freedom ** (k + 1) for k, t in enumerate(terms)) / z) ** 2
+
+
+def wilson(rate: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's interval of a rate over n units, in [0, 1]; BadInput for n < 1."""
     if n < 1:
         raise BadInput("An interval of a rate needs at least one unit.")

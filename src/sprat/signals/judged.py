@@ -32,7 +32,7 @@ class Judged(Signal):
     level: ClassVar[str] = "answer"
 
     async def trust(self, request: Request, reply: Reply | None = None) -> float:
-        """The grade, or the mean over peers of 1, one half or 0; one half where nothing can be read."""
+        """The grade, or the mean over peers of 1, one half or 0; 0 where nothing can be read."""
         if reply is None:
             raise CannotDo("judged judges a reply; it was given none.", hint="Use it in a cascade or best_of.")
         text = reply.text or ""
@@ -42,14 +42,14 @@ class Judged(Signal):
             example = Example("", request)
             asked = grade_requests(example, text, self.rubric, self.draws, self.temperature, self.weighted)
             found = grade_of(await together([ask(self.model, r, "a grade") for r in asked]), self.weighted).score
-            return 0.5 if found is None else found
+            return 0.0 if found is None else found
         heard = [r for r in await opinions(self.models, request) if r.ok and r.text]
         how = (self.rubric or CRITERION, self.draws, self.temperature)
         games = [pair_requests(request, text, r.text or "", *how) for r in heard]
         told = iter(await together([ask(self.model, r, "which is better") for game in games for r in game]))
         verdicts = [pair_verdict([next(told) for _ in game]).preference for game in games]
         known = [v for v in verdicts if v is not None]
-        return sum(known) / len(known) if known else 0.5
+        return sum(known) / len(known) if known else 0.0
 
     def asks(self) -> list[Asks]:
         """The peers once, and the judge for each grade, or each order of each pair."""

@@ -62,7 +62,7 @@ class PTrue(Signal):
     level: ClassVar[str] = "answer"
 
     async def trust(self, request: Request, reply: Reply | None = None) -> float:
-        """p(True) in [0, 1]; one half where no verdict can be read."""
+        """p(True) in [0, 1]; 0 where no verdict can be read: what is unknown is not trusted."""
         if reply is None:
             raise CannotDo("p_true judges a reply; it was given none.", hint="Use it in a cascade.")
         heard = await opinions((self.model,), request, self.ideas, self.temperature) if self.ideas else []
@@ -72,11 +72,11 @@ class PTrue(Signal):
         if getattr(self.model, "can", Can.TEXT) >= Can.LOGPROBS:
             one = await ask(self.model, Request.of(asked, logprobs=True, top_logprobs=20), "p(True)")
             found = chance(one)
-            return 0.5 if found is None else found
+            return 0.0 if found is None else found
         draws = [asked.drawn(i, temperature=self.temperature) for i in range(self.draws)]
         told = await together([ask(self.model, d, "p(True)") for d in draws])
         known = [v for r in told if r.ok and (v := letter(r.text or ""))]
-        return sum(v == "A" for v in known) / len(known) if known else 0.5
+        return sum(v == "A" for v in known) / len(known) if known else 0.0
 
     def asks(self) -> list[Asks]:
         """The model, for its ideas and for its verdicts."""

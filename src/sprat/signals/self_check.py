@@ -55,7 +55,7 @@ class SelfCheck(Signal):
     level: ClassVar[str] = "answer"
 
     async def sentences(self, request: Request, reply: Reply | None) -> list[tuple[str, float]]:
-        """Each sentence with its score: 0 is consistent; n-grams in nats without bound, all else up to 1."""
+        """Each sentence with its score: 0 is consistent; n-grams in nats without bound, else up to 1; NaN: unknown."""
         found, _ = await drawn(self.use, self.models, request, reply, self.samples, self.temperature)
         if found is None:
             return []
@@ -91,10 +91,12 @@ class SelfCheck(Signal):
         prompts = [check.prompt(r, s) for r in said for s in others]
         heard = await together([ask(judge, _alone(p, request), "self-check") for p in prompts])
         scores = np.array([check.verdict(r.text or "") if r.ok else 0.5 for r in heard])
-        return scores.reshape(len(said), len(others)).mean(axis=1).tolist()
+        by_sentence = scores.reshape(len(said), len(others))
+        # Neither yes nor no counts one half beside others, as in the paper; alone it is no verdict.
+        return np.where((by_sentence == 0.5).all(axis=1), np.nan, by_sentence.mean(axis=1)).tolist()
 
     async def _questions(self, said: list[str], text: str, others: list[str], request: Request) -> list[float]:
-        """The mean over a sentence's questions; one half for a sentence about which there is none."""
+        """The mean over a sentence's questions; NaN for a sentence about which there is none."""
         asked = [qa.gap_questions(s, [text, *others], QUESTIONS) for s in said]
         if self.generator is not None:
             prompts = [qa.ask_for(s, text, QUESTIONS) for s in said]
@@ -103,7 +105,7 @@ class SelfCheck(Signal):
         every = [q for questions in asked for q in questions]
         answered = iter(await self._answers(every, [text, *others], request))
         scores = [[qa.bayes_with_alpha(first, rest) for first, *rest in (next(answered) for _ in q)] for q in asked]
-        return [float(np.mean(s)) if s else 0.5 for s in scores]
+        return [float(np.mean(s)) if s else float("nan") for s in scores]
 
     async def _answers(self, every: list[qa.Question], texts: list[str], request: Request) -> list[list[qa.Answer]]:
         """For each question its answer from each text."""
@@ -127,11 +129,11 @@ class SelfCheck(Signal):
         return [draws, Asks(self.judge or self.models[0], inf)] if self.how == "prompt" else [draws]
 
     async def trust(self, request: Request, reply: Reply | None = None) -> float:
-        """1 less the sentences' mean score; for n-grams exp of its negative. 0 without draws or for an empty reply."""
-        found = await self.sentences(request, reply)
-        if not found:
+        """1 less the mean score of the sentences with one; for n-grams exp of its negative. 0 where none has one."""
+        known = [score for _, score in await self.sentences(request, reply) if score == score]
+        if not known:
             return 0.0
-        mean = float(np.mean([score for _, score in found]))
+        mean = float(np.mean(known))
         return exp(-mean) if self.how in ("unigram", "bigram") else min(1.0, max(0.0, 1 - mean))
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import BadInput
-from ..measure.resampling import Estimate, bootstraps
+from ..measure.resampling import Estimate, bootstraps, widened
 from ..signals.calibrators import Floats, paired
 from .certify import BIGGEST_BET, CAUTION, Walk, by_unit, walk
 
@@ -87,7 +87,8 @@ def abstain(
         return Abstention(risk, delta, None, None, None, len(losses), needed, walked)
     given = (c >= levels[place]).astype(np.float64)
     shown = bootstraps({"coverage": _covered, "wrong": _wrong}, given, 1 - o, units=units, times=300, seed=seed)
-    return Abstention(risk, delta, float(levels[place]), shown["coverage"], shown["wrong"], len(losses), None, walked)
+    wrong = widened(shown["wrong"], len(np.unique(units[given > 0])))
+    return Abstention(risk, delta, float(levels[place]), widened(shown["coverage"]), wrong, len(losses), None, walked)
 
 
 def _covered(given: Floats, wrong: Floats) -> float:

@@ -23,14 +23,14 @@ from ..core import Reply, Request
 from ..data import Dataset, Lessons
 from ..drivers import drive_many
 from ..errors import BadInput, MissingExtra, nearest
-from ..measure.calibration import binned, brier, measured, risk_coverage
+from ..measure.calibration import brier, measured, place, risk_coverage
 from ..measure.grouping import Group, GroupingLoss, grouping_loss, worst_groups
-from ..measure.resampling import Estimate, wilson
+from ..measure.resampling import Estimate, clustered_rate
 from ..replay import Recording
 from ..signals.calibrated import Calibrated, fit_map
 from ..signals.calibrators import CALIBRATORS, Floats
 from ..signals.reconfidence import Reconfidence
-from ..signals.reply_features import NAMES, features
+from ..signals.reply_features import NAMES, features, in_words
 from ..splits import folds, split
 from .abstain import Abstention, abstain
 from .job import graded, load
@@ -156,7 +156,14 @@ def _found(
     if len(second) >= 400:
         of = units[second]
         grouping = {way: grouping_loss(after[way], y[second], x[second], units=of, seed=seed) for way in ways}
-    groups = [tuple(worst_groups(tree, NAMES, after[way], y[second], x[second], units[second])) for way in ways]
+    groups = [
+        tuple(
+            worst_groups(
+                tree, NAMES, after[way], y[second], x[second], units[second], lambda g: tree.rule(g, NAMES, in_words)
+            )
+        )
+        for way in ways
+    ]
     kept = abstain(
         (told, y[teach]), (after[chosen], y[second]), units[second], risk=promise[0], delta=promise[1], seed=seed
     )
@@ -172,7 +179,7 @@ def _found(
         units=len(np.unique(units[second])),
         chosen=chosen,
         measures={way: measured(p, y[second], units[second], seed=seed) for way, p in after.items()},
-        bins={way: _bins(after[way], y[second]) for way in ways},
+        bins={way: _bins(after[way], y[second], units[second]) for way in ways},
         curves={way: _curve(after[way], y[second]) for way in ways},
         grouping=grouping,
         groups=groups[0],
@@ -265,11 +272,10 @@ def _enough(data: Dataset, model: str) -> None:
     )
 
 
-def _bins(s: Floats, y: Floats) -> tuple[Point, ...]:
-    return tuple(
-        Point(b.confidence, Estimate(b.outcome, *wilson(b.outcome, b.rows), b.rows), b.rows)
-        for b in binned(s, y, 10, "mass")
-    )
+def _bins(s: Floats, y: Floats, units: NDArray[Any]) -> tuple[Point, ...]:
+    places = place(s, 10, "mass")
+    here = [places == b for b in np.unique(places)]
+    return tuple(Point(float(s[k].mean()), clustered_rate(y[k], units[k]), int(k.sum())) for k in here)
 
 
 def _curve(s: Floats, y: Floats) -> tuple[tuple[float, float], ...]:

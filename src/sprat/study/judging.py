@@ -23,11 +23,12 @@ from ..core import Reply, Request
 from ..data import Call, Dataset, Example
 from ..errors import BadInput, nearest
 from ..measure.grade import grade
-from ..measure.meta_evaluation import HOWS, LEVELS, correlated, correlation, pairwise_accuracy, williams
-from ..measure.resampling import Estimate, bootstrap
+from ..measure.meta_evaluation import HOWS, LEVELS, correlated, pairwise_accuracy, swapped
+from ..measure.resampling import Estimate, bootstrap, widened
 
 Floats = NDArray[np.float64]
 _PEEK = 1 << 20  # characters of a file that are looked at for its first row
+FEWEST = 10  # documents, for a test by documents
 METRICS = ("f1", "bleu", "chrf", "rouge1", "rouge2", "rougeL", "rouge1:recall")
 
 
@@ -194,6 +195,7 @@ def _graded(name: str, rows: list[dict[str, Any]], metrics: Sequence[str], times
             continue
         pearson = {m: _or_none(human, s, "segment", "pearson", times) for m, s in scores.items()}
         best = max(metrics, key=lambda m: e.value if (e := pearson[m]) else -2.0)
+        behind = _behind(human, scores, pearson, best)
         for metric in metrics:
             found = {
                 f"{level}, {how}": pearson[metric]
@@ -203,10 +205,9 @@ def _graded(name: str, rows: list[dict[str, Any]], metrics: Sequence[str], times
                 for how in HOWS
             }
             accuracy = pairwise_accuracy(human, scores[metric]) if len(data.models) > 1 else None
-            behind = None if metric == best else _behind(human, scores, pearson, best, metric)
             told = (accuracy.value, accuracy.tie) if accuracy else (None, None)
             unmarked = sum(not np.isfinite(_mark(m[s])) for m in marked for s in m)
-            yield Agreement(name, quality, metric, len(rows), found, *told, behind, unmarked)
+            yield Agreement(name, quality, metric, len(rows), found, *told, behind.get(metric), unmarked)
 
 
 def _mark(value: Any) -> float:
@@ -226,18 +227,21 @@ def _or_none(human: Floats, scores: Floats, level: Any, how: Any, times: int) ->
 
 
 def _behind(
-    human: Floats,
-    scores: Mapping[str, Floats],
-    pearson: Mapping[str, Estimate | None],
-    best: str,
-    metric: str,
-) -> float | None:
-    first, second = pearson[best], pearson[metric]
-    if first is None or second is None:
-        return None
-    both = np.isfinite(human) & np.isfinite(scores[best]) & np.isfinite(scores[metric])
-    between = correlation(scores[best], scores[metric], "segment", "pearson")
-    return williams(first.value, second.value, between, int(both.sum())).p
+    human: Floats, scores: Mapping[str, Floats], pearson: Mapping[str, Estimate | None], best: str
+) -> dict[str, float]:
+    """Each metric's p, but for the best: permuted by document, and Holm's over all ordered pairs of metrics.
+
+    Over all pairs, not only those with the best: which one is the best was found on the same rows.
+    """
+    told = [m for m in scores if m != best and pearson[m] is not None] if pearson[best] is not None else []
+    if len(human) < FEWEST:
+        return {}
+    alone = {m: swapped(human, scores[best], scores[m]) for m in told}
+    found, least, left = dict[str, float](), 0.0, (len(told) + 1) * len(told)
+    for metric in sorted(alone, key=lambda m: alone[m]):
+        found[metric] = least = max(least, min(1.0, alone[metric] * left))
+        left -= 1
+    return found
 
 
 def _pairs(name: str, rows: list[dict[str, Any]], metrics: Sequence[str], times: int) -> Iterator[Agreement]:
@@ -246,10 +250,10 @@ def _pairs(name: str, rows: list[dict[str, Any]], metrics: Sequence[str], times:
     units = [r["ref"] for r in rows]
     for metric in metrics:
         scores = _scores(data, metric)
-        won = np.where(scores[:, 0] > scores[:, 1], 1.0, -1.0)
-        tau = bootstrap(_mean, won, units=units, times=times)
-        accuracy = float(np.mean(scores[:, 0] > scores[:, 1]))
-        yield Agreement(name, "preference", metric, len(rows), {"segment, kendall": tau}, accuracy, 0.0, None)
+        won = (scores[:, 0] > scores[:, 1]).astype(np.float64)
+        rate = widened(bootstrap(_mean, won, units=units, times=times))
+        tau = Estimate(2 * rate.value - 1, 2 * rate.low - 1, 2 * rate.high - 1, rate.units)
+        yield Agreement(name, "preference", metric, len(rows), {"segment, kendall": tau}, rate.value, 0.0, None)
 
 
 def _mean(values: Floats) -> float:
