@@ -29,14 +29,14 @@ from ..signals.calibrators import Platt
 from ..signals.heads import Linear, fit_linear
 from .checks import Check, Floats, Rung, Spent
 from .facts import Fact
-from .rungs import Asked, Inference, rung
+from .rungs import Asked, Inference, priced, rung
 from .support import shared
 from .surface import Alignment, Unigram, places
 
 AT_RISK = 0.1
 FEWEST = 40
 FOLDS = 5
-VERBATIM = "verbatim"
+VERBATIM, EMPTY = "verbatim", "empty"
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ class Step:
 class Finding:
     """What the ladder says of a check: its doubt, by which rung, and whether that was sure enough to stop there.
 
-    `calibrated` is False for a model that was asked but never fitted: its own word for it.
+    It is unsupported from a doubt of `cut` on. A claim that says nothing has a doubt of NaN, which is unknown, and a
+    rung "empty". `calibrated` is False for a model that was asked but never fitted: its own word for it.
     """
 
     check: Check
@@ -87,6 +88,14 @@ class Finding:
     rung: str
     calibrated: bool
     spent: Spent
+    cut: float = 0.5
+
+    @property
+    def verdict(self) -> str:
+        """Not borne out, borne out where that is sure, else not sure; nothing claimed for an empty claim."""
+        if self.rung == EMPTY:
+            return "nothing claimed"
+        return "not borne out" if self.unsupported else "borne out" if self.sure else "not sure"
 
     @property
     def evidence(self) -> str:
@@ -165,6 +174,10 @@ class Ladder:
                 f"here are {len(told)}, {int(y.sum())} unsupported, of {len(set(groups.tolist()))}.",
                 hint="Add rows, or a 'group' for each.",
             )
+        if self.dollars is not None and swap is None:
+            for one in self.rungs[1:]:
+                if isinstance(one, Asked) and not priced(one.model):
+                    raise _unknown_cost(one.name)
         checks = [Check(r.claim, r.document) for r in told]
         steps, seen = list[Step](), np.zeros((len(told), 0))
         left = np.arange(len(told))
@@ -198,10 +211,12 @@ class Ladder:
         spent = [Spent(0.0, 0.0)] * len(checks)
         ledger: list[Booked] = []
         for i, one in enumerate(checks):
-            if verbatim(one):
+            if not re.search(r"\w", one.claim):
+                told[i] = Finding(one, float("nan"), False, False, EMPTY, True, spent[i])
+            elif verbatim(one):
                 told[i] = Finding(one, 0.0, False, True, VERBATIM, True, spent[i])
         left = np.array([i for i in left.tolist() if i not in told], np.int64)
-        ledger.append(Booked(VERBATIM, len(checks), len(told), 0.0, 0.0))
+        ledger.append(Booked(VERBATIM, len(checks), sum(f.rung == VERBATIM for f in told.values()), 0.0, 0.0))
         for number, one in enumerate(self.rungs):
             step = self.steps[number] if number < len(self.steps) else None
             going = [i for i in left.tolist() if self._affords(spent[i], step) or not number]
@@ -214,8 +229,8 @@ class Ladder:
                 spent[i] = Spent(_sum(spent[i].dollars, each.dollars), spent[i].seconds + each.seconds)
                 sure = step is not None and not step.low < doubt < step.high
                 stopped += sure
-                unsupported = doubt >= (step.cut if step else 0.5)
-                told[i] = Finding(checks[i], doubt, unsupported, sure, one.name, bool(step), spent[i])
+                cut = step.cut if step else 0.5
+                told[i] = Finding(checks[i], doubt, doubt >= cut, sure, one.name, bool(step), spent[i], cut)
             wider = np.full((len(checks), x.shape[1]), np.nan)
             wider[going] = x
             seen = wider
@@ -239,10 +254,7 @@ class Ladder:
                 raise BadInput(f"The rung '{one.name}' has not learned yet.", hint="Use ladder(...).fit(rows).")
             unknown = number >= len(self.steps) or self.steps[number].dollars is None
             if number and self.dollars is not None and unknown:
-                raise BadInput(
-                    f"What '{one.name}' costs is unknown, so a budget in dollars can't be kept.",
-                    hint="Give the model a price, and fit the ladder with it.",
-                )
+                raise _unknown_cost(one.name)
 
     def _affords(self, spent: Spent, step: Step | None) -> bool:
         """Whether the budget holds what is spent and what the rung takes on average."""
@@ -280,6 +292,8 @@ def _learn(
             continue
         raw[~inside] = fit_linear(x[inside], y[inside], seed).predict(x[~inside])
     mapped = Platt().fit(raw, y)
+    if mapped.slope < 0:  # an order worse than chance has learnt nothing, and turned round it is not better
+        mapped = Platt(0.0, float(np.log(y.mean() / (1 - y.mean()))))
     doubts = mapped.predict(raw)
     low, high, cut = thresholds(doubts, y, at_risk)
     dollars = None if any(s.dollars is None for s in spent) else float(np.mean([s.dollars or 0.0 for s in spent]))
@@ -301,6 +315,13 @@ def thresholds(doubts: Floats, unsupported: Floats, at_risk: float) -> tuple[flo
     low = float(s[below[-1]]) if len(below) else -1.0
     high = float(s[::-1][above[-1]]) if len(above) else 2.0
     return float(min(low, at_risk, np.nextafter(cut, -1.0))), float(max(high, 1 - at_risk, cut)), cut
+
+
+def _unknown_cost(name: str) -> BadInput:
+    return BadInput(
+        f"What '{name}' costs is unknown, so a budget in dollars can't be kept.",
+        hint="Give the model a price, and fit the ladder with it.",
+    )
 
 
 def joined(parts: Sequence[Findings]) -> Findings:

@@ -18,6 +18,7 @@ import numpy as np
 from ..core import Can, Request, ask, together
 from ..errors import BadInput
 from ..sentences import sentences
+from ..shape import leaves
 from .answers import Look, Meaning
 from .checks import Check, Floats, Looking, Spent, here
 from .corpus import Passage
@@ -130,6 +131,11 @@ class Asked:
         heard = await together([ask(self.model, q, "true or false") for q in asked]) if asked else []
         rows = np.array([[chance(r) if r.ok else 0.5] for r in heard]).reshape(-1, 1)
         return rows, [Spent(r.cost, 0.0) for r in heard]
+
+
+def priced(model: Any) -> bool:
+    """Whether every endpoint inside a model says what a call costs, by its price or a fixed cost."""
+    return all(getattr(leaf, "price", None) or getattr(leaf, "cost", None) is not None for leaf in leaves(model))
 
 
 def rung(word: Any) -> Any:
