@@ -111,7 +111,8 @@ def main() -> None:
                 key = f"{name}; {kind}; {split}"
                 if told.only in key:
                     began = time.time()
-                    record[key] = cell(name, kind, split, told.seed) | {"seconds": time.time() - began}
+                    found = cell(name, kind, split, told.seed)
+                    record[key] = found | {"seconds": time.time() - began, "commit": header("", 0, 0)["commit"]}
                     print(key, record[key], flush=True)
     lines: list[dict[str, str]] = []
     met = True
@@ -126,6 +127,7 @@ def main() -> None:
             "bar": f"{bar:.1f}" if bar and main_one else "none",
             "published, tuned XGBoost": "–" if published is None else str(published),
             "coverage of 90 %": f"{100 * one['coverage']:.1f} %", "interval": f"{one['width']:.1f}",
+            "commit": one["commit"],
         })  # fmt: skip
         if main_one:
             met &= (bar is None or one["rmse"][0] <= bar) and abs(one["coverage"] - 0.9) <= 0.02
@@ -137,6 +139,7 @@ def main() -> None:
             " Published for unseen languages are means over languages of each one's RMSE; ours is "
             f"{np.mean(list(apart.values())):.2f}, from {apart[least]:.2f} ({least}) to {apart[most]:.2f} ({most})."
         )
+    lacking = [key.split("; ") for key in ORDER if key not in record]
     text = [
         "# Foretelling a large model from small ones",
         "RMSE with 95 % bootstrap intervals (by row, or by language or test set where these were left out). A coverage "
@@ -146,6 +149,11 @@ def main() -> None:
         "",
         *table(lines),
         f"Bar (RMSE at random, coverage within 2 points): {'met' if met else 'NOT met'}.",
+        *(
+            ["Not measured: " + "; ".join(f"{n} / {k} / {LEFT_OUT[how]}" for n, k, how in lacking) + "."]
+            if lacking
+            else []
+        ),
     ]
     print("\n".join(text))
     if told.write:

@@ -356,7 +356,9 @@ def _write(found: dict[str, Any], seconds: float) -> None:
     main_columns = list(found["auroc"])
     form = "{mean:.3f} ({least:.3f} to {most:.3f})"
     body = [
-        {"measure": m} | {c: form.format(**found["auroc"][c][m]) for c in main_columns}
+        {"measure": m}
+        | {c: form.format(**found["auroc"][c][m]) for c in main_columns}
+        | {"commit": found["commits"][m]}
         for m in found["auroc"][main_columns[0]]
     ]
     bars = [
@@ -376,7 +378,6 @@ def _write(found: dict[str, Any], seconds: float) -> None:
             row[f"one half by {told}, 95 %"] = "{:.3f} [{:.3f}, {:.3f}]".format(*v["interval"])
             row[f"chosen there by {told}"] = v["chosen"]
         shown.append(row)
-    at_commits = dict.fromkeys(found["commits"].values())
     right = ", ".join(f"{k}: {v:.1%}" for k, v in found["share right"].items())
     text = [
         "# Uncertainty from draws",
@@ -386,10 +387,6 @@ def _write(found: dict[str, Any], seconds: float) -> None:
         "",
         *table(shown),
         *table(body),
-        "Measured at "
-        + "; ".join(f"{c}: {', '.join(m for m, at in found['commits'].items() if at == c)}" for c in at_commits)
-        + ".",
-        "",
     ]
     if "conventions" in found:
         apart = [{"package": k, "apart": f"{v:.1e}"} for k, v in found["conventions"].items()]

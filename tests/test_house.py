@@ -22,7 +22,7 @@ TESTS = sorted(p for p in (ROOT / "tests").rglob("*.py") if "fixtures" not in p.
 LAYERS = (
     "canonical errors lazy",
     "core drivers files shape tree",
-    "answers aquarium data journal logs sentences sums",
+    "answers aquarium data journal logs sentences sums words",
     "encoders prices replay retrieve splits",
     "energy nli reading registry safety similarity wanted whitebox",
     "config_values endpoints uncertainty",

@@ -17,9 +17,14 @@ from sprat.sentences import sentences, spans
         ("It rained. It was cold!", ["It rained.", "It was cold!"]),
         ("About 3.5 km, e.g. by foot.", ["About 3.5 km, e.g. by foot."]),
         ("One line\nand another", ["One line", "and another"]),
-        ("“Yes.” He left.", ["“Yes.", "He left."]),
+        ("“Yes.” He left.", ["“Yes.”", "He left."]),
         ("下雨了。很冷。", ["下雨了。", "很冷。"]),
         ("Он ушёл. Стало тихо.", ["Он ушёл.", "Стало тихо."]),
+        ("他说：“你好！？”她走了。", ["他说：“你好！？”", "她走了。"]),
+        ("これは一つ｡「二つ。」三つ", ["これは一つ｡", "「二つ。」", "三つ"]),
+        ("圆周率约３．１４。", ["圆周率约３．１４。"]),
+        ("यह पहला है। यह दूसरा है।", ["यह पहला है।", "यह दूसरा है।"]),
+        ("هل هذا صحيح؟ نعم.", ["هل هذا صحيح؟", "نعم."]),
         ("", []),
     ],
 )
@@ -39,7 +44,7 @@ def test_an_hour_may_end_one() -> None:
     assert sentences("It began at 5 p.m. Nobody came.") == ["It began at 5 p.m.", "Nobody came."]
 
 
-@given(st.text(alphabet='aB .!?\n。"1', max_size=60))
+@given(st.text(alphabet='aB .!?\n。”؟"1', max_size=60))
 def test_every_word_stands_in_one_sentence_in_order(text: str) -> None:
     found = spans(text)
     assert all(a < b for a, b in found)

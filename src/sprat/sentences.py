@@ -1,14 +1,21 @@
 """The sentences of a text and where they stand in it, by its marks: a plain rule, not a model.
 
 A mark ends a sentence where a space and what may begin one follow; after titles, single initials and the like it does
-not. Checked by hand (tests/test_sentences.py).
+not. Full-width marks need no space. Closing quotes and brackets belong to the sentence that they close. Checked by hand
+(tests/test_sentences.py).
 """
 
 from __future__ import annotations
 
 import re
 
-_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[\"'“‘(\[]*[^\W_a-z])|\n+|(?<=[。！？])")
+TERMINAL = frozenset(".!?‼‽⁇⁈⁉。．！？｡؟۔।॥")
+_FULL = "。．！？｡"
+_SPACED = "".join(sorted(TERMINAL - set(_FULL))) + "…"
+_END = re.compile(
+    rf"(?<=[{_SPACED}])([\"'”’»)\]]*)\s+(?=[\"'“‘«(\[]*[^\W_a-z])|\n+"
+    rf"|(?<=[{_FULL}])(?<!\d．(?=\d))([”’»)\]」』）】》〉]*)(?![{_FULL}”’»)\]」』）】》〉])"
+)
 # What a full stop shortens, before a name or a number: "Dr. Lee", "J. Lee", "No. 5", "U.S. Army".
 _SHORTENED = re.compile(
     r"(?:^|[\s(\[\"'“‘])(?:(?:Mr|Mrs|Ms|Dr|Prof|St|Mt|Gen|Sen|Rep|Gov|Lt|Col|Capt|Sgt|Rev|Hon|No|Nos|Fig|Eq|vs|cf|approx"
@@ -22,9 +29,10 @@ def spans(text: str) -> list[tuple[int, int]]:
     """Where each sentence stands, as (start, end) without the space around it; a text without marks is one."""
     found: list[tuple[int, int]] = []
     begin = 0
-    cuts = [(m.start(), m.end(), m[0]) for m in _END.finditer(text)]
-    for stop, after, between in [*cuts, (len(text), len(text), "\n")]:
-        head = text[max(begin, stop - 24) : stop]
+    cuts = [(m.start(), m.end(m.lastindex or 0) if m.lastindex else m.start(), m.end()) for m in _END.finditer(text)]
+    for mark, stop, after in [*cuts, (len(text), len(text), len(text))]:
+        head = text[max(begin, mark - 24) : mark]
+        between = text[mark:after] or "\n"
         if "\n" not in between and _SHORTENED.search(head) and not _AMBIGUOUS.search(head):
             continue
         said = text[begin:stop]

@@ -12,7 +12,7 @@ from sprat.cli import main
 
 DOCUMENT = "Ada Low taught chemistry in Bonn for twelve years. She was not paid. The mill burnt down in 1932."
 ROWS = [
-    {"summary": "Ada Low taught chemistry in Bonn.", "document": DOCUMENT},
+    {"summary": "Ada Low taught chemistry in Bonn for twelve years.", "document": DOCUMENT},
     {"summary": "Zoe Marsh sold 400 planes to Peru in 1999.", "document": DOCUMENT},
 ]
 
@@ -50,7 +50,7 @@ def test_nothing_unsupported_is_a_success(tmp_path: Path, capsys: pytest.Capture
 def test_a_corpus_stands_in_for_documents(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "ada.txt").write_text(DOCUMENT)
-    path = written(tmp_path / "in.jsonl", [{"claim": "Ada Low taught chemistry in Bonn."}])
+    path = written(tmp_path / "in.jsonl", [{"claim": "Ada Low taught chemistry in Bonn for twelve years."}])
     assert main(["check", path, "--corpus", str(tmp_path / "notes"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["findings"][0]["evidence"].startswith("Ada Low taught")
 
@@ -96,7 +96,7 @@ def test_each_fact_of_a_row_may_be_checked_by_itself(tmp_path: Path, capsys: pyt
         (1, "Ada Low taught chemistry in Bonn"),
         (1, "she sold 400 planes."),
     ]
-    assert told[0]["rung"] == "verbatim"
+    assert told[0]["rung"] != "verbatim"  # a part of a sentence: the document may deny it
 
 
 def labelled_rows(learnable: bool) -> list[dict[str, Any]]:

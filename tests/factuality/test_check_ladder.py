@@ -13,7 +13,7 @@ import sprat
 from sprat import config, factuality
 from sprat.core import Request
 from sprat.errors import BadInput
-from sprat.factuality.check_ladder import Labelled, Ladder, best_cut, joined, labelled, ladder, thresholds
+from sprat.factuality.check_ladder import Labelled, Ladder, best_cut, joined, labelled, ladder, thresholds, verbatim
 from sprat.factuality.checks import Check, Floats, Spent
 from sprat.factuality.rungs import Asked, rung
 from sprat.factuality.surface import Alignment, Unigram
@@ -63,11 +63,28 @@ def test_equal_doubts_stop_together_or_not_at_all() -> None:
 
 def test_what_stands_there_word_for_word_is_borne_out_without_a_look() -> None:
     made = ladder(Told(0.5)).fit(rows())
-    found = made.check(["It rained in  Bonn.", "It rained in Bo 0.1"], "Yesterday it rained in Bonn, they say.")
+    found = made.check(["it rained in  Bonn", "It rained in Bo 0.1"], "It was cold. It rained in Bonn.")
     assert (found.findings[0].rung, found.findings[0].doubt, found.findings[0].sure) == ("verbatim", 0.0, True)
+    assert not found.findings[0].calibrated  # a rule, which no rows were asked about
     first = found.ledger[0]
     assert (first.rung, first.came, first.stopped) == ("verbatim", 2, 1)
     assert found.ledger[1].came == 1
+
+
+@pytest.mark.parametrize(
+    ("claim", "document"),
+    [
+        ("The earth is flat", "It is a myth that the earth is flat."),
+        ("Smith was guilty", "The court did not find that Smith was guilty."),
+        ("It rained. It snowed.", "It rained. Nobody said: it snowed."),
+    ],
+)
+def test_a_part_of_a_sentence_is_no_word_for_word_evidence(claim: str, document: str) -> None:
+    assert not verbatim(Check(claim, document))
+
+
+def test_several_sentences_of_the_document_are() -> None:
+    assert verbatim(Check("It snowed. It rained!", "It rained. They left. It snowed."))
 
 
 def test_the_cut_has_the_best_balanced_accuracy() -> None:

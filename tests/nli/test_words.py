@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sprat.nli.words import read, split, stem
+from sprat.nli.words import read, split
 
 
 @pytest.mark.parametrize(
@@ -24,12 +24,6 @@ def test_words_have_one_canonical_form(text: str, wanted: list[str]) -> None:
 
 def test_a_capital_is_a_name_unless_a_sentence_begins_there() -> None:
     assert [w for w, name in split("The cat met Ana. Dogs saw I and Bo.") if name] == ["ana", "bo"]
-
-
-def test_inflected_words_share_a_stem() -> None:
-    assert len({stem(w) for w in ("dance", "dances", "danced", "dancing")}) == 1
-    assert len({stem(w) for w in ("run", "runs", "running")}) == 1
-    assert stem("is") == "is"
 
 
 def test_a_text_without_words_has_one_empty_word() -> None:

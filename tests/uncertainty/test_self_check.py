@@ -9,11 +9,7 @@ import pytest
 from sprat.errors import BadInput, CannotDo
 from sprat.nli.protocol import Worth
 from sprat.similarity import Baseline, StaticTokens, bertscore
-from sprat.uncertainty.self_check import by_bertscore, by_ngram, by_nli, prompt, self_checked, verdict, words
-
-
-def test_words_are_in_lower_case_with_their_apostrophes() -> None:
-    assert words("It's 3 o'clock, Ana!") == ["it's", "3", "o'clock", ",", "ana", "!"]
+from sprat.uncertainty.self_check import by_bertscore, by_ngram, by_nli, prompt, self_checked, verdict
 
 
 def test_unigrams_count_the_answer_and_the_samples() -> None:

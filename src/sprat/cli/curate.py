@@ -8,16 +8,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 from ..errors import BadInput
 from .progress import telling
 
 _VERBS = ("explain", "what-if", "restore")
+curate = App(name="curate")
+curate.command("sprat.cli.select:select", help="Draw the documents that look like a target.")
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 
-def curate(
+@curate.default
+def documents(
     *sources: str,
     recipe: str | None = None,
     out: Path | None = None,
@@ -39,6 +42,8 @@ def curate(
     `sprat curate explain kept/ DOC` says why a document was kept or dropped, and what was edited in it.
     `sprat curate what-if kept/ --rule gopher.alpha --at 0.7` says what another limit would keep.
     `sprat curate restore kept/ --reason gopher.alpha` keeps again what nothing else dropped.
+
+    `sprat curate select FILES --target TARGET.jsonl` draws the documents that look like a target: see its own --help.
 
     Parameters
     ----------

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from .afterwards import Explained, WhatIf, explain, restore, what_if
+from .dsir import Drawn, Settings, Towards, dsir
 from .ledger import Entry, Folder, opened
 from .recipe import Recipe, recipe
 from .rules import Judged, Limit, Rule
 from .run import Summary, curate, judged, summary
+from .select import Selection, select
 
 __all__ = [
+    "Drawn",
     "Entry",
     "Explained",
     "Folder",
@@ -16,14 +19,19 @@ __all__ = [
     "Limit",
     "Recipe",
     "Rule",
+    "Selection",
+    "Settings",
     "Summary",
+    "Towards",
     "WhatIf",
     "curate",
+    "dsir",
     "explain",
     "judged",
     "opened",
     "recipe",
     "restore",
+    "select",
     "summary",
     "what_if",
 ]

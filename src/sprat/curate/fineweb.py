@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from math import nan
 
+from ..sentences import TERMINAL
 from .repetition import again
 from .rules import Found, Limit, Rule
-from .words import TERMINAL, View
+from .words import View
 
 _SHORT = 30
 

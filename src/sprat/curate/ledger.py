@@ -158,7 +158,7 @@ class Folder:
 
     def frame(self, number: int) -> Any:
         """A chunk's ledger as a polars frame."""
-        return _polars().read_parquet(self._part("ledger", number, ".parquet"))
+        return polars().read_parquet(self._part("ledger", number, ".parquet"))
 
     def entries(self, number: int) -> list[Entry]:
         """A chunk's ledger."""
@@ -197,7 +197,7 @@ def opened(path: str | Path) -> Folder:
 
 
 def _table(entries: Iterable[Entry], limits: Sequence[Limit]) -> Any:
-    pl = _polars()
+    pl = polars()
     edit = pl.Struct({"line": pl.Int32, "why": pl.String, "was": pl.String})
     types = (
         pl.String,
@@ -230,7 +230,8 @@ def _entry(row: Mapping[str, Any]) -> Entry:
     return Entry(**plain, reasons=tuple(row["reasons"]), restored=tuple(row["restored"]), scores=scores, edits=edits)
 
 
-def _polars() -> Any:
+def polars() -> Any:
+    """Polars; raises MissingExtra where it is not installed."""
     try:
         import polars
     except ModuleNotFoundError:

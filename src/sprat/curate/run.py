@@ -11,13 +11,14 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import SpratError
 from .corpus import LONGEST, Bad, Chunk, chunks, parsed, paths
@@ -27,6 +28,7 @@ from .rules import Judged, judge
 
 Judgement = tuple[list[Scored], list[Bad]]
 Tell = Callable[[int, int], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ def curate(
     # Chunks of packed files are told by the share of their file, which only its end tells.
     done, before = 0, ""
     sizes = {str(p): p.stat().st_size for p in files}
-    with _judges(recipe, workers) as judges:
-        for chunk, found in judges(c for c in chunks(files, longest) if _wanted(folder, c)):
+    with over_workers(partial(documents, recipe=recipe), workers) as read:
+        for chunk, found in read(c for c in chunks(files, longest) if _wanted(folder, c)):
             if before and chunk.file != before:
                 done += sizes[before]
             before = chunk.file
@@ -101,20 +103,20 @@ def documents(chunk: Chunk, recipe: Recipe) -> Judgement:
 
 
 @contextmanager
-def _judges(
-    recipe: Recipe, workers: int | None
-) -> Generator[Callable[[Iterator[Chunk]], Iterator[tuple[Chunk, Judgement]]]]:
-    """What turns chunks into their judgements, in order: over forked processes, or in turn where there is one core."""
+def over_workers(
+    work: Callable[[Chunk], T], workers: int | None
+) -> Generator[Callable[[Iterable[Chunk]], Iterator[tuple[Chunk, T]]]]:
+    """What pairs chunks with their `work`, in order: over forked processes, or in turn where there is one core."""
     many = workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     if many < 2 or sys.platform != "linux":
-        yield lambda asked: ((c, documents(c, recipe)) for c in asked)
+        yield lambda asked: ((c, work(c)) for c in asked)
         return
     with ProcessPoolExecutor(many, multiprocessing.get_context("fork"), initializer=_quiet) as pool:
 
-        def spread(asked: Iterator[Chunk]) -> Iterator[tuple[Chunk, Judgement]]:
-            waiting = deque[tuple[Chunk, Future[Judgement]]]()
+        def spread(asked: Iterable[Chunk]) -> Iterator[tuple[Chunk, T]]:
+            waiting = deque[tuple[Chunk, Future[T]]]()
             for chunk in asked:
-                waiting.append((chunk, pool.submit(documents, chunk, recipe)))
+                waiting.append((chunk, pool.submit(work, chunk)))
                 if len(waiting) > 2 * many:
                     first, future = waiting.popleft()
                     yield first, future.result()

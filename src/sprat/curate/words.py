@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadInput, nearest
+from ..sentences import TERMINAL
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 _KEPT = 200_000  # stretches that are remembered, about 60 MB
@@ -184,8 +185,7 @@ def _cut(stretch: str) -> list[str]:
 
 _DEFINED = {d.name: d for d in (Definition("whitespace", None), Definition("spacy-compatible", split_apart))}
 DEFINITIONS = tuple(_DEFINED)
-TERMINAL = frozenset(".!?‼‽⁇⁈⁉。．！？｡؟۔।॥")
-_ENDS = re.compile(r"""[.!?…‼‽⁇⁈⁉。．！？｡؟۔।॥]+["'”’)\]]*(?=\s|$)""")
+_ENDS = re.compile(rf"""[…{"".join(sorted(TERMINAL))}]+["'”’)\]]*(?=\s|$)""")
 
 
 @dataclass(frozen=True, slots=True)

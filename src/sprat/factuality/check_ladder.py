@@ -3,17 +3,17 @@
 Each rung's doubt, the calibrated probability that a claim is unsupported, is a logistic regression on all numbers read
 so far, mapped by Platt's on rows that it was not fitted on. A check stops where its own doubt leaves at most `at_risk`
 of being wrong, and where, out of fold, at most as many of all verdicts on that side were wrong, one more error counted
-((k + 1) / (n + 1), as in conformal risk control, arXiv 2208.02814; chosen so, not certified). What stands in the
-document word for word is borne out without a look. A
-cascade in the sense of FrugalGPT (arXiv 2305.05176), over checks instead of answers. Checked by hand and on synthetic
-rows; measured in benchmarks/summedits.py and halueval.py.
+((k + 1) / (n + 1), as in conformal risk control, arXiv 2208.02814; chosen so, not certified). Whole
+sentences of the document, word for word, are borne out without a look; that is a rule, not calibrated. A cascade in
+the sense of FrugalGPT (arXiv 2305.05176), over checks instead of answers. Checked by hand and on synthetic rows;
+measured in benchmarks/summedits.py and halueval.py.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,8 @@ class Finding:
     """What the ladder says of a check: its doubt, by which rung, and whether that was sure enough to stop there.
 
     It is unsupported from a doubt of `cut` on. A claim that says nothing has a doubt of NaN, which is unknown, and a
-    rung "empty". `calibrated` is False for a model that was asked but never fitted: its own word for it.
+    rung "empty". `calibrated` is False for what no fitted rung says: a model that was asked but never fitted (its own
+    word for it), and sentences of the document itself (a rule).
     """
 
     check: Check
@@ -212,9 +213,9 @@ class Ladder:
         ledger: list[Booked] = []
         for i, one in enumerate(checks):
             if not re.search(r"\w", one.claim):
-                told[i] = Finding(one, float("nan"), False, False, EMPTY, True, spent[i])
+                told[i] = Finding(one, float("nan"), False, False, EMPTY, False, spent[i])
             elif verbatim(one):
-                told[i] = Finding(one, 0.0, False, True, VERBATIM, True, spent[i])
+                told[i] = Finding(one, 0.0, False, True, VERBATIM, False, spent[i])
         left = np.array([i for i in left.tolist() if i not in told], np.int64)
         ledger.append(Booked(VERBATIM, len(checks), sum(f.rung == VERBATIM for f in told.values()), 0.0, 0.0))
         for number, one in enumerate(self.rungs):
@@ -336,10 +337,21 @@ def joined(parts: Sequence[Findings]) -> Findings:
 
 
 def verbatim(check: Check) -> bool:
-    """Whether the claim stands in the document word for word, but for space, case and the marks at its ends."""
-    said = " ".join(check.claim.lower().split()).strip(" .,;:!?\"'“”")
-    held = " ".join(check.document.lower().split())
-    return bool(re.search(rf"(?<!\w){re.escape(said)}(?!\w)", held)) if len(said.split()) > 1 else False
+    """Whether the claim is whole sentences of the document, word for word but for space, case and marks at the ends.
+
+    A part of a sentence is not enough: "it is a myth that", and all like it, would be left out.
+    """
+    said = [_bare(s) for s in sentences(check.claim)]
+    return any(len(s.split()) > 1 for s in said) and _held(check.document).issuperset(said)
+
+
+@lru_cache(maxsize=256)
+def _held(document: str) -> frozenset[str]:
+    return frozenset(_bare(s) for s in sentences(document))
+
+
+def _bare(sentence: str) -> str:
+    return " ".join(sentence.lower().split()).strip(" .,;:!?\"'“”")
 
 
 def best_cut(doubts: Floats, unsupported: Floats) -> float:

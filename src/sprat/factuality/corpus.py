@@ -19,7 +19,7 @@ import numpy as np
 from ..encoders.static import StaticEncoder
 from ..errors import BadInput
 from ..sentences import sentences
-from ..uncertainty.self_check import words
+from ..words import words
 
 LONGEST = 256
 

@@ -19,12 +19,13 @@ from ..core import Can, Request, ask, together
 from ..errors import BadInput
 from ..sentences import sentences
 from ..shape import leaves
+from ..words import stem
 from .answers import Look, Meaning
 from .checks import Check, Floats, Looking, Spent, here
 from .corpus import Passage
 from .facts import content_words
 from .support import Claim, chance, prompt
-from .surface import Alignment, Unigram, stem
+from .surface import Alignment, Unigram
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from ..core import ask
 from ..sentences import sentences
 from ..similarity.alignment import align
 from ..similarity.token_vectors import StaticTokens, Tokens
+from ..words import stem
 from .checks import Check, Floats, Looking, Spent, here
 from .facts import Fact, content_words
 
 _NOT = frozenset(
     ["not", "no", "never", "none", "nobody", "nothing", "neither", "nor", "without", "cannot", "unable", "failed"]
 )
-_ENDS = ("ingly", "edly", "ing", "ies", "ied", "ed", "es", "ly", "s")
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,6 @@ _WORD = re.compile(r"\w+(?:['’.,-]\w+)*")
 
 def _words(text: str) -> list[re.Match[str]]:
     return list(_WORD.finditer(text))
-
-
-def stem(word: str) -> str:
-    """A word without its commonest English ending."""
-    low = word.lower()
-    return next((low[: -len(e)] for e in _ENDS if low.endswith(e) and len(low) - len(e) >= 3), low)
 
 
 def _negates(word: str) -> bool:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..encoders.protocol import Rows
 from ..encoders.static import token_table
+from ..words import stem
 
 Ids = NDArray[np.int64]
 _WORD = re.compile(r"\d[\d.,:]*\d|(?:[^\W\d_]\.){2,}|[^\W_]+(?:['’][^\W\d_]+)?|[^\w\s]")
@@ -36,7 +37,6 @@ _QUANTIFYING = (
 )
 _NEGATIONS, _QUANTIFIERS = frozenset(_NEGATING.split()), frozenset(_QUANTIFYING.split())
 _SHORT = {"wo": "will", "ca": "can", "sha": "shall"}
-_SUFFIXES = ("ingly", "edly", "ing", "ies", "ied", "est", "ed", "es", "ly", "er", "s")
 MARKS = 7  # number, negation, quantifier, name, punctuation, rarity, in several pieces
 
 
@@ -83,17 +83,6 @@ def split(text: str) -> list[tuple[str, bool]]:
         else:
             out.append((_SPELLED.get(low, low), name))
     return out
-
-
-def stem(form: str) -> str:
-    """The form without a common English ending, roughly: "dances", "danced" and "dancing" are "danc"."""
-    for suffix in _SUFFIXES:
-        if form.endswith(suffix) and len(form) - len(suffix) >= 3:
-            form = form[: -len(suffix)]
-            break
-    if len(form) > 3 and form[-1] == form[-2]:
-        form = form[:-1]
-    return form[:-1] if len(form) > 3 and form[-1] in "eiy" else form
 
 
 @lru_cache(maxsize=50_000)

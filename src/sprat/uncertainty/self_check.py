@@ -20,13 +20,7 @@ from ..sentences import sentences
 from ..similarity.greedy import f_of, matched
 from ..similarity.scores import Baseline
 from ..similarity.token_vectors import TokenEncoder
-
-_WORD = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")
-
-
-def words(text: str) -> list[str]:
-    """The words and marks of a text, in lower case."""
-    return [w.lower() for w in _WORD.findall(text)]
+from ..words import words
 
 
 def by_bertscore(
