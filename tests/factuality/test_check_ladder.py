@@ -13,8 +13,9 @@ import sprat
 from sprat import config, factuality
 from sprat.core import Request
 from sprat.errors import BadInput
-from sprat.factuality.check_ladder import Labelled, Ladder, best_cut, joined, labelled, ladder, thresholds, verbatim
+from sprat.factuality.check_ladder import Labelled, Ladder, joined, labelled, ladder, verbatim
 from sprat.factuality.checks import Check, Floats, Spent
+from sprat.factuality.cuts import best_cut, thresholds
 from sprat.factuality.rungs import Asked, rung
 from sprat.factuality.surface import Alignment, Unigram
 from sprat.nli import small

@@ -28,6 +28,7 @@ from ..sentences import sentences
 from ..signals.calibrators import Platt
 from ..signals.heads import Linear, fit_linear
 from .checks import Check, Floats, Rung, Spent
+from .cuts import thresholds
 from .facts import Fact
 from .rungs import Asked, Inference, priced, rung
 from .support import shared
@@ -212,7 +213,7 @@ class Ladder:
         spent = [Spent(0.0, 0.0)] * len(checks)
         ledger: list[Booked] = []
         for i, one in enumerate(checks):
-            if not re.search(r"\w", one.claim):
+            if not any(map(str.isalnum, one.claim)):
                 told[i] = Finding(one, float("nan"), False, False, EMPTY, False, spent[i])
             elif verbatim(one):
                 told[i] = Finding(one, 0.0, False, True, VERBATIM, False, spent[i])
@@ -302,22 +303,6 @@ def _learn(
     return Step(fit_linear(x, y, seed), mapped, low, high, cut, doubts, y, dollars, seconds), doubts
 
 
-def thresholds(doubts: Floats, unsupported: Floats, at_risk: float) -> tuple[float, float, float]:
-    """Where to stop as supported and as unsupported (-1 and 2: nowhere), and the cut of the best balanced accuracy."""
-    order = np.argsort(doubts, kind="stable")
-    s, y = doubts[order], unsupported[order]
-    n = np.arange(1, len(s) + 1)
-    last = np.append(s[1:] > s[:-1], True)  # equal doubts stop together
-    up, down = np.cumsum(y), np.cumsum((1 - y)[::-1])
-    first = np.append(True, s[1:] > s[:-1])[::-1]
-    below = np.flatnonzero(((up + 1) / (n + 1) <= at_risk) & last)
-    above = np.flatnonzero(((down + 1) / (n + 1) <= at_risk) & first)
-    cut = best_cut(s, y)
-    low = float(s[below[-1]]) if len(below) else -1.0
-    high = float(s[::-1][above[-1]]) if len(above) else 2.0
-    return float(min(low, at_risk, np.nextafter(cut, -1.0))), float(max(high, 1 - at_risk, cut)), cut
-
-
 def _unknown_cost(name: str) -> BadInput:
     return BadInput(
         f"What '{name}' costs is unknown, so a budget in dollars can't be kept.",
@@ -352,13 +337,6 @@ def _held(document: str) -> frozenset[str]:
 
 def _bare(sentence: str) -> str:
     return " ".join(sentence.lower().split()).strip(" .,;:!?\"'“”")
-
-
-def best_cut(doubts: Floats, unsupported: Floats) -> float:
-    """The doubt from which on "unsupported" has the best balanced accuracy on these rows."""
-    levels = np.unique(doubts)
-    right = np.array([(doubts[unsupported == 1] >= c).mean() + (doubts[unsupported == 0] < c).mean() for c in levels])
-    return float(levels[int(right.argmax())])
 
 
 def labelled(row: Mapping[str, Any]) -> Labelled:

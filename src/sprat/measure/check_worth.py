@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import BadInput
-from ..factuality.check_ladder import Finding, Ladder, best_cut
+from ..factuality.check_ladder import Finding, Ladder
+from ..factuality.cuts import best_cut
 from .calibration import auroc, ece
 from .resampling import Estimate, bootstrap, bootstraps
 
