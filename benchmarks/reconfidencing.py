@@ -125,7 +125,8 @@ def judged(p: np.ndarray, y: np.ndarray, seed: int) -> dict[str, Estimate]:
         "Brier": over(brier),
         "ECE, equal mass": over(lambda s, o: ece(s, o, equal="mass")),
     }
-    return bootstraps(measures, p.T, y, times=500, seed=seed, centred=True)
+    found = bootstraps(measures, p.T, y, times=500, seed=seed, centred=True)
+    return {k: e._replace(low=max(0.0, e.low), high=min(1.0, e.high)) for k, e in found.items()}
 
 
 def repeated(s: np.ndarray, y: np.ndarray, x: np.ndarray, seeds: range) -> tuple[float, float]:

@@ -89,6 +89,22 @@ def test_values_of_a_label_that_are_unsafe_can_be_named(tmp_path: Path, capsys: 
     assert json.loads(capsys.readouterr().out)["unsafe"] == 20
 
 
+@pytest.mark.parametrize("missing", ["", " ", None, float("nan")])
+def test_a_missing_label_is_not_a_safe_one_where_values_are_named(
+    missing: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "kinds.jsonl"
+    made = [{"text": f"{t} {i}", "kind": kind} for i in range(20)
+            for t, kind in ((SAFE[0], "fine"), (UNSAFE[0], "attack"), (UNSAFE[1], missing))]  # fmt: skip
+    path.write_text("".join(json.dumps(r) + "\n" for r in made))
+    arguments = ["audit", str(path), "--scorer", "injection", "--label", "kind", "--unsafe", "attack", "--json"]
+    assert main(arguments) == 2
+    assert "neither safe nor unsafe" in capsys.readouterr().err
+    assert main([*arguments, "--skip-bad"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["rows"], found["unsafe"], found["measures"]["false alarms"]["value"]) == (40, 20, 0)
+
+
 def test_mentions_are_whole_words_in_any_case() -> None:
     assert mentions("WOMEN\u2019s day") == ("women",)
     assert mentions("a mention of a blackboard") == ()

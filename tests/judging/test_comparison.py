@@ -166,3 +166,12 @@ def test_without_pairs_the_command_grades_every_reply(
 )
 def test_what_can_not_be_compared_is_said(calls: Path, more: list[str]) -> None:
     assert main(["evaluate", str(calls), *more]) == 2
+
+
+def test_strengths_of_few_prompts_and_of_who_won_all_are_said_to_be_unsure() -> None:
+    notes = judging.compare(data(), Reader(), ["good", "mid", "bad"], times=50).notes
+    assert any("20 prompts: fewer than 30" in n for n in notes)
+    assert not any("won every comparison" in n for n in notes)
+    always = judging.compare(data(40), judging.LengthJudge(True), ["good", "mid", "bad"], times=50).notes
+    assert any("won every comparison" in n for n in always)
+    assert not any("fewer than 30" in n for n in always)

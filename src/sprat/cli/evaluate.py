@@ -21,7 +21,7 @@ def evaluate(
     layer: int | None = None,
     idf: Annotated[bool, Parameter(negative="")] = False,
     rescale: Annotated[bool, Parameter(negative="")] = False,
-    spans: int = 0,
+    spans: int | None = None,
     by: str | None = None,
     nli: str = "small",
     document: str | None = None,
@@ -35,6 +35,7 @@ def evaluate(
     columns: str | None = None,
     skip_bad: bool = False,
     scores: Path | None = None,
+    out: Path | None = None,
     energy: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
@@ -99,6 +100,9 @@ def evaluate(
         Count and skip lines that can't be used.
     scores
         Write every row's scores to this file, as JSON lines.
+    out
+        Write a folder: index.html (open it, it needs no network) with each mean and its interval, how the scores are
+        spread and the lowest rows marked in place (--spans, 5 unless given), the charts, and evaluation.json.
     energy
         Say what this machine's work drew, measured or estimated.
     as_json
@@ -108,7 +112,7 @@ def evaluate(
     from ..measure.evaluation import evaluated
     from ..reading import read
     from .energy import metered, said
-    from .study import renamed
+    from .study import renamed, writable
 
     if source in ("judge-the-judge", "train-judge"):
         from .judging import judge_the_judge, train_judge
@@ -118,17 +122,22 @@ def evaluate(
         else:
             judge_the_judge(set_, with_, judge, _how(rubric, draws, temperature, weighted), as_json)
         return
+    if out is not None:
+        writable(out)
     asked = [m.strip() for m in ("bertscore" if with_ is None else with_).split(",") if m.strip()]
+    spans = (5 if out else 0) if spans is None else spans
     if not asked or spans < 0:
         raise BadInput("--with needs at least one measure, and --spans a number of at least 0.")
     data = read(source, columns=renamed(columns), skip_bad=skip_bad)
+    if out is not None and judge is not None and pairwise is not None:
+        raise BadInput("--out draws scores, and --pairwise gives none.", hint="Leave one of them out.")
     if pairwise is not None and judge is None:
         raise BadInput("--pairwise needs a judge.", hint="Name it: --judge URL#model, tiny:sprat, judge.toml, longer.")
     if judge is not None:
         from .judging import show_judged
 
         with metered(energy) as running:
-            show_judged(data, judge, pairwise, _how(rubric, draws, temperature, weighted), scores, as_json)
+            show_judged(data, judge, pairwise, _how(rubric, draws, temperature, weighted), scores, as_json, out)
         for line in said(running):
             print(line, file=sys.stderr if as_json else None)
         return
@@ -137,11 +146,17 @@ def evaluate(
         found = evaluated(data, asked, encoder, layer, idf, rescale, spans, model, nli, document)
     if scores is not None:
         scores.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found.rows))
+    if out is not None:
+        from ..study.report.evaluation_page import save
+
+        save(found, data, out)
     if as_json:
         drawn = {} if running is None else {"energy": running.energy.summary()}
         print(json.dumps(found.summary() | drawn, allow_nan=False, ensure_ascii=False))
         return
     show(found)
+    if out is not None:
+        print(f"Open {out}/index.html.")
     for line in said(running):
         print(line)
 

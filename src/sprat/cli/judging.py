@@ -19,11 +19,17 @@ SHOWN = ("system, pearson", "summary, spearman", "segment, spearman", "segment, 
 
 
 def show_judged(
-    data: Dataset, judge: str, pairwise: str | None, how: Mapping[str, Any], scores: Path | None, as_json: bool
+    data: Dataset,
+    judge: str,
+    pairwise: str | None,
+    how: Mapping[str, Any],
+    scores: Path | None,
+    as_json: bool,
+    out: Path | None = None,
 ) -> None:
-    """Print what a judge says: every two of the models of `pairwise`, else every model's mean grade."""
+    """Print what a judge says: every two of the models of `pairwise`, else every model's mean grade (page in `out`)."""
     if pairwise is None:
-        _show_graded(data, judge, how, scores, as_json)
+        _show_graded(data, judge, how, scores, as_json, out)
         return
     from ..judging import compare
 
@@ -84,7 +90,9 @@ def judge_of(name: str, how: Mapping[str, Any]) -> Any:
     return pairwise(model_of(name), how["rubric"], draws=how["draws"], temperature=temperature)
 
 
-def _show_graded(data: Dataset, judge: str, how: Mapping[str, Any], scores: Path | None, as_json: bool) -> None:
+def _show_graded(
+    data: Dataset, judge: str, how: Mapping[str, Any], scores: Path | None, as_json: bool, out: Path | None
+) -> None:
     from ..config import model_of
     from ..measure.evaluation import evaluated
     from ..measure.judge import graded
@@ -94,6 +102,10 @@ def _show_graded(data: Dataset, judge: str, how: Mapping[str, Any], scores: Path
     made = graded(model_of(judge), how["rubric"], draws=how["draws"], temperature=temperature, weighted=how["weighted"])
     found = evaluated(data, [made])
     _write(scores, list(found.rows))
+    if out is not None:
+        from ..study.report.evaluation_page import save
+
+        save(found, data, out)
     if as_json:
         print(json.dumps(found.summary(), allow_nan=False, ensure_ascii=False))
         return

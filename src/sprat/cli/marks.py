@@ -61,7 +61,7 @@ def marks(
     as_json
         Print the findings as JSON.
     """
-    from ..measure.prediction_powered import next_rows, summed_up
+    from ..measure.prediction_powered import TUNED, next_rows, summed_up
 
     rows = _rows(source)
     y = [_number(r, human, source, i) for i, r in enumerate(rows)]
@@ -85,6 +85,8 @@ def marks(
     print(f"  marks alone           {_text(found['alone'])}")
     print(f"  with the cheap score  {_text(found['corrected'])}   ({percent} intervals)")
     print(f"As if {found['worth']:,} rows had been marked.")
+    if weight is None and found["alone"].marked < TUNED:
+        print(f"The score is used from {TUNED} marks on: how much to trust it can't be learnt from fewer.")
     if next_:
         print(f"Wrote {out}: mark the {said['to_mark']:,} rows where to_mark is 1, then give it with --weight weight.")
 

@@ -251,17 +251,15 @@ def load(path: Path | str, home: Path | None = None) -> Served:
 
 
 def _altered(path: Path, certificate: Mapping[str, Any]) -> bool:
-    """Whether a file that has a certificate is not shown to be the way of working that it is of.
+    """Whether a file that has a certificate, or lies beside one, is not shown to be the way of working that it is of.
 
     Either the file beside it or the table says what was certified; where both do, both must be right.
     """
-    if not certificate:
-        return False
     certified = {str(certificate.get("served", ""))} - {""}
     with suppress(OSError, ValueError, KeyError, TypeError):
         told: Any = json.loads(path.with_name("certificate.json").read_bytes())
         certified.add(str(told["served"]))
-    return certified != {fingerprint(path)}
+    return bool(certificate or certified) and certified != {fingerprint(path)}
 
 
 def _answering(path: Path) -> str:

@@ -19,9 +19,10 @@ from ..errors import BadInput
 from ..measure.resampling import Estimate, wilson
 from ..signals.verdicts import Verdict
 from .pairwise import ComparesPairs, Tell
-from .wins import controlled_rate, strengths, win_rate
+from .wins import controlled_rate, one_sided, strengths, win_rate
 
 FEWEST = 5  # comparisons of which rates are told
+SURE = 30  # prompts from which on intervals of strengths hold about as often as they say
 SHARE_UNREAD = 0.1
 FAR = 0.1  # between a win rate and the same at equal length: see benchmarks/results/length_control.md
 
@@ -139,7 +140,7 @@ def compare(
                 [int(units[g[0]]) for g in games], times)
         for i, j in combinations(range(len(models)), 2)
     ]  # fmt: skip
-    ranked = _ranked(models, games, verdicts, units) if len(models) > 2 else ()
+    ranked, doubts = _ranked(models, games, verdicts, units) if len(models) > 2 else ((), [])
     rows = tuple(
         {"id": data.examples[row].id, "a": models[i], "b": models[j], "winner": v.winner, "confidence": v.confidence,
          "orders": list(v.orders)}
@@ -154,7 +155,7 @@ def compare(
     if far:
         why = "lengths and verdicts go too closely together to trust either alone."
         notes.append(f"At equal length the win rates of {', '.join(far)} are far from the plain ones: {why}")
-    return Comparison(judge.name, tuple(pairs), ranked, rows, len(asks), cost, lost_calls, tuple(notes))
+    return Comparison(judge.name, tuple(pairs), ranked, rows, len(asks), cost, lost_calls, (*notes, *doubts))
 
 
 def _paired(
@@ -199,9 +200,15 @@ def _paired(
 
 def _ranked(
     models: Sequence[str], games: Sequence[tuple[int, int, int]], verdicts: Sequence[Verdict], units: Any
-) -> tuple[Strength, ...]:
+) -> tuple[tuple[Strength, ...], list[str]]:
+    """The strengths, strongest first, and what makes their intervals less than 95 % sure."""
     told = [(i, j, p, int(units[row])) for (row, i, j), v in zip(games, verdicts, strict=True)
             if (p := v.preference) is not None]  # fmt: skip
-    found = strengths([(i, j, p) for i, j, p, _ in told], len(models), [u for *_, u in told])
+    compared, of = [(i, j, p) for i, j, p, _ in told], [u for *_, u in told]
+    found, notes = strengths(compared, len(models), of), list[str]()
+    if len(set(of)) < SURE:
+        notes.append(f"Strengths of {len(set(of))} prompts: fewer than {SURE}, so that intervals hold less than 95 %.")
+    if one_sided(compared, len(models)):
+        notes.append("Some models won every comparison with the others: how much stronger they are is not known.")
     made = [Strength(m, s) for m, s in zip(models, found, strict=True)]
-    return tuple(sorted(made, key=lambda s: -s.strength.value))
+    return tuple(sorted(made, key=lambda s: -s.strength.value)), notes

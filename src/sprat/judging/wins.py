@@ -128,22 +128,31 @@ def strengths(
 ) -> list[Estimate]:
     """Every model's Bradley-Terry strength with its interval, from games (i, j, preference for i), resampling units.
 
-    One won and one lost game per pair that met take part in the resampling alone: where somebody won all, resamples
-    would else all say the same.
+    Intervals are centred, since the drawn game of the prior weighs as much on a resample as on the games. Where some
+    models won all games against the others, resamples would all say the same: there one won and one lost game per pair
+    that met take part in the resampling alone, and the intervals are a rough guide (`one_sided`).
     """
 
     def of(k: int) -> Callable[[Floats], float]:
         return lambda rows: float(bradley_terry(_tally(rows, models))[k])
 
     table = np.array(games, np.float64).reshape(-1, 3)
-    met = sorted({(int(i), int(j)) for i, j, _ in games})
-    more = np.array([(i, j, won) for i, j in met for won in (0.0, 1.0)])
-    owners = [*units, *(("added", k) for k in range(len(more)))]
-    found = bootstraps({str(k): of(k) for k in range(models)}, np.vstack([table, more]), units=owners, times=times)
     values = bradley_terry(_tally(table, models)).tolist()
+    owners: list[object] = list(units)
+    rows, uneven = table, one_sided(games, models)
+    if uneven:
+        met = sorted({(int(i), int(j)) for i, j, _ in games})
+        rows = np.vstack([table, [(i, j, won) for i, j in met for won in (0.0, 1.0)]])
+        owners += [("added", k) for k in range(2 * len(met))]
+    found = bootstraps({str(k): of(k) for k in range(models)}, rows, units=owners, times=times, centred=not uneven)
     return [
         Estimate(v, min(v, e.low), max(v, e.high), len(set(units))) for v, e in zip(values, found.values(), strict=True)
     ]
+
+
+def one_sided(games: Sequence[tuple[int, int, float]], models: int) -> bool:
+    """Whether some models won every game against the others, so that their strength alone has no end."""
+    return not _reaches(_tally(np.array(games, np.float64).reshape(-1, 3), models) > 0).all()
 
 
 def _tally(rows: Floats, models: int) -> Floats:

@@ -10,7 +10,7 @@ curve can mend.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -124,8 +124,11 @@ def worst_groups(
     outcome: ArrayLike,
     features: ArrayLike,
     units: Sequence[object] | NDArray[Any] | None = None,
+    rule: Callable[[int], str] | None = None,
 ) -> list[Group]:
     """The groups of a tree on rows that it was not grown on, first where confidence surely is furthest off.
+
+    `rule` puts a group into words; unless given, by the features' names and bounds.
 
     Rates have Wilson's interval (1927) over units, at 95 % for all groups together (Bonferroni).
     """
@@ -140,5 +143,13 @@ def worst_groups(
         rate, mean = float(y[here].mean()), float(s[here].mean())
         low, high = wilson(rate, n, 1 - 0.05 / len(every))
         gap = Estimate(mean - rate, mean - high, mean - low, n)
-        found.append(Group(tree.rule(int(g), tuple(names)), int(here.sum()), mean, Estimate(rate, low, high, n), gap))
+        found.append(
+            Group(
+                rule(int(g)) if rule else tree.rule(int(g), tuple(names)),
+                int(here.sum()),
+                mean,
+                Estimate(rate, low, high, n),
+                gap,
+            )
+        )
     return sorted(found, key=lambda g: -max(g.gap.low, -g.gap.high))

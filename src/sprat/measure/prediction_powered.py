@@ -24,6 +24,7 @@ from ..errors import BadInput, MissingExtra
 
 Floats = NDArray[np.float64]
 FEWEST = 10  # marks
+TUNED = 50  # marks from which on a weight tuned on them leaves the interval about as sure as it says
 
 
 class Mean(NamedTuple):
@@ -103,14 +104,15 @@ def powered_mean(
     """The mean mark from `marks` (n,) with their cheap `scores` (n,), and the scores of `others` (N,) unmarked rows.
 
     The marked rows must be a random sample of all; each row must be a unit of its own (average the rows of a unit
-    first). The weight is tuned unless given (1 is plain PPI). With `folds` it is tuned for each part of the rows on the
-    other parts, so that the estimate is exactly unbiased; the interval may then be longer than that of the marks alone.
+    first). The weight is tuned unless given (1 is plain PPI); of fewer than 50 marks it is 0 instead, since tuned on so
+    few it makes the interval too short. With `folds` it is tuned for each part of the rows on the other parts, so that
+    the estimate is exactly unbiased; the interval may then be longer than that of the marks alone.
     Equal marks are as in `classical_mean`. Raises BadInput for fewer than 10 marks, unequal lengths or missing numbers.
     """
     y, f, rest = _numbers("marks", marks, FEWEST), _numbers("scores", scores), _numbers("other scores", others)
     if len(f) != len(y):
         raise BadInput(f"{len(y)} marks have {len(f)} scores.", hint="Give each mark its own row's score.")
-    if not len(rest) or not np.ptp(y):
+    if not len(rest) or not np.ptp(y) or (weight is None and not folds and len(y) < TUNED):
         return classical_mean(y, confidence, bounds)._replace(unmarked=len(rest))
     n, far = len(y), len(rest)
     used = np.full(n, _tuned(y, f, far) if weight is None else weight)

@@ -10,6 +10,7 @@ Checked by hand-made groups, and the moves against their stationary equation.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Literal
@@ -32,6 +33,10 @@ def _one() -> Ints:
 
 def _none() -> Floats:
     return np.zeros(1)
+
+
+def _compared(name: str, above: bool, limit: float) -> str:
+    return f"{name} {'>' if above else '<='} {limit:.4g}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +64,11 @@ class Partition:
                 return np.searchsorted(self.leaves, at).astype(np.int64)
             at = then
 
-    def rule(self, group: int, names: tuple[str, ...]) -> str:
-        """What the rows of a group have in common, in words: 'popularity > 42 and year <= 1899.5'."""
+    def rule(self, group: int, names: tuple[str, ...], say: Callable[[str, bool, float], str] = _compared) -> str:
+        """What the rows of a group have in common, in words: 'popularity > 42 and year <= 1899.5'.
+
+        `say` puts one bound into words: a feature's name, whether it is above, and the limit.
+        """
         node, bounds = int(self.leaves[group]), dict[tuple[int, bool], float]()
         while node:
             above = bool(np.any(self.right[:node] == node))
@@ -68,7 +76,7 @@ class Partition:
             key, limit = (int(self.feature[parent]), above), float(self.threshold[parent])
             bounds.setdefault(key, limit)  # the nearest to the leaf is the tightest
             node = parent
-        said = [f"{names[f]} {'>' if above else '<='} {limit:.4g}" for (f, above), limit in reversed(bounds.items())]
+        said = [say(names[f], above, limit) for (f, above), limit in reversed(bounds.items())]
         return " and ".join(said) or "all rows"
 
 

@@ -35,6 +35,27 @@ NAMES = (
     "says nothing", "repeats itself", "log-probability", "lowest log-probability", "has log-probabilities",
     "prompt's log length", "prompt's log numbers", "prompt's sentences", "prompt's largest number",
 )  # fmt: skip
+_LOGGED = {
+    "log tokens": "tokens", "log lines": "lines", "log numbers": "numbers", "sums": "sums",
+    "answer length": "characters of the answer", "log answer": "size of the answer",
+    "prompt's log length": "prompt's characters", "prompt's log numbers": "prompt's numbers",
+    "prompt's largest number": "prompt's largest number",
+}  # fmt: skip
+_YES = {
+    "marked": "its answer is marked", "ran out": "it ran out of tokens", "broken off": "it is broken off",
+    "answer is a number": "its answer is a number", "answer is whole": "its answer is a whole number",
+    "answer is negative": "its answer is negative", "answer is in the prompt": "its answer is in the prompt",
+    "answer is said before": "its answer was said before", "says nothing": "it says nothing",
+    "has log-probabilities": "it has log-probabilities",
+}  # fmt: skip
+
+
+def in_words(name: str, above: bool, limit: float) -> str:
+    """A bound on a feature as people read it: logarithms undone, 'tokens > 54.5', and what is yes or no said so."""
+    if name in _YES:
+        return _YES[name] if above else f"not: {_YES[name]}"
+    told = float(np.expm1(limit)) if name in _LOGGED else limit
+    return f"{_LOGGED.get(name, name)} {'>' if above else '<='} {told:,.4g}"
 
 
 def tokens_of(reply: Reply) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,10 @@ def _columns(path: Path, row: Mapping[str, Any], asked: list[str]) -> None:
 
 def _label(value: Any, unsafe: set[str] | None) -> float | None:
     said = str(value).strip()
+    if value is None or not said or (isinstance(value, float) and isnan(value)):
+        return None
     if unsafe is not None:
-        return None if value is None else float(said in unsafe)
+        return float(said in unsafe)
     said = said.lower()
     return 1.0 if said in _UNSAFE else 0.0 if said in _SAFE else None
 

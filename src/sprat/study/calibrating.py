@@ -30,7 +30,7 @@ from ..replay import Recording
 from ..signals.calibrated import Calibrated, fit_map
 from ..signals.calibrators import CALIBRATORS, Floats
 from ..signals.reconfidence import Reconfidence
-from ..signals.reply_features import NAMES, features
+from ..signals.reply_features import NAMES, features, in_words
 from ..splits import folds, split
 from .abstain import Abstention, abstain
 from .job import graded, load
@@ -156,7 +156,14 @@ def _found(
     if len(second) >= 400:
         of = units[second]
         grouping = {way: grouping_loss(after[way], y[second], x[second], units=of, seed=seed) for way in ways}
-    groups = [tuple(worst_groups(tree, NAMES, after[way], y[second], x[second], units[second])) for way in ways]
+    groups = [
+        tuple(
+            worst_groups(
+                tree, NAMES, after[way], y[second], x[second], units[second], lambda g: tree.rule(g, NAMES, in_words)
+            )
+        )
+        for way in ways
+    ]
     kept = abstain(
         (told, y[teach]), (after[chosen], y[second]), units[second], risk=promise[0], delta=promise[1], seed=seed
     )

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ...config import write_whole
 from ...measure.audit import Audit, GroupRate
-from ...measure.resampling import Estimate
 from .calibration_chart import diagram
 from .charts import Drawing
-from .markup import Content, Html, join, tag
+from .markup import Content, tag
+from .sheet import figure, grid, notes, number, sheet, write
 from .style import BLUE, GREY, ORANGE, altair, finished, table
 
 _ROW = 22  # pixels of a group in the chart
@@ -21,14 +20,9 @@ _ROW = 22  # pixels of a group in the chart
 
 def save(found: Audit, folder: str | Path) -> Path:
     """Write index.html, audit.json and charts/, each file whole or not at all; MissingExtra without altair."""
-    path = Path(folder)
     drawn = drawings(found)
-    for name, drawing in drawn.items():
-        write_whole(path / "charts" / f"{name}.svg", drawing.svg.encode())
-        write_whole(path / "charts" / f"{name}.png", drawing.png)
-    write_whole(path / "audit.json", (json.dumps(as_dict(found), indent=1, ensure_ascii=False) + "\n").encode())
-    write_whole(path / "index.html", page(found, drawn).encode())
-    return path
+    told = json.dumps(as_dict(found), indent=1, ensure_ascii=False) + "\n"
+    return write(folder, drawn, {"audit.json": told, "index.html": page(found, drawn)})
 
 
 def as_dict(found: Audit) -> dict[str, Any]:
@@ -84,11 +78,6 @@ def _groups_chart(found: Audit) -> dict[str, Any]:
     return finished(alt.hconcat(*panels, spacing=30))
 
 
-def number(e: Estimate) -> str:
-    """'0.108 [0.093, 0.124]'."""
-    return f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}]"
-
-
 def sentence(g: GroupRate) -> str:
     """What is known of one rate of one group."""
     of = "safe rows" if g.which == "false alarms" else "unsafe rows"
@@ -122,56 +111,31 @@ def _gap(g: GroupRate) -> float:
 
 def page(found: Audit, drawn: Mapping[str, Drawing]) -> str:
     """The whole page."""
-    style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-    top = [
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", http_equiv="Content-Security-Policy", content="default-src 'none'; style-src 'unsafe-inline'"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"sprat audit: {found.scorer}"),
-        tag("style", Html(style)),
-    ]
-    head = [
-        tag("p", f"sprat audit · {found.scorer} · {found.rows:,} rows, {found.unsafe:,} unsafe", class_="kicker"),
-        tag("h1", verdict(found)),
-        tag("p", f"Flagged from a probability of {found.threshold:g} on. AUROC {number(found.measures['AUROC'])}."),
-    ]
-    sections = [tag("section", tag("h2", title), content) for title, content in _sections(found, drawn)]
-    body = [tag("header", head), tag("main", sections)]
-    return "<!doctype html>\n" + tag("html", tag("head", top), tag("body", body), lang="en") + "\n"
+    return sheet(
+        f"sprat audit: {found.scorer}",
+        f"sprat audit · {found.scorer} · {found.rows:,} rows, {found.unsafe:,} unsafe",
+        verdict(found),
+        [f"Flagged from a probability of {found.threshold:g} on. AUROC {number(found.measures['AUROC'])}."],
+        _sections(found, drawn),
+    )
 
 
 def _sections(found: Audit, drawn: Mapping[str, Drawing]) -> Iterator[tuple[str, Content]]:
-    yield "Can it be believed?", _chart(drawn["reliability"], "Bins of as many rows; bars are 95 % intervals.")
+    yield "Can it be believed?", figure(drawn["reliability"], "Bins of as many rows; bars are 95 % intervals.")
     rows = [[name, number(e)] for name, e in found.measures.items()]
-    yield "All measures", [tag("p", "95 % bootstrap intervals."), _table(["", "value"], rows)]
+    yield "All measures", [tag("p", "95 % bootstrap intervals."), grid(["", "value"], rows)]
     if found.groups:
         content: list[Content] = []
         if "groups" in drawn:
-            content.append(_chart(drawn["groups"], "Dashed: all rows. Bars are 95 % intervals, each by itself."))
+            content.append(figure(drawn["groups"], "Dashed: all rows. Bars are 95 % intervals, each by itself."))
         lines = [
             [g.group, g.which, f"{g.rows:,}", *((number(g.rate), number(g.others), f"{g.p:.3f}")
              if g.rate and g.others and g.p is not None else ("too few", "", ""))]
             for g in found.groups
         ]  # fmt: skip
-        content.append(_table(["group", "rate", "rows", "here", "others", "p"], lines))
+        content.append(grid(["group", "rate", "rows", "here", "others", "p"], lines))
         note = (
             "p accounts for all groups and both rates: below .05, the chance of naming any by mistake is at most 5 %."
         )
         yield "For whom is it wrong?", [tag("p", note), content]
-    if found.notes:
-        yield "How the rows were read", tag("ul", [tag("li", n) for n in found.notes])
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Html:
-    top = tag("thead", tag("tr", [tag("th", h, class_="n" if i else None, scope="col") for i, h in enumerate(head)]))
-    lines = [
-        tag("tr", tag("th", row[0], scope="row"), [tag("td", cell, class_="n") for cell in row[1:]]) for row in rows
-    ]
-    return tag("div", tag("table", top, tag("tbody", lines)), class_="box", tabindex="0")
-
-
-def _chart(drawing: Drawing, caption: str) -> Html:
-    svg = drawing.inline.replace("<svg ", '<svg class="small" ', 1).replace('class="marks"', "", 1)
-    box = tag("div", Html(svg), class_="box", role="img", aria_label=drawing.words, tabindex="0")
-    return join(tag("figure", box, tag("figcaption", caption)))
+    yield from notes(found.notes)

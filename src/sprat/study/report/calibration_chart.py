@@ -56,8 +56,13 @@ def risk_chart(found: Calibration) -> dict[str, Any]:
     x = alt.X("answered:Q", title="share of requests answered", axis=alt.Axis(format=".0%", tickCount=5))
     y = alt.Y("wrong:Q", title="wrong among those answered", axis=alt.Axis(format=".0%", tickCount=5))
     ink = _inks(alt, found)
-    line = table(alt, rows).mark_line(strokeWidth=1.8).encode(x=x, y=y, stroke=ink["stroke"])
-    layers = [line]
+    # A map that keeps the order has the curve of what it maps: broad below, narrow above, both are seen.
+    layers = [
+        table(alt, [r for r in rows if r["way"] == way])
+        .mark_line(strokeWidth=width)
+        .encode(x=x, y=y, stroke=ink["stroke"])
+        for way, width in zip(found.curves, (5, 1.6), strict=False)
+    ]
     kept = found.abstention
     if kept.threshold is not None and kept.coverage is not None and kept.wrong is not None:
         mark = [
