@@ -62,14 +62,14 @@ class Inference:
     def _near(self, sentence: str, held: Sequence[str]) -> Sequence[str]:
         if self.nearest is None or len(held) <= self.nearest:
             return held
-        said = {stem(m[0]) for m in content_words(sentence)}
+        said = {stem(m[0], light=True) for m in content_words(sentence)}
         order = sorted(range(len(held)), key=lambda i: (-len(said & _stems(held[i])), i))
         return [held[i] for i in sorted(order[: self.nearest])]
 
 
 @lru_cache(maxsize=1 << 14)
 def _stems(text: str) -> frozenset[str]:
-    return frozenset(stem(m[0]) for m in content_words(text))
+    return frozenset(stem(m[0], light=True) for m in content_words(text))
 
 
 @lru_cache(maxsize=256)
