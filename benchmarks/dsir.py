@@ -228,7 +228,7 @@ def toy_pile(splits: int) -> list[str]:
     told.append(last)
     return [
         f"Toy Pile, {len(domains)} domains of at least {LEAST} documents: share of the draw that is of the target's "
-        f"domain, as many drawn as there are; mean over {splits} splits [2.5 to 97.5 % of them], the mean's interval by "
+        f"domain, as many drawn as there are; mean over {splits} splits [2.5 to 97.5 % of them], of the mean by "
         "bootstrap over domains; random is the share among what could be drawn.",
         "",
         *table(told),

@@ -1,8 +1,9 @@
 """Does a metric agree with people? Correlations by level with intervals, pairwise accuracy with ties, Williams' test.
 
-Levels, bootstrap and permutation as in Deutsch, Dror and Roth (arXiv 2104.00054); pairwise accuracy with calibrated
-ties (arXiv 2305.14324); Williams' test of two metrics on the same independent rows (Williams 1959, as in Graham and
-Baldwin, EMNLP 2014). Checked by hand cases, against scipy, and against a table computed by hand of Williams' t.
+Levels, bootstrap and permutation as in Deutsch, Dror and Roth (arXiv 2104.00054); pairwise accuracy with tuned ties
+(arXiv 2305.14324); Williams' test of two metrics on the same independent rows (Williams 1959, as in Graham and Baldwin,
+EMNLP 2014).
+Checked by hand cases, against scipy, and against a table computed by hand of Williams' t.
 
 Throughout: `human` and `metric` are (documents, systems), NaN where there is no mark; larger is better.
 """
