@@ -167,3 +167,8 @@ def test_a_tau_of_pairs_all_won_is_not_sure_to_be_1(judged: Path):
     tau = found.correlations["segment, kendall"]
     assert tau.value == 1
     assert tau.low == pytest.approx(2 * wilson(1.0, 20)[0] - 1)
+
+
+def test_the_command_ends_with_the_metric_to_take(judged: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["evaluate", "judge-the-judge", "--set", str(judged), "--with", "rouge1:recall,rouge2"]) == 0
+    assert "made, content: highest is rouge1:recall" in capsys.readouterr().out

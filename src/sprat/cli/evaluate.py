@@ -110,7 +110,7 @@ def evaluate(
     """
     from ..config import model_of
     from ..measure.evaluation import evaluated
-    from ..reading import read
+    from ..study.job import load
     from .energy import metered, said
     from .study import renamed, writable
 
@@ -128,7 +128,7 @@ def evaluate(
     spans = (5 if out else 0) if spans is None else spans
     if not asked or spans < 0:
         raise BadInput("--with needs at least one measure, and --spans a number of at least 0.")
-    data = read(source, columns=renamed(columns), skip_bad=skip_bad)
+    data = load(source, columns=renamed(columns), skip_bad=skip_bad)
     if out is not None and judge is not None and pairwise is not None:
         raise BadInput("--out draws scores, and --pairwise gives none.", hint="Leave one of them out.")
     if pairwise is not None and judge is None:

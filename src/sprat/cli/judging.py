@@ -183,13 +183,30 @@ def judge_the_judge(
         )
         for a in here:
             accuracy = "" if a.accuracy is None else f"{100 * a.accuracy:.1f} %"
-            behind = "" if a.behind is None else f"{a.behind:.3f}"
+            behind = "" if a.behind is None else "< 0.001" if a.behind < 0.001 else f"{a.behind:.3f}"
             table.add_row(a.metric, *(_text(a.correlations.get(s)) for s in shown), accuracy, behind)
         console.print(table)
         if here[0].unmarked:
             console.print(f"{here[0].unmarked:,} texts have no mark of this quality and are left out.")
+    for line in _best(found):
+        console.print(line)
     if any(a.behind is not None for a in found):
         console.print(CAVEAT)
+
+
+def _best(found: list[Any]) -> list[str]:
+    """For each quality the metric that goes with it most, by Pearson's correlation of all texts; what levels are."""
+    lines = list[str]()
+    for key in dict.fromkeys((a.set, a.quality) for a in found):
+        known = [(e, a.metric) for a in found if (a.set, a.quality) == key
+                 and (e := a.correlations.get("segment, pearson")) is not None]  # fmt: skip
+        if len(known) > 1:
+            best, metric = max(known, key=lambda k: k[0].value)
+            near = [m for e, m in known if m != metric and e.high >= best.low]
+            also = f"; intervals overlap: {', '.join(near)}" if near else ""
+            lines.append(f"{key[0]}, {key[1]}: highest is {metric}, Pearson {_text(best)} over all texts{also}")
+    told = "system: of the systems' means; summary: within a document, averaged; segment: of all texts pooled."
+    return [*lines, told] if lines else []
 
 
 def _people(named: str, judges: str | None, how: Mapping[str, Any], as_json: bool) -> None:

@@ -63,14 +63,14 @@ def uncertainty(
     from ..measure.doubt import doubts
     from ..measure.grade import choose
     from ..measure.grade import grade as graded
-    from ..reading import read
+    from ..study.job import load
     from .study import renamed
 
     if samples is not None and samples < 2:
         raise BadInput(f"--samples is {samples}; uncertainty needs at least 2 draws.")
     if not -1 <= at_least <= 1:
         raise BadInput(f"--at-least is {at_least}; a cosine is between -1 and 1.")
-    data = read(source, columns=renamed(columns), skip_bad=skip_bad)
+    data = load(source, columns=renamed(columns), skip_bad=skip_bad)
     if model is None and len(data.models) != 1:
         raise BadInput(f"{source} holds draws of {', '.join(data.models[:8])}.", hint="Say whose with --model.")
     asked = model or data.models[0]

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Dataset
-from ..errors import BadInput
+from ..errors import BadInput, nearest
 from ..nli.naming import resolved
 from ..nli.protocol import Nli
-from ..safety.naming import is_scorer
+from ..safety.naming import NAMES, is_scorer
 from ..safety.naming import named as scorer_of
 from ..sentences import sentences
 from ..similarity.alignment import align
@@ -26,12 +26,13 @@ from ..uncertainty.self_check import by_bertscore, by_ngram, self_checked
 from .bertscore import Scored, score_replies
 from .consistency import CHECKERS, consistencies, documents, least
 from .doubt import draws_of
-from .grade import Grader, grade, targets
+from .grade import GRADERS, Grader, grade, targets
 from .likelihood import likelihood
 from .resampling import bootstrap, widened
 from .unsafe import unsafe_replies, worst
 
 Floats = NDArray[np.float64]
+FEW = 10  # independent rows, under which a percentile bootstrap covers much less than it says
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,9 @@ def evaluated(
                     rows[data.examples[place].id, model][measure] = value
                 lowest += worst(data, model, scorer, places, p, texts, spans)
             continue
+        if isinstance(measure, str) and ":" not in measure and measure not in GRADERS:
+            known = ("likelihood", "self_check", *CHECKERS, *NAMES, *GRADERS)
+            raise BadInput(f"There is no measure '{measure}'.", hint=nearest(measure, known))
         graded = grade(data, measure)
         named = measure if isinstance(measure, str) else measure.name
         notes += graded.notes[len(data.notes) :]
@@ -142,6 +146,9 @@ def evaluated(
             lines.append(_line(data, model, named, places, np.array([s for _, s in found], np.float64)))
             for place, score in found:
                 rows[data.examples[place].id, model][named] = score
+    units = len(set(data.units.tolist()))
+    if units < FEW:
+        notes.append(f"Intervals of {units} independent rows are too narrow; {FEW} or more are needed to go by them.")
     return Evaluation(tuple(lines), tuple(rows.values()), tuple(lowest), tuple(notes), base)
 
 

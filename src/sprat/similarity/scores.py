@@ -99,9 +99,11 @@ def bertscore(
     reader = token_encoder(encoder, layer, device)
     if isinstance(texts, str) or isinstance(references, str):
         raise BadInput("bertscore takes lists of texts and was given one string.", hint="Write bertscore([a], [b]).")
-    given = [[r] if isinstance(r, str) else list(r) for r in references]
+    given = [list(r) if isinstance(r, Sequence) and not isinstance(r, str) else [r] for r in references]
     if len(given) != len(texts):
         raise BadInput(f"There are {len(texts):,} texts and references for {len(given):,}.")
+    if not all(isinstance(t, str) for t in [*texts, *(r for g in given for r in g)]):
+        raise BadInput("bertscore was given something that is no text.", hint="Leave out rows without a text.")
     if not all(given):
         raise BadInput(f"Text {next(i for i, g in enumerate(given) if not g)} has no reference.")
     if rescale is not None and rescale.encoder != reader.name:
