@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 SHOWN = ("system, pearson", "summary, spearman", "segment, spearman", "segment, kendall")
 
+CAVEAT = (
+    "p: permuted by document, Holm's over all pairs of a quality's metrics; not adjusted for several qualities or sets."
+)
+
 
 def show_judged(
     data: Dataset,
@@ -162,7 +166,7 @@ def judge_the_judge(
 
         save(found, Path(named).name, [_plain(asdict(a)) for a in found], out)
     if as_json:
-        print(json.dumps([_plain(asdict(a)) for a in found]))
+        print(json.dumps([_plain(asdict(a)) | {"behind_is": CAVEAT} for a in found]))
         return
     from rich.console import Console
     from rich.table import Table
@@ -172,12 +176,16 @@ def judge_the_judge(
         here = [a for a in found if (a.set, a.quality, a.documents) == key]
         shown = [s for s in SHOWN if any(a.correlations.get(s) for a in here)]
         title = f"{key[0]}: {key[1]} ({key[2]:,} {'pairs' if key[1] == 'preference' else 'documents'})"
-        table = Table("metric", *shown, "pairs right", "best is no better, p", title=title, title_justify="left")
+        table = Table(
+            "metric", *shown, "pairs right", "best is no better, adjusted p", title=title, title_justify="left"
+        )
         for a in here:
             accuracy = "" if a.accuracy is None else f"{100 * a.accuracy:.1f} %"
             behind = "" if a.behind is None else f"{a.behind:.3f}"
             table.add_row(a.metric, *(_text(a.correlations.get(s)) for s in shown), accuracy, behind)
         console.print(table)
+    if any(a.behind is not None for a in found):
+        console.print(CAVEAT)
 
 
 def _people(named: str, judges: str | None, how: Mapping[str, Any], as_json: bool, out: Path | None) -> None:

@@ -8,6 +8,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+# The sets that the embedded scorers learnt from (weights/README.md).
+TAUGHT: Mapping[str, str] = {
+    "toxicity": "Davidson et al.'s tweets (arXiv 1703.04009), Dolly's and self-instruct's texts",
+    "pii": "presidio-research's made-up sentences, Dolly's and self-instruct's texts",
+    "injection": "synthetic attacks in Dolly's and self-instruct's texts, and BIPIA's emails (arXiv 2312.14197)",
+}
+
 
 @lru_cache(maxsize=4)
 def _all(folder: Path) -> Mapping[str, Any]:

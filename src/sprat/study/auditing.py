@@ -15,8 +15,11 @@ from ..errors import BadInput, BadRow, nearest
 from ..measure.audit import FEWEST, Audit, audit
 from ..reading.sources import open_source
 from ..safety.groups import mentions
+from ..safety.linear import EMBEDDED, Linear
 from ..safety.naming import named
+from ..safety.private import Pii
 from ..safety.scorer import Scorer
+from ..safety.worth import TAUGHT
 
 _UNSAFE = frozenset({"1", "1.0", "true", "yes", "unsafe", "y", "t"})
 _SAFE = frozenset({"0", "0.0", "false", "no", "safe", "n", "f"})
@@ -77,10 +80,20 @@ def audited(
     found = audit(
         p, labels, groups if group else (), scorer=judge.name, threshold=threshold, units=units, fewest=fewest
     )
-    notes = [f"{n:,} rows were left out: {why}." for why, n in passed.most_common(5)]
+    notes = [*_taught(judge), *(f"{n:,} rows were left out: {why}." for why, n in passed.most_common(5))]
     if group == MENTIONS:
         notes.append("Groups are those that a text names, by short lists of words; they say nothing of who wrote it.")
     return replace(found, notes=tuple(notes))
+
+
+def _taught(judge: Scorer) -> list[str]:
+    """That an embedded scorer's own rows flatter it: its weights keep no text, so they can't be told from others."""
+    if not isinstance(judge, Linear | Pii) or judge.weights.parent != EMBEDDED:
+        return []
+    return [
+        f"{judge.name} learnt from {TAUGHT[judge.name]}: on rows from there these numbers are too good, and this audit "
+        "can't tell. docs/safety.md has those of rows that taught nothing."
+    ]
 
 
 def _columns(path: Path, row: Mapping[str, Any], asked: list[str]) -> None:

@@ -22,11 +22,12 @@ from ..core import Reply, Request
 from ..data import Call, Dataset, Example
 from ..errors import BadInput, nearest
 from ..measure.grade import grade
-from ..measure.meta_evaluation import HOWS, LEVELS, correlated, correlation, pairwise_accuracy, williams
+from ..measure.meta_evaluation import HOWS, LEVELS, correlated, pairwise_accuracy, swapped
 from ..measure.resampling import Estimate, bootstrap, widened
 
 Floats = NDArray[np.float64]
 _PEEK = 1 << 20  # characters of a file that are looked at for its first row
+FEWEST = 10  # documents, for a test by documents
 METRICS = ("f1", "bleu", "chrf", "rouge1", "rouge2", "rougeL", "rouge1:recall")
 
 
@@ -34,8 +35,9 @@ METRICS = ("f1", "bleu", "chrf", "rouge1", "rouge2", "rougeL", "rouge1:recall")
 class Agreement:
     """How far one metric agrees with people's marks of one quality; None where it can't be said.
 
-    `correlations["summary, spearman"]` and so on; `behind` is Williams' p that the quality's best metric, by Pearson's
-    correlation over all rows, is no better than this one (None for the best).
+    `correlations["summary, spearman"]` and so on; `behind` is the p-value that the quality's best metric, by Pearson's
+    correlation over all rows, is no better than this one, by documents and adjusted for all pairs of metrics (None for
+    the best, and for fewer than 10 documents).
     """
 
     set: str
@@ -156,6 +158,7 @@ def _graded(name: str, rows: list[dict[str, Any]], metrics: Sequence[str], times
             continue
         pearson = {m: _or_none(human, s, "segment", "pearson", times) for m, s in scores.items()}
         best = max(metrics, key=lambda m: e.value if (e := pearson[m]) else -2.0)
+        behind = _behind(human, scores, pearson, best)
         for metric in metrics:
             found = {
                 f"{level}, {how}": pearson[metric]
@@ -165,9 +168,8 @@ def _graded(name: str, rows: list[dict[str, Any]], metrics: Sequence[str], times
                 for how in HOWS
             }
             accuracy = pairwise_accuracy(human, scores[metric]) if len(data.models) > 1 else None
-            behind = None if metric == best else _behind(human, scores, pearson, best, metric)
             told = (accuracy.value, accuracy.tie) if accuracy else (None, None)
-            yield Agreement(name, quality, metric, len(rows), found, *told, behind)
+            yield Agreement(name, quality, metric, len(rows), found, *told, behind.get(metric))
 
 
 def _mark(value: Any) -> float:
@@ -187,18 +189,21 @@ def _or_none(human: Floats, scores: Floats, level: Any, how: Any, times: int) ->
 
 
 def _behind(
-    human: Floats,
-    scores: Mapping[str, Floats],
-    pearson: Mapping[str, Estimate | None],
-    best: str,
-    metric: str,
-) -> float | None:
-    first, second = pearson[best], pearson[metric]
-    if first is None or second is None:
-        return None
-    both = np.isfinite(human) & np.isfinite(scores[best]) & np.isfinite(scores[metric])
-    between = correlation(scores[best], scores[metric], "segment", "pearson")
-    return williams(first.value, second.value, between, int(both.sum())).p
+    human: Floats, scores: Mapping[str, Floats], pearson: Mapping[str, Estimate | None], best: str
+) -> dict[str, float]:
+    """Each metric's p, but for the best: permuted by document, and Holm's over all ordered pairs of metrics.
+
+    Over all pairs, not only those with the best: which one is the best was found on the same rows.
+    """
+    told = [m for m in scores if m != best and pearson[m] is not None] if pearson[best] is not None else []
+    if len(human) < FEWEST:
+        return {}
+    alone = {m: swapped(human, scores[best], scores[m]) for m in told}
+    found, least, left = dict[str, float](), 0.0, (len(told) + 1) * len(told)
+    for metric in sorted(alone, key=lambda m: alone[m]):
+        found[metric] = least = max(least, min(1.0, alone[metric] * left))
+        left -= 1
+    return found
 
 
 def _pairs(name: str, rows: list[dict[str, Any]], metrics: Sequence[str], times: int) -> Iterator[Agreement]:
