@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sprat.measure.doubt import Doubts, Measured
+from sprat.measure.doubt import Doubts, Floats, Level, Measured
 from sprat.measure.resampling import Estimate
 from sprat.study.judging import Agreement
 from sprat.study.report import agreement_page, uncertainty_page
@@ -20,7 +20,7 @@ def doubts(right: list[float], notes: tuple[str, ...] = ()) -> Doubts:
     e = Estimate(0.75, 0.6, 0.9, len(right))
     known = len(set(right)) > 1
     made = Measured("degree", "question", len(right), 0.5, *((e, e, e) if known else (None, None, None)))
-    values = {("degree", "question"): np.arange(len(right), dtype=np.float64)}
+    values: dict[tuple[str, Level], Floats] = {("degree", "question"): np.arange(len(right), dtype=np.float64)}
     return Doubts("m", (made,), tuple(map(str, range(len(right)))), values, np.array(right), notes)
 
 
