@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import log
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,10 +100,12 @@ def bertscore(
     reader = token_encoder(encoder, layer, device)
     if isinstance(texts, str) or isinstance(references, str):
         raise BadInput("bertscore takes lists of texts and was given one string.", hint="Write bertscore([a], [b]).")
-    given = [list(r) if isinstance(r, Sequence) and not isinstance(r, str) else [r] for r in references]
+    loose: Sequence[Any] = references  # what types promise, callers may break: a column of None
+    given: list[list[Any]] = [[r] if r is None or isinstance(r, str) else list(r) for r in loose]
     if len(given) != len(texts):
         raise BadInput(f"There are {len(texts):,} texts and references for {len(given):,}.")
-    if not all(isinstance(t, str) for t in [*texts, *(r for g in given for r in g)]):
+    every: list[Any] = [*texts, *(r for g in given for r in g)]
+    if not all(isinstance(t, str) for t in every):
         raise BadInput("bertscore was given something that is no text.", hint="Leave out rows without a text.")
     if not all(given):
         raise BadInput(f"Text {next(i for i, g in enumerate(given) if not g)} has no reference.")
