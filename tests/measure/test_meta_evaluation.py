@@ -49,6 +49,14 @@ def test_an_interval_holds_its_value_and_is_wider_over_systems_too(level: str):
         assert both.high - both.low > 0.8 * (alone.high - alone.low)
 
 
+def test_an_interval_of_tau_within_documents_holds_its_value():
+    # Perfect within a document and unlike between them: a document drawn twice adds perfect pairs to the pooled tau.
+    human = np.tile([1.0, 2.0, 3.0, 4.0], (6, 1))
+    metric = human + 10 * np.array([[3.0], [0.0], [5.0], [1.0], [4.0], [2.0]])
+    found = correlated(human, metric, "segment", "kendall", times=100)
+    assert found.low < found.value < found.high
+
+
 def test_ties_count_by_hand():
     # One tied pair, two ordered ones; the metric puts .5 between the tied, and 1 or more between the others.
     found = pairwise_accuracy([[1, 1, 2]], [[0.0, 0.5, 1.5]])

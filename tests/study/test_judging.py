@@ -130,6 +130,36 @@ def test_what_can_not_be_judged_is_said(more: list[str], tmp_path: Path, monkeyp
     assert main(["evaluate", "judge-the-judge", *more]) == 2
 
 
+def marked(folder: Path, *systems: dict[str, object]) -> str:
+    (folder / "set").mkdir()
+    rows = [{"ref": f"the cat {i}", "systems": list(systems)} for i in range(6)]
+    (folder / "set" / "made.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    return str(folder / "set")
+
+
+def test_systems_without_names_are_told_apart_by_their_place(tmp_path: Path):
+    named = marked(tmp_path, {"text": "the cat", "scores": {"q": 2}}, {"text": "a dog", "scores": {"q": 1}})
+    (found,) = judge_the_judges(named, ["f1"], 50)
+    assert found.accuracy == 1
+
+
+@pytest.mark.parametrize(
+    "system",
+    [{"text": "no marks"}, {"scores": {"q": 1}}, {"system": "a", "text": "twice a", "scores": {}}],
+)
+def test_a_row_that_lacks_something_is_refused_by_its_line(tmp_path: Path, system: dict[str, object]):
+    named = marked(tmp_path, {"system": "a", "text": "the cat", "scores": {"q": 2}}, system)
+    with pytest.raises(BadInput, match=r"made\.jsonl, line 1 is no judged row"):
+        list(judge_the_judges(named, ["f1"], 50))
+
+
+def test_a_mark_that_is_no_number_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    texts = [{"text": "the cat", "scores": {"q": 2}}, {"text": "a dog", "scores": {"q": 1}}]
+    named = marked(tmp_path, *texts, {"text": "x", "scores": {"q": float("nan")}})
+    assert main(["evaluate", "judge-the-judge", "--set", named, "--with", "f1"]) == 0
+    assert "6 texts have no mark of this quality and are left out." in capsys.readouterr().out
+
+
 def test_a_tau_of_pairs_all_won_is_not_sure_to_be_1(judged: Path):
     pairs = [{"ref": f"a b c {i}", "better": f"a b {i}", "worse": "x"} for i in range(20)]
     (judged / "pairs.jsonl").write_text("".join(json.dumps(p) + "\n" for p in pairs))

@@ -74,8 +74,8 @@ def evaluate(
     by
         The model of likelihood, as in sprat ask --model: tiny:sprat, or a TOML file; it must give log-probabilities.
     judge
-        A judging model, as in sprat ask --model; a small judge's TOML file; longer or shorter. It grades each reply, or
-        compares models with --pairwise. With judge-the-judge several, separated by commas.
+        A judging model, as in sprat ask --model: it grades each reply, or compares models with --pairwise. A small
+        judge's TOML file, longer and shorter only compare. With judge-the-judge several, separated by commas.
     pairwise
         The models to compare two by two, separated by commas; each pair of replies is shown in both orders.
     rubric

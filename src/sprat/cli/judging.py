@@ -88,23 +88,34 @@ def judge_of(name: str, how: Mapping[str, Any]) -> Any:
         return LengthJudge(name == "longer")
     if how["weighted"]:
         raise BadInput("--weighted is of grades.", hint="Leave it out for pairs.")
-    if name.endswith(".toml") and Path(name).is_file() and 'use = "pairrank"' in Path(name).read_text():
+    if _is_small(name):
         return load(name)
     temperature = 0.7 if how["temperature"] is None else how["temperature"]
     return pairwise(model_of(name), how["rubric"], draws=how["draws"], temperature=temperature)
 
 
+def _is_small(name: str) -> bool:
+    return name.endswith(".toml") and Path(name).is_file() and 'use = "pairrank"' in Path(name).read_text()
+
+
+def grading_judge(name: str, how: Mapping[str, Any]) -> Any:
+    """A judge that grades one reply: a model; BadInput for what only compares."""
+    from ..config import model_of
+    from ..measure.judge import graded
+
+    if name in ("longer", "shorter") or _is_small(name):
+        raise BadInput(f"'{name}' compares two replies, and grades none.", hint="Add --pairwise a,b.")
+    temperature = 1.0 if how["temperature"] is None else how["temperature"]
+    return graded(model_of(name), how["rubric"], draws=how["draws"], temperature=temperature, weighted=how["weighted"])
+
+
 def _show_graded(
     data: Dataset, judge: str, how: Mapping[str, Any], scores: Path | None, as_json: bool, out: Path | None
 ) -> None:
-    from ..config import model_of
     from ..measure.evaluation import evaluated
-    from ..measure.judge import graded
     from .evaluate import show
 
-    temperature = 1.0 if how["temperature"] is None else how["temperature"]
-    made = graded(model_of(judge), how["rubric"], draws=how["draws"], temperature=temperature, weighted=how["weighted"])
-    found = evaluated(data, [made])
+    found = evaluated(data, [grading_judge(judge, how)])
     _write(scores, list(found.rows))
     if out is not None:
         from ..study.report.evaluation_page import save
@@ -175,6 +186,8 @@ def judge_the_judge(
             behind = "" if a.behind is None else f"{a.behind:.3f}"
             table.add_row(a.metric, *(_text(a.correlations.get(s)) for s in shown), accuracy, behind)
         console.print(table)
+        if here[0].unmarked:
+            console.print(f"{here[0].unmarked:,} texts have no mark of this quality and are left out.")
     if any(a.behind is not None for a in found):
         console.print(CAVEAT)
 
