@@ -155,18 +155,27 @@ def train_judge(named: str | None, to: Path | None, as_json: bool) -> None:
 
 
 def judge_the_judge(
-    named: str | None, metrics: str | None, judges: str | None, how: Mapping[str, Any], as_json: bool
+    named: str | None,
+    metrics: str | None,
+    judges: str | None,
+    how: Mapping[str, Any],
+    as_json: bool,
+    out: Path | None = None,
 ) -> None:
-    """Print every metric's or judge's agreement with people; raises BadInput without a set."""
+    """Print every metric's or judge's agreement with people, as a page in `out` too; raises BadInput without a set."""
     from ..study.judging import METRICS, folder_of, holds_pairs, judge_the_judges
 
     if named is None:
         raise BadInput("judge-the-judge needs a set of judged texts.", hint="Give --set summ_judged, or a folder.")
     if holds_pairs(folder_of(named)):
-        _people(named, judges, how, as_json)
+        _people(named, judges, how, as_json, out)
         return
     asked = [m.strip() for m in metrics.split(",") if m.strip()] if metrics else list(METRICS)
     found = list(judge_the_judges(named, asked))
+    if out is not None:
+        from ..study.report.agreement_page import save
+
+        save(found, Path(named).name, [_plain(asdict(a)) for a in found], out)
     if as_json:
         print(json.dumps([_plain(asdict(a)) | {"behind_is": CAVEAT} for a in found]))
         return
@@ -192,7 +201,7 @@ def judge_the_judge(
         console.print(CAVEAT)
 
 
-def _people(named: str, judges: str | None, how: Mapping[str, Any], as_json: bool) -> None:
+def _people(named: str, judges: str | None, how: Mapping[str, Any], as_json: bool, out: Path | None) -> None:
     from ..judging import agreement, preferences
     from ..study.judging import folder_of
 
@@ -204,6 +213,10 @@ def _people(named: str, judges: str | None, how: Mapping[str, Any], as_json: boo
             for name in dict.fromkeys(p.set for p in pairs)
             for judge in [*(judge_of(j, how) for j in asked), *stored(pairs, name)]
         ]
+    if out is not None:
+        from ..study.report.agreement_page import save_people
+
+        save_people(found, Path(named).name, [_told(a) for a in found], out)
     if as_json:
         print(json.dumps([_told(a) for a in found]))
         return
