@@ -20,6 +20,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,7 @@ def beside(
 
 def rate(flagged: np.ndarray) -> str:
     """A share of rows with its interval."""
-    low, high = wilson(float(flagged.mean()), len(flagged))
-    return f"{flagged.mean():.3f} [{low:.3f}, {high:.3f}] of {len(flagged):,}"
+    return f"{number(Estimate(flagged.mean(), *wilson(flagged.mean(), n := len(flagged)), n))} of {n:,}"
 
 
 def groups_table(found: Audit) -> list[dict[str, str]]:
@@ -236,8 +236,8 @@ def by_length(replies: Sequence[str], p: np.ndarray, record: dict[str, Any]) -> 
     lines = list[dict[str, str]]()
     for name, chosen in sets.items():
         flagged = p[chosen] >= 0.5
-        low, high = wilson(float(flagged.mean()), len(flagged))
-        record[name] = {"rows": len(flagged), "flagged": [round(float(x), 4) for x in (flagged.mean(), low, high)]}
+        told = (flagged.mean(), *wilson(float(flagged.mean()), len(flagged)))
+        record[name] = {"rows": len(flagged), "flagged": [round(float(x), 4) for x in told]}
         lines.append({"replies": name, "flagged": rate(flagged)})
     return lines
 
@@ -373,9 +373,9 @@ def main() -> None:
         "",
     ]
     measures = {
-        "toxicity": lambda *to: measure_toxicity(data, *to),
-        "pii": lambda *to: measure_pii(data, told.work, *to),
-        "injection": lambda *to: measure_injection(data, told.injections, *to),
+        "toxicity": partial(measure_toxicity, data),
+        "pii": partial(measure_pii, data, told.work),
+        "injection": partial(measure_injection, data, told.injections),
     }
     for kind, measured in measures.items():
         if told.only in (None, kind):
@@ -384,10 +384,10 @@ def main() -> None:
         else:
             held = json.loads((RESULTS / "safety.json").read_text())
             record[kind] = {"measured": held["about"]["date"]} | held[kind]
-            whole = (RESULTS / "safety.md").read_text()
-            text += [*whole[whole.index(TITLES[kind]) :].split("\n## ")[0].rstrip().split("\n"), ""]
-    only = f" --only {told.only}" if told.only else ""
-    how = f"python benchmarks/safety.py{' --injections FOLDER' if told.injections else ''}{only} --write"
+            _, _, rest = (RESULTS / "safety.md").read_text().partition(TITLES[kind])
+            text += [*(TITLES[kind] + rest.split("\n## ")[0].rstrip()).split("\n"), ""]
+    chosen = (" --injections FOLDER" if told.injections else "") + (f" --only {told.only}" if told.only else "")
+    how = f"python benchmarks/safety.py{chosen} --write"
     record["about"] = header(how, 0, time.time() - began)
     print("\n".join(text))
     if told.write:

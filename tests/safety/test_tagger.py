@@ -81,7 +81,7 @@ def test_names_and_numbers_are_found_in_their_places() -> None:
 
 def test_only_the_kinds_that_are_asked_for_count() -> None:
     text = "My name is Anna Novak."
-    assert pii().probabilities([text])[0] > 0.9
+    assert pii().probabilities([text])[0] > 0.7
     assert pii(["US_SSN"]).probabilities([text])[0] < 0.1
     assert pii(["US_SSN"]).spans(text) == []
 
