@@ -33,7 +33,7 @@ from sprat.measure.resampling import bootstrap
 
 DATA = Path(os.environ.get("SPRAT_DATA", "."))
 KINDS = ("wikitext2_valid", "web_noisy_ewt", "tech_peps", "gutenberg", "code_python", "legal_licences")
-SIZE, EACH, SPLITS, LEAST = 4000, 120, 5, 30
+SIZE, LEAST = 4000, 30
 PEER = """
 import json, sys, time, tempfile, numpy as np
 from pathlib import Path
@@ -67,10 +67,10 @@ def rows(name: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in file]
 
 
-def pieces(name: str) -> list[str]:
-    """At most EACH pieces of SIZE characters of a set's texts."""
+def pieces(name: str, each: int) -> list[str]:
+    """At most `each` pieces of SIZE characters of a set's texts."""
     whole = "\n".join(r.get("text") or "" for r in rows(f"text_domains/{name}"))
-    return [whole[i : i + SIZE] for i in range(0, min(len(whole), SIZE * EACH), SIZE)]
+    return [whole[i : i + SIZE] for i in range(0, min(len(whole), SIZE * each), SIZE)]
 
 
 def write(path: Path, texts: list[str]) -> str:
@@ -113,9 +113,9 @@ def features(texts: list[str], hash: str) -> float:
     return time.process_time() - started
 
 
-def speed(peer: str, rounds: int) -> list[str]:
+def speed(peer: str, rounds: int, each: int) -> list[str]:
     """The same draw, and its rate."""
-    by_kind = {n: pieces(n) for n in KINDS}
+    by_kind = {n: pieces(n, each) for n in KINDS}
     target = by_kind["wikitext2_valid"][::20]
     other = by_kind["legal_licences"][::20]
     texts = [t for n, some in by_kind.items() for i, t in enumerate(some) if i % 20 or n not in (KINDS[0], KINDS[-1])]
@@ -183,7 +183,7 @@ def speed(peer: str, rounds: int) -> list[str]:
     ]
 
 
-def toy_pile() -> list[str]:
+def toy_pile(splits: int) -> list[str]:
     """Precision of the draw, by domain and way of drawing."""
     documents = [(r["contents"], r["metadata"]["pile_set_name"]) for r in rows("toy_pile/toy_pile_data")]
     of = hasher("sha256", 10_000, 2)
@@ -198,7 +198,7 @@ def toy_pile() -> list[str]:
     for domain in domains:
         found: dict[str, list[float]] = {w: [] for w in means}
         sizes: list[int] = []
-        for split in range(SPLITS):
+        for split in range(splits):
             inside = [i for i, (_, d) in enumerate(documents) if d == domain]
             random.Random(split).shuffle(inside)
             target = set(inside[: len(inside) // 2])
@@ -228,7 +228,7 @@ def toy_pile() -> list[str]:
     told.append(last)
     return [
         f"Toy Pile, {len(domains)} domains of at least {LEAST} documents: share of the draw that is of the target's "
-        f"domain, as many drawn as there are; mean over {SPLITS} splits [95 % of splits], the mean's interval by "
+        f"domain, as many drawn as there are; mean over {splits} splits [2.5 to 97.5 % of them], of the mean by "
         "bootstrap over domains; random is the share among what could be drawn.",
         "",
         *table(told),
@@ -239,13 +239,16 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--peer", required=True, help="the Python of an environment with data-selection and nltk")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--each", type=int, default=120, help="pieces of each kind of text")
+    parser.add_argument("--splits", type=int, default=5, help="of each domain of the toy Pile; 0 leaves it out")
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     started = time.monotonic()
-    told = [*speed(given.peer, given.rounds), *toy_pile()]
+    told = speed(given.peer, given.rounds, given.each) + (toy_pile(given.splits) if given.splits else [])
     print("\n".join(told))
     if given.write:
-        about = header("python benchmarks/dsir.py --peer PYTHON", 0, time.monotonic() - started)
+        how = f"--rounds {given.rounds} --each {given.each} --splits {given.splits}"
+        about = header(f"python benchmarks/dsir.py --peer PYTHON {how}", 0, time.monotonic() - started)
         (RESULTS / "dsir.md").write_text(
             "\n".join(["# DSIR beside data-selection 1.0.3", "", json.dumps(about), "", *told])
         )

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from measured import header, table, write
 
-from sprat.factuality.check_ladder import Labelled, Ladder, best_cut, ladder
+from sprat.factuality.check_ladder import Labelled, Ladder, ladder
+from sprat.factuality.cuts import best_cut
 from sprat.factuality.support import shared
 from sprat.measure.calibration import auroc, ece
 from sprat.measure.resampling import Estimate, bootstrap, wilson

@@ -40,9 +40,9 @@ def main() -> None:
     text = [
         "# Do word-overlap metrics agree with people?",
         "Brackets are 95 % bootstrap intervals over documents. `pairs`: the share of pairs within a document ordered "
-        "as by people, ties counted (their width chosen on the same pairs). `p`: Williams' test that the best metric "
-        "of the quality, by Pearson's correlation over all texts, is no better than this one (none: it is the best); "
-        "texts of a document are not independent, so that these p-values are too small.",
+        "as by people, ties counted (their width chosen on the same pairs). `p`: that the best metric of the "
+        "quality, by Pearson's correlation over all texts, is no better than this one (none: it is the best), permuted "
+        "by document and Holm's over all pairs of metrics; qualities and sets are not adjusted for.",
         "",
         *table(rows),
     ]

@@ -192,7 +192,7 @@ def main() -> None:
         *table(rows),
         f"Brier of isotonic less reconfidencing's, same rows: {gain.value:.4f} [{gain.low:.4f}, {gain.high:.4f}].",
         f"Bar (settings chosen within the taught folds: AUROC at least {BAR:.2f}, Brier below isotonic): "
-        f"{'met' if met == len(again) else 'NOT met'} by {met} of {len(again)} draws of the folds; "
+        f"{'met' if met else 'NOT met'} by {met} of {len(again)} draws of the folds; "
         f"AUROC {', '.join(f'{auc:.4f}' for auc, _ in again)}; Brier of isotonic less reconfidencing's "
         f"{', '.join(f'{less:.4f}' for _, less in again)}.",
         f"What the settings do: {len(GRID)} pairs of 4 to 16 groups of at least 30 to 80 rows have AUROC "

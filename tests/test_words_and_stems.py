@@ -20,3 +20,7 @@ def test_inflected_words_share_a_stem(forms: tuple[str, ...]) -> None:
 
 def test_a_short_word_is_its_own_stem() -> None:
     assert stem("Is") == "is"
+
+
+def test_a_light_stem_loses_one_ending_and_nothing_more() -> None:
+    assert [stem(w, light=True) for w in ("Number", "running", "planes", "paying")] == ["number", "runn", "plan", "pay"]

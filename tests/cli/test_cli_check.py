@@ -97,3 +97,49 @@ def test_each_fact_of_a_row_may_be_checked_by_itself(tmp_path: Path, capsys: pyt
         (1, "she sold 400 planes."),
     ]
     assert told[0]["rung"] != "verbatim"  # a part of a sentence: the document may deny it
+
+
+def labelled_rows(learnable: bool) -> list[dict[str, Any]]:
+    """Rained is true and snowed is not; or as a coin that the claim does not show."""
+    return [
+        {"claim": f"It {'rained' if i % 2 else 'snowed'} on day {i}.", "document": f"Day {i}: it rained on day {i}.",
+         "supported": bool(i % 2) if learnable else bool(i // 2 % 2)}
+        for i in range(80)
+    ]  # fmt: skip
+
+
+def test_what_a_fitted_ladder_is_worth_is_told_out_of_fold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit = written(tmp_path / "fit.jsonl", labelled_rows(True))
+    main(["check", written(tmp_path / "in.jsonl", ROWS), "--with", "unigram", "--fit", fit])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "On the rows of --fit, each judged by what the others taught (80, 40 not supported): AUROC 1.00" in told
+    assert "Warning" not in told
+
+
+def test_a_ladder_that_learnt_nothing_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit = written(tmp_path / "fit.jsonl", labelled_rows(False))
+    main(["check", written(tmp_path / "in.jsonl", ROWS), "--with", "unigram", "--fit", fit])
+    assert "can't be told from chance" in capsys.readouterr().out
+
+
+def test_labels_of_the_checked_rows_measure_it_but_not_those_that_taught_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = labelled_rows(True)
+    fit, new = written(tmp_path / "fit.jsonl", rows[:60]), written(tmp_path / "in.jsonl", rows[50:])
+    main(["check", new, "--with", "unigram", "--fit", fit, "--json"])
+    worth = json.loads(capsys.readouterr().out)["worth"]
+    assert (worth["fit"]["rows"], worth["checked"]["rows"]) == (60, 20)
+
+
+def test_a_claim_that_says_nothing_is_unknown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", written(tmp_path / "in.jsonl", [{"claim": " ", "document": DOCUMENT}]), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["findings"]
+    assert (found["doubt"], found["verdict"]) == (None, "nothing claimed")
+
+
+def test_a_long_claim_is_cut_on_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["check", written(tmp_path / "in.jsonl", [{"claim": "Zoe sold 400 planes. " * 500, "document": DOCUMENT}])])
+    told = capsys.readouterr().out
+    assert "10,500 characters" in " ".join(told.split())
+    assert len(told) < 3000

@@ -49,6 +49,20 @@ def test_the_rows_to_mark_come_back_with_their_weights(table: Path, tmp_path: Pa
     assert abs(again["corrected"]["value"] - np.mean([float(r["judge"]) for r in rows])) < 0.05
 
 
+def test_a_drawn_row_left_without_a_mark_is_refused(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "next.csv"
+    drawn = run(capsys, table, "--score", "judge", "--next", 50, "--out", out)["to_mark"]
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    for row in [r for r in rows if r["to_mark"] == "1"][3:]:
+        row["human"] = row["judge"]
+    with out.open("w") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    assert main(["marks", str(out), "--score", "judge", "--weight", "weight"]) == 2
+    assert f"3 of the {drawn} rows drawn" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize(("arguments", "said"), [
     (["--score", "juge"], "Did you mean 'judge'"),
     (["--score", "human"], "missing in 340 rows"),

@@ -13,8 +13,9 @@ import sprat
 from sprat import config, factuality
 from sprat.core import Request
 from sprat.errors import BadInput
-from sprat.factuality.check_ladder import Labelled, Ladder, best_cut, joined, labelled, ladder, thresholds, verbatim
+from sprat.factuality.check_ladder import Labelled, Ladder, joined, labelled, ladder, verbatim
 from sprat.factuality.checks import Check, Floats, Spent
+from sprat.factuality.cuts import best_cut, thresholds
 from sprat.factuality.rungs import Asked, rung
 from sprat.factuality.surface import Alignment, Unigram
 from sprat.nli import small
@@ -223,10 +224,12 @@ def test_a_text_of_ten_thousand_words_is_checked() -> None:
     assert (found.findings[0].rung, len(found.findings)) == ("verbatim", 2)
 
 
-def test_mixed_languages_and_empty_texts_have_doubts() -> None:
+def test_mixed_languages_and_empty_documents_have_doubts_and_an_empty_claim_is_unknown() -> None:
     told = [Labelled("It rained." if i % 2 else "It snowed.", f"It rained. {i}", bool(i % 2)) for i in range(60)]
     made = ladder("unigram", "alignment").fit(told)
-    doubts = made.transform(["下雨了。", "", "Il pleut."], ["Шёл дождь.", "It rained.", ""])
+    doubts = made.transform(["下雨了。", "Il pleut.", "", " - "], ["Шёл дождь.", "", "It rained.", "It rained."])
+    assert np.isnan(doubts[2:]).all()
+    doubts = doubts[:2]
     assert ((doubts >= 0) & (doubts <= 1)).all()
 
 
@@ -241,3 +244,28 @@ def test_the_embedded_ladder_takes_its_first_rungs_and_any_risk() -> None:
     assert 0.7 <= made.steps[0].high < factuality.fitted("unigram", at_risk=0.05).steps[0].high
     with pytest.raises(BadInput, match="or the first of these"):
         factuality.fitted("nli")
+
+
+class Unpriced(sprat.core.Endpoint):
+    name, use, price = "dear", "unpriced", None
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def answer_many(self, requests: Sequence[Request]) -> list[sprat.core.Reply | Exception]:
+        self.asked += len(requests)
+        return [sprat.core.Reply("True") for _ in requests]
+
+
+def test_a_budget_that_can_not_be_kept_is_refused_before_anybody_is_asked() -> None:
+    model = Unpriced()
+    with pytest.raises(BadInput, match="'dear' costs is unknown"):
+        ladder(Told(1.0), model, dollars=1.0).fit(rows())
+    assert model.asked == 0
+
+
+def test_what_is_not_sure_and_below_the_cut_is_not_called_borne_out() -> None:
+    made = ladder(Told(0.5), at_risk=0.1).fit(rows())
+    found = made.check([f"the number is {z}" for z in np.linspace(-3, 3, 41)], "d").findings
+    assert {f.verdict for f in found} == {"not borne out", "borne out", "not sure"}
+    assert all(f.doubt < f.cut and not f.sure for f in found if f.verdict == "not sure")

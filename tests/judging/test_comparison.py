@@ -69,6 +69,14 @@ def test_rows_without_both_replies_are_not_compared() -> None:
         judging.compare(data(4), Reader(), ["good", "bad"])
 
 
+def test_too_few_rows_are_refused_before_a_call_is_paid_for() -> None:
+    asked: list[Request] = []
+    judge = judging.pairwise(toy("u", lambda request: asked.append(request) or "Verdict: A"))
+    with pytest.raises(BadInput, match="on 3 rows; 5 are needed"):
+        judging.compare(data(3), judge, ["good", "bad"])
+    assert not asked
+
+
 def test_a_rate_that_length_explains_is_remarked() -> None:
     rows = []
     for i in range(40):
@@ -166,6 +174,16 @@ def test_without_pairs_the_command_grades_every_reply(
 )
 def test_what_can_not_be_compared_is_said(calls: Path, more: list[str]) -> None:
     assert main(["evaluate", str(calls), *more]) == 2
+
+
+@pytest.mark.parametrize("judge", ["shorter", "judge.toml"])
+def test_what_only_compares_is_not_asked_for_grades(
+    judge: str, calls: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(calls.parent)
+    Path("judge.toml").write_text('use = "pairrank"\n')
+    assert main(["evaluate", str(calls), "--judge", judge]) == 2
+    assert "Add --pairwise a,b." in capsys.readouterr().err
 
 
 def test_strengths_of_few_prompts_and_of_who_won_all_are_said_to_be_unsure() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sprat.errors import BadInput
-from sprat.measure.meta_evaluation import HOWS, LEVELS, correlated, correlation, pairwise_accuracy, williams
+from sprat.measure.meta_evaluation import HOWS, LEVELS, correlated, correlation, pairwise_accuracy, swapped, williams
 
 RNG = np.random.default_rng(0)
 HUMAN = RNG.integers(1, 6, (40, 8)).astype(float)
@@ -47,6 +47,14 @@ def test_an_interval_holds_its_value_and_is_wider_over_systems_too(level: str):
     assert alone.low < alone.value < alone.high
     if level != "summary":
         assert both.high - both.low > 0.8 * (alone.high - alone.low)
+
+
+def test_an_interval_of_tau_within_documents_holds_its_value():
+    # Perfect within a document and unlike between them: a document drawn twice adds perfect pairs to the pooled tau.
+    human = np.tile([1.0, 2.0, 3.0, 4.0], (6, 1))
+    metric = human + 10 * np.array([[3.0], [0.0], [5.0], [1.0], [4.0], [2.0]])
+    found = correlated(human, metric, "segment", "kendall", times=100)
+    assert found.low < found.value < found.high
 
 
 def test_ties_count_by_hand():
@@ -98,3 +106,31 @@ def test_marks_that_say_nothing_are_refused(human: np.ndarray):
 def test_correlations_that_no_data_have_together_are_refused():
     with pytest.raises(BadInput, match="together"):
         williams(0.9, -0.9, 0.9, 30)
+
+
+def test_changed_places_by_hand():
+    # Two documents can change places in four ways, and only that of the data itself has so large a gap.
+    human, first = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    second = np.array([[3.0, 1.0, 2.0], [6.0, 4.0, 5.0]])
+    assert swapped(human, first, second, times=4000) == pytest.approx(0.25, abs=0.03)
+
+
+def test_a_metric_against_itself_is_never_behind():
+    rng = np.random.default_rng(0)
+    human, metric = rng.normal(size=(2, 20, 4))
+    assert swapped(human, metric, metric, times=200) == 1
+
+
+def test_rows_alike_within_documents_make_no_false_finding():
+    hits = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        human = rng.normal(size=(30, 8)) + 1.5 * rng.normal(size=(30, 1))
+        one, two = (0.6 * human + rng.normal(size=(30, 8)) + 1.5 * rng.normal(size=(30, 1)) for _ in range(2))
+        hits += swapped(human, one, two, times=400) < 0.05
+    assert hits <= 5 + 2 * np.sqrt(100 * 0.05 * 0.95)  # with rows taken as independent 20 or more
+
+
+def test_what_does_not_vary_can_not_be_tested():
+    with pytest.raises(BadInput, match="that vary"):
+        swapped(np.ones((4, 2)), np.arange(8.0).reshape(4, 2), np.arange(8.0).reshape(4, 2))

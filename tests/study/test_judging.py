@@ -15,8 +15,9 @@ from sprat.data import Call, Dataset, Example
 from sprat.errors import BadInput
 from sprat.measure.grade import grade
 from sprat.measure.lexical import bleu
+from sprat.measure.meta_evaluation import correlated
 from sprat.measure.resampling import wilson
-from sprat.study.judging import judge_the_judges
+from sprat.study.judging import _behind, judge_the_judges
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "then", "ran", "away", "from", "dogs", "that", "came", "in"]
 
@@ -48,6 +49,23 @@ def test_the_metric_that_counts_words_is_the_best(judged: Path):
     assert recall.behind is None
     assert order.behind is not None
     assert order.behind < 0.01
+
+
+def test_the_best_of_equal_metrics_is_seldom_said_to_be_better():
+    named = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        human = rng.normal(size=(30, 8)) + 1.5 * rng.normal(size=(30, 1))
+        scores = {f"m{k}": 0.6 * human + rng.normal(size=(30, 8)) + rng.normal(size=(30, 1)) for k in range(5)}
+        pearson = {m: correlated(human, s, "segment", "pearson", times=20) for m, s in scores.items()}
+        best = max(scores, key=lambda m: pearson[m].value)
+        named += min(_behind(human, scores, pearson, best).values()) < 0.05
+    assert named <= 5  # 2 expected at most; each pair alone, rows taken as independent, names some in most
+
+
+def test_the_best_metric_has_the_higher_correlation_and_accuracy(judged: Path):
+    made = judge_the_judges(str(judged), ["rouge1:recall", "rouge2"], 50)
+    recall, order = (a for a in made if a.quality == "content")
     first, second = (a.correlations["segment, pearson"] for a in (recall, order))
     assert first is not None
     assert second is not None
@@ -110,6 +128,36 @@ def test_the_command_prints_a_table_and_json(judged: Path, capsys: pytest.Captur
 def test_what_can_not_be_judged_is_said(more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     assert main(["evaluate", "judge-the-judge", *more]) == 2
+
+
+def marked(folder: Path, *systems: dict[str, object]) -> str:
+    (folder / "set").mkdir()
+    rows = [{"ref": f"the cat {i}", "systems": list(systems)} for i in range(6)]
+    (folder / "set" / "made.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    return str(folder / "set")
+
+
+def test_systems_without_names_are_told_apart_by_their_place(tmp_path: Path):
+    named = marked(tmp_path, {"text": "the cat", "scores": {"q": 2}}, {"text": "a dog", "scores": {"q": 1}})
+    (found,) = judge_the_judges(named, ["f1"], 50)
+    assert found.accuracy == 1
+
+
+@pytest.mark.parametrize(
+    "system",
+    [{"text": "no marks"}, {"scores": {"q": 1}}, {"system": "a", "text": "twice a", "scores": {}}],
+)
+def test_a_row_that_lacks_something_is_refused_by_its_line(tmp_path: Path, system: dict[str, object]):
+    named = marked(tmp_path, {"system": "a", "text": "the cat", "scores": {"q": 2}}, system)
+    with pytest.raises(BadInput, match=r"made\.jsonl, line 1 is no judged row"):
+        list(judge_the_judges(named, ["f1"], 50))
+
+
+def test_a_mark_that_is_no_number_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    texts = [{"text": "the cat", "scores": {"q": 2}}, {"text": "a dog", "scores": {"q": 1}}]
+    named = marked(tmp_path, *texts, {"text": "x", "scores": {"q": float("nan")}})
+    assert main(["evaluate", "judge-the-judge", "--set", named, "--with", "f1"]) == 0
+    assert "6 texts have no mark of this quality and are left out." in capsys.readouterr().out
 
 
 def test_a_tau_of_pairs_all_won_is_not_sure_to_be_1(judged: Path):

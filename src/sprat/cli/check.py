@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +16,7 @@ from ..errors import BadInput
 CLAIM = ("claim", "summary", "reply", "response", "answer", "output", "hypothesis", "text")
 DOCUMENT = ("document", "source", "doc", "context", "premise", "passage", "question", "prompt")
 _AT_ONCE = 200
+LONG = 600  # characters of a claim that a terminal is shown
 WORDS = ("unigram", "alignment", "nli", "look", "meaning")
 SUPPORTED = ("supported", "consistent", "label")
 
@@ -40,7 +43,8 @@ def check(
 
     Each row has a claim (or summary, reply, answer, ...) and a document (or source, context, ...). With --corpus the
     passages nearest to each claim are its document. Unless you --fit it on rows of your own, the ladder is the embedded
-    one, which learnt from edited summaries (SummEdits): weak, and what it is worth is in docs/factuality.md.
+    one, which learnt from edited summaries (SummEdits): weak, and what it is worth is in docs/factuality.md. What a
+    ladder of your own is worth is told after --fit, and where the checked rows have `supported` (with --each row).
 
     Parameters
     ----------
@@ -97,16 +101,19 @@ def check(
                 documents.append(_document(row, claim, source, i, held))
                 of.append(i)
         found = _checked(made, claims, documents)
+    worths = _worths(made, labelled, source, rows if each == "row" else (), found)
     if html is not None:
         from ..config import write_whole
         from ..study.report.check_page import page
 
-        write_whole(html, page(str(source), found, made).encode())
+        write_whole(html, page(str(source), found, made, [line for w in worths for line in _said(*w)]).encode())
     if as_json:
         drawn = {} if running is None else {"energy": running.energy.summary()}
-        print(json.dumps(_told(found, of, made) | drawn, ensure_ascii=False, allow_nan=False))
+        print(json.dumps(_told(found, of, made, worths) | drawn, ensure_ascii=False, allow_nan=False))
     else:
-        _show(found, made)
+        _show(found)
+        for line in (line for w in worths for line in _said(*w)):
+            print(line)
         for line in said(running):
             print(line)
     return 1 if found.unsupported else 0
@@ -123,6 +130,57 @@ def _checked(made: Any, claims: Sequence[str], documents: Sequence[str]) -> Any:
             tell("checking", at, len(claims))
             parts.append(made.check(claims[at : at + _AT_ONCE], documents[at : at + _AT_ONCE]))
     return joined(parts)
+
+
+def _worths(
+    made: Any, labelled: Sequence[Mapping[str, Any]] | None, source: Path, rows: Sequence[Any], found: Any
+) -> list[tuple[str, Any]]:
+    """What the ladder is worth, by where it was measured: a Worth, or why there is none."""
+    from ..measure.check_worth import found_worth, taught
+
+    told: list[tuple[str, Any]] = []
+    seen: set[tuple[str, str]] = set()
+    if labelled is not None:
+        seen = {(r["claim"], r["document"]) for r in labelled}
+        try:
+            told.append(("fit", taught(made, [r["group"] or r["document"] for r in labelled])))
+        except BadInput as why:
+            told.append(("fit", why))
+    # Rows that taught the ladder say nothing of its worth.
+    kept = [
+        (f, not _supported(row, source, i), str(row.get("group") or f.check.document))
+        for i, (row, f) in enumerate(zip(rows, found.findings if rows else (), strict=True))
+        if any(row.get(n) is not None for n in SUPPORTED) and (f.check.claim, f.check.document) not in seen
+    ]
+    if kept:
+        findings, unsupported, groups = zip(*kept, strict=True)
+        try:
+            told.append(("checked", found_worth(findings, unsupported, groups)))
+        except BadInput as why:
+            told.append(("checked", why))
+    return told
+
+
+def _said(where: str, worth: Any) -> list[str]:
+    """The worth in words."""
+    on = (
+        "the rows of --fit, each judged by what the others taught"
+        if where == "fit"
+        else "the checked rows with a label, which taught nothing"
+    )
+    if isinstance(worth, BadInput):
+        return [f"What the ladder is worth on {on} can't be told: {worth.args[0]}"]
+
+    def shown(name: str, e: Any) -> str:
+        return f"{name} {e.value:.2f} [{e.low:.2f}, {e.high:.2f}]"
+
+    numbers = ", ".join(
+        [shown("AUROC", worth.auroc), shown("balanced accuracy", worth.balanced_accuracy), shown("ECE", worth.ece)]
+    )
+    lines = [f"On {on} ({worth.rows:,}, {worth.unsupported:,} not supported): {numbers}."]
+    if not worth.shown:
+        lines.append("Warning: its doubts can't be told from chance there. Don't act on them.")
+    return lines
 
 
 def _ladder(
@@ -166,12 +224,16 @@ def _document(row: Mapping[str, Any], claim: str, path: Path, at: int, corpus: A
 def _labelled(row: Mapping[str, Any], at: int, path: Path | None, corpus: Any) -> dict[str, Any]:
     assert path is not None
     claim = _cell(row, CLAIM, path, at)
+    told, group = _supported(row, path, at), str(row.get("group") or "")
+    return {"claim": claim, "document": _document(row, claim, path, at, corpus), "supported": told, "group": group}
+
+
+def _supported(row: Mapping[str, Any], path: Path, at: int) -> bool:
     said = next((row[n] for n in SUPPORTED if row.get(n) is not None), None)
     told = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}.get(str(said).lower())
     if told is None:
         raise BadInput(f"{path}, row {at + 1}: 'supported' is {said!r}.", hint="Write true or false.")
-    group = str(row.get("group") or "")
-    return {"claim": claim, "document": _document(row, claim, path, at, corpus), "supported": told, "group": group}
+    return told
 
 
 def _claims(text: str, each: str) -> list[str]:
@@ -183,14 +245,16 @@ def _claims(text: str, each: str) -> list[str]:
     return (sentences(text) or [text]) if each == "sentence" else [text]
 
 
-def _told(found: Any, of: Sequence[int], made: Any) -> dict[str, Any]:
+def _told(found: Any, of: Sequence[int], made: Any, worths: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """The findings as JSON holds them."""
     findings = [
         {
             "row": i + 1,
             "claim": f.check.claim,
-            "doubt": round(f.doubt, 6),
+            "doubt": round(f.doubt, 6) if f.doubt == f.doubt else None,
+            "verdict": f.verdict,
             "unsupported": bool(f.unsupported),
+            "cut": round(f.cut, 6),
             "sure": f.sure,
             "calibrated": f.calibrated,
             "rung": f.rung,
@@ -205,10 +269,11 @@ def _told(found: Any, of: Sequence[int], made: Any) -> dict[str, Any]:
         {"rung": b.rung, "came": b.came, "stopped": b.stopped, "dollars": b.dollars, "cpu_seconds": b.seconds}
         for b in found.ledger
     ]
-    return {"at_risk": made.at_risk, "findings": findings, "ledger": ledger}
+    worth = {where: str(w.args[0]) if isinstance(w, BadInput) else asdict(w) for where, w in worths}
+    return {"at_risk": made.at_risk, "findings": findings, "ledger": ledger} | ({"worth": worth} if worth else {})
 
 
-def _show(found: Any, made: Any) -> None:
+def _show(found: Any) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -218,16 +283,24 @@ def _show(found: Any, made: Any) -> None:
         text = Text(f.check.claim)
         for span in f.marks():
             text.stylize("bold red underline", span.start, span.end)
+        if len(text) > LONG:
+            text = text[:LONG].append(f" ... ({len(f.check.claim):,} characters; --html shows all)", style="dim")
         console.print(text)
         sure = "" if f.sure else ", not sure"
         own = "" if f.calibrated else ", the model's own word, not calibrated"
-        console.print(f"  not borne out: doubt {f.doubt:.2f}, by {f.rung}{sure}{own}", style="dim")
+        console.print(f"  not borne out: doubt {f.doubt:.2f} (cut {f.cut:.2f}), by {f.rung}{sure}{own}", style="dim")
         if f.evidence:
             console.print(f"  closest: {f.evidence}", style="dim", markup=False)
     table = Table("rung", "came", "stopped", "CPU-s", "dollars", box=None, pad_edge=False, header_style="dim")
     for b in found.ledger:
         cost = "unknown" if b.dollars is None else f"{b.dollars:.4f}"
         table.add_row(b.rung, f"{b.came:,}", f"{b.stopped:,}", f"{b.seconds:.2f}", cost)
-    n, unsure = len(found.findings), sum(not f.sure for f in found.findings)
-    console.print(f"\n{len(found.unsupported):,} of {n:,} claims are not borne out; {unsure:,} of all are not sure.")
+    counts = Counter(f.verdict for f in found.findings)
+    n, unsure = len(found.findings), sum(not f.sure for f in found.unsupported)
+    console.print(
+        f"\n{len(found.unsupported):,} of {n:,} claims are not borne out ({unsure:,} of them not sure); "
+        f"{counts['borne out']:,} are borne out; {counts['not sure']:,} are below the cut, but not sure."
+    )
+    if counts["nothing claimed"]:
+        console.print(f"{counts['nothing claimed']:,} claims say nothing: unknown.")
     console.print(table)

@@ -74,8 +74,8 @@ def evaluate(
     by
         The model of likelihood, as in sprat ask --model: tiny:sprat, or a TOML file; it must give log-probabilities.
     judge
-        A judging model, as in sprat ask --model; a small judge's TOML file; longer or shorter. It grades each reply, or
-        compares models with --pairwise. With judge-the-judge several, separated by commas.
+        A judging model, as in sprat ask --model: it grades each reply, or compares models with --pairwise. A small
+        judge's TOML file, longer and shorter only compare. With judge-the-judge several, separated by commas.
     pairwise
         The models to compare two by two, separated by commas; each pair of replies is shown in both orders.
     rubric
@@ -102,7 +102,8 @@ def evaluate(
         Write every row's scores to this file, as JSON lines.
     out
         Write a folder: index.html (open it, it needs no network) with each mean and its interval, how the scores are
-        spread and the lowest rows marked in place (--spans, 5 unless given), the charts, and evaluation.json.
+        spread and the lowest rows marked in place (--spans, 5 unless given), the charts, and evaluation.json. With
+        judge-the-judge: each metric's or judge's agreement with people, by level.
     energy
         Say what this machine's work drew, measured or estimated.
     as_json
@@ -114,16 +115,16 @@ def evaluate(
     from .energy import metered, said
     from .study import renamed, writable
 
+    if out is not None:
+        writable(out)
     if source in ("judge-the-judge", "train-judge"):
         from .judging import judge_the_judge, train_judge
 
         if source == "train-judge":
             train_judge(set_, to, as_json)
         else:
-            judge_the_judge(set_, with_, judge, _how(rubric, draws, temperature, weighted), as_json)
+            judge_the_judge(set_, with_, judge, _how(rubric, draws, temperature, weighted), as_json, out)
         return
-    if out is not None:
-        writable(out)
     asked = [m.strip() for m in ("bertscore" if with_ is None else with_).split(",") if m.strip()]
     spans = (5 if out else 0) if spans is None else spans
     if not asked or spans < 0:

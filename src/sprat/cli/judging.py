@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 SHOWN = ("system, pearson", "summary, spearman", "segment, spearman", "segment, kendall")
 
+CAVEAT = (
+    "p: permuted by document, Holm's over all pairs of a quality's metrics; not adjusted for several qualities or sets."
+)
+
 
 def show_judged(
     data: Dataset,
@@ -84,23 +88,34 @@ def judge_of(name: str, how: Mapping[str, Any]) -> Any:
         return LengthJudge(name == "longer")
     if how["weighted"]:
         raise BadInput("--weighted is of grades.", hint="Leave it out for pairs.")
-    if name.endswith(".toml") and Path(name).is_file() and 'use = "pairrank"' in Path(name).read_text():
+    if _is_small(name):
         return load(name)
     temperature = 0.7 if how["temperature"] is None else how["temperature"]
     return pairwise(model_of(name), how["rubric"], draws=how["draws"], temperature=temperature)
 
 
+def _is_small(name: str) -> bool:
+    return name.endswith(".toml") and Path(name).is_file() and 'use = "pairrank"' in Path(name).read_text()
+
+
+def grading_judge(name: str, how: Mapping[str, Any]) -> Any:
+    """A judge that grades one reply: a model; BadInput for what only compares."""
+    from ..config import model_of
+    from ..measure.judge import graded
+
+    if name in ("longer", "shorter") or _is_small(name):
+        raise BadInput(f"'{name}' compares two replies, and grades none.", hint="Add --pairwise a,b.")
+    temperature = 1.0 if how["temperature"] is None else how["temperature"]
+    return graded(model_of(name), how["rubric"], draws=how["draws"], temperature=temperature, weighted=how["weighted"])
+
+
 def _show_graded(
     data: Dataset, judge: str, how: Mapping[str, Any], scores: Path | None, as_json: bool, out: Path | None
 ) -> None:
-    from ..config import model_of
     from ..measure.evaluation import evaluated
-    from ..measure.judge import graded
     from .evaluate import show
 
-    temperature = 1.0 if how["temperature"] is None else how["temperature"]
-    made = graded(model_of(judge), how["rubric"], draws=how["draws"], temperature=temperature, weighted=how["weighted"])
-    found = evaluated(data, [made])
+    found = evaluated(data, [grading_judge(judge, how)])
     _write(scores, list(found.rows))
     if out is not None:
         from ..study.report.evaluation_page import save
@@ -140,20 +155,29 @@ def train_judge(named: str | None, to: Path | None, as_json: bool) -> None:
 
 
 def judge_the_judge(
-    named: str | None, metrics: str | None, judges: str | None, how: Mapping[str, Any], as_json: bool
+    named: str | None,
+    metrics: str | None,
+    judges: str | None,
+    how: Mapping[str, Any],
+    as_json: bool,
+    out: Path | None = None,
 ) -> None:
-    """Print every metric's or judge's agreement with people; raises BadInput without a set."""
+    """Print every metric's or judge's agreement with people, as a page in `out` too; raises BadInput without a set."""
     from ..study.judging import METRICS, folder_of, holds_pairs, judge_the_judges
 
     if named is None:
         raise BadInput("judge-the-judge needs a set of judged texts.", hint="Give --set summ_judged, or a folder.")
     if holds_pairs(folder_of(named)):
-        _people(named, judges, how, as_json)
+        _people(named, judges, how, as_json, out)
         return
     asked = [m.strip() for m in metrics.split(",") if m.strip()] if metrics else list(METRICS)
     found = list(judge_the_judges(named, asked))
+    if out is not None:
+        from ..study.report.agreement_page import save
+
+        save(found, Path(named).name, [_plain(asdict(a)) for a in found], out)
     if as_json:
-        print(json.dumps([_plain(asdict(a)) for a in found]))
+        print(json.dumps([_plain(asdict(a)) | {"behind_is": CAVEAT} for a in found]))
         return
     from rich.console import Console
     from rich.table import Table
@@ -163,15 +187,21 @@ def judge_the_judge(
         here = [a for a in found if (a.set, a.quality, a.documents) == key]
         shown = [s for s in SHOWN if any(a.correlations.get(s) for a in here)]
         title = f"{key[0]}: {key[1]} ({key[2]:,} {'pairs' if key[1] == 'preference' else 'documents'})"
-        table = Table("metric", *shown, "pairs right", "best is no better, p", title=title, title_justify="left")
+        table = Table(
+            "metric", *shown, "pairs right", "best is no better, adjusted p", title=title, title_justify="left"
+        )
         for a in here:
             accuracy = "" if a.accuracy is None else f"{100 * a.accuracy:.1f} %"
             behind = "" if a.behind is None else f"{a.behind:.3f}"
             table.add_row(a.metric, *(_text(a.correlations.get(s)) for s in shown), accuracy, behind)
         console.print(table)
+        if here[0].unmarked:
+            console.print(f"{here[0].unmarked:,} texts have no mark of this quality and are left out.")
+    if any(a.behind is not None for a in found):
+        console.print(CAVEAT)
 
 
-def _people(named: str, judges: str | None, how: Mapping[str, Any], as_json: bool) -> None:
+def _people(named: str, judges: str | None, how: Mapping[str, Any], as_json: bool, out: Path | None) -> None:
     from ..judging import agreement, preferences
     from ..study.judging import folder_of
 
@@ -183,6 +213,10 @@ def _people(named: str, judges: str | None, how: Mapping[str, Any], as_json: boo
             for name in dict.fromkeys(p.set for p in pairs)
             for judge in [*(judge_of(j, how) for j in asked), *stored(pairs, name)]
         ]
+    if out is not None:
+        from ..study.report.agreement_page import save_people
+
+        save_people(found, Path(named).name, [_told(a) for a in found], out)
     if as_json:
         print(json.dumps([_told(a) for a in found]))
         return

@@ -47,6 +47,7 @@ def marks(
         The column with each marked row's weight, 1 / the chance that it had of being drawn, as --next writes it.
     next
         Draw about so many more rows to mark, the doubtful ones more often, and write them with their weights to --out.
+        Each is drawn by itself, so that somewhat more or fewer come; all of them must be marked.
     doubt
         A column that says how far off the score may be; as learnt from the marked rows unless given.
     confidence
@@ -67,6 +68,8 @@ def marks(
     y = [_number(r, human, source, i) for i, r in enumerate(rows)]
     f = _known(rows, score, source)
     v = _known(rows, weight, source) if weight else None
+    if v is not None:
+        _all_marked(rows, y, source)
     found = summed_up(y, f, v, confidence, _bounds(bounds))
     said: dict[str, Any] = {k: v for k, v in found.items() if k != "corrected" and k != "alone"}
     said |= {k: found[k]._asdict() for k in ("corrected", "alone")}
@@ -133,6 +136,17 @@ def _known(rows: Sequence[Mapping[str, Any]], column: str, path: Path) -> list[f
     if lacking:
         raise BadInput(f"{path}: '{column}' is missing in {lacking:,} rows.", hint="Every row needs it.")
     return found
+
+
+def _all_marked(rows: Sequence[Mapping[str, Any]], marks: Sequence[float], path: Path) -> None:
+    """Refuse drawn rows without a mark: who was left out is not left out at random, and the weights don't know it."""
+    wanted = [i for i, r in enumerate(rows) if str(r.get("to_mark") or "").strip() in ("1", "1.0", "True")]
+    lacking = sum(marks[i] != marks[i] for i in wanted)
+    if lacking:
+        raise BadInput(
+            f"{path}: {lacking:,} of the {len(wanted):,} rows drawn (to_mark is 1) have no mark, so weights mislead.",
+            hint="Mark them all; which rows are left out must not depend on who marks.",
+        )
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, Any]], weights: Any, drawn: set[int]) -> None:

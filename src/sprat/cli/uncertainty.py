@@ -24,6 +24,7 @@ def uncertainty(
     columns: str | None = None,
     skip_bad: bool = False,
     scores: Path | None = None,
+    out: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
     """Measure every estimator of uncertainty on recorded draws: AUROC, AURC and PRR with 95 % intervals.
@@ -57,6 +58,9 @@ def uncertainty(
         Count and skip lines that can't be used.
     scores
         Write each question's values to this file, as JSON lines.
+    out
+        Write a folder: index.html (open it, it needs no network) with AUROC by estimator and the risk-coverage curve of
+        the best, the charts, and uncertainty.json.
     as_json
         Print the findings as JSON.
     """
@@ -64,8 +68,10 @@ def uncertainty(
     from ..measure.grade import choose
     from ..measure.grade import grade as graded
     from ..reading import read
-    from .study import renamed
+    from .study import renamed, writable
 
+    if out is not None:
+        writable(out)
     if samples is not None and samples < 2:
         raise BadInput(f"--samples is {samples}; uncertainty needs at least 2 draws.")
     if not -1 <= at_least <= 1:
@@ -83,10 +89,16 @@ def uncertainty(
     found = doubts(data, asked, _encoder(encoder), at_least, samples, tokens, nli=nli)
     if scores is not None:
         scores.write_text("".join(json.dumps(row) + "\n" for row in _rows(found)))
+    if out is not None:
+        from ..study.report.uncertainty_page import save
+
+        save(found, _summary(found, why), out)
     if as_json:
         print(json.dumps(_summary(found, why), allow_nan=False))
         return
     _show(found, why)
+    if out is not None:
+        print(f"Open {out}/index.html.")
 
 
 def _scored(data: Any) -> bool:

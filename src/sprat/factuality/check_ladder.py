@@ -28,15 +28,16 @@ from ..sentences import sentences
 from ..signals.calibrators import Platt
 from ..signals.heads import Linear, fit_linear
 from .checks import Check, Floats, Rung, Spent
+from .cuts import thresholds
 from .facts import Fact
-from .rungs import Asked, Inference, rung
+from .rungs import Asked, Inference, priced, rung
 from .support import shared
 from .surface import Alignment, Unigram, places
 
 AT_RISK = 0.1
 FEWEST = 40
 FOLDS = 5
-VERBATIM = "verbatim"
+VERBATIM, EMPTY = "verbatim", "empty"
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,9 @@ class Step:
 class Finding:
     """What the ladder says of a check: its doubt, by which rung, and whether that was sure enough to stop there.
 
-    `calibrated` is False for what no fitted rung says: a model that was asked but never fitted (its own word for it),
-    and sentences of the document itself (a rule).
+    It is unsupported from a doubt of `cut` on. A claim that says nothing has a doubt of NaN, which is unknown, and a
+    rung "empty". `calibrated` is False for what no fitted rung says: a model that was asked but never fitted (its own
+    word for it), and sentences of the document itself (a rule).
     """
 
     check: Check
@@ -88,6 +90,14 @@ class Finding:
     rung: str
     calibrated: bool
     spent: Spent
+    cut: float = 0.5
+
+    @property
+    def verdict(self) -> str:
+        """Not borne out, borne out where that is sure, else not sure; nothing claimed for an empty claim."""
+        if self.rung == EMPTY:
+            return "nothing claimed"
+        return "not borne out" if self.unsupported else "borne out" if self.sure else "not sure"
 
     @property
     def evidence(self) -> str:
@@ -166,6 +176,10 @@ class Ladder:
                 f"here are {len(told)}, {int(y.sum())} unsupported, of {len(set(groups.tolist()))}.",
                 hint="Add rows, or a 'group' for each.",
             )
+        if self.dollars is not None and swap is None:
+            for one in self.rungs[1:]:
+                if isinstance(one, Asked) and not priced(one.model):
+                    raise _unknown_cost(one.name)
         checks = [Check(r.claim, r.document) for r in told]
         steps, seen = list[Step](), np.zeros((len(told), 0))
         left = np.arange(len(told))
@@ -199,10 +213,12 @@ class Ladder:
         spent = [Spent(0.0, 0.0)] * len(checks)
         ledger: list[Booked] = []
         for i, one in enumerate(checks):
-            if verbatim(one):
+            if not any(map(str.isalnum, one.claim)):
+                told[i] = Finding(one, float("nan"), False, False, EMPTY, False, spent[i])
+            elif verbatim(one):
                 told[i] = Finding(one, 0.0, False, True, VERBATIM, False, spent[i])
         left = np.array([i for i in left.tolist() if i not in told], np.int64)
-        ledger.append(Booked(VERBATIM, len(checks), len(told), 0.0, 0.0))
+        ledger.append(Booked(VERBATIM, len(checks), sum(f.rung == VERBATIM for f in told.values()), 0.0, 0.0))
         for number, one in enumerate(self.rungs):
             step = self.steps[number] if number < len(self.steps) else None
             going = [i for i in left.tolist() if self._affords(spent[i], step) or not number]
@@ -215,8 +231,8 @@ class Ladder:
                 spent[i] = Spent(_sum(spent[i].dollars, each.dollars), spent[i].seconds + each.seconds)
                 sure = step is not None and not step.low < doubt < step.high
                 stopped += sure
-                unsupported = doubt >= (step.cut if step else 0.5)
-                told[i] = Finding(checks[i], doubt, unsupported, sure, one.name, bool(step), spent[i])
+                cut = step.cut if step else 0.5
+                told[i] = Finding(checks[i], doubt, doubt >= cut, sure, one.name, bool(step), spent[i], cut)
             wider = np.full((len(checks), x.shape[1]), np.nan)
             wider[going] = x
             seen = wider
@@ -240,10 +256,7 @@ class Ladder:
                 raise BadInput(f"The rung '{one.name}' has not learned yet.", hint="Use ladder(...).fit(rows).")
             unknown = number >= len(self.steps) or self.steps[number].dollars is None
             if number and self.dollars is not None and unknown:
-                raise BadInput(
-                    f"What '{one.name}' costs is unknown, so a budget in dollars can't be kept.",
-                    hint="Give the model a price, and fit the ladder with it.",
-                )
+                raise _unknown_cost(one.name)
 
     def _affords(self, spent: Spent, step: Step | None) -> bool:
         """Whether the budget holds what is spent and what the rung takes on average."""
@@ -281,6 +294,8 @@ def _learn(
             continue
         raw[~inside] = fit_linear(x[inside], y[inside], seed).predict(x[~inside])
     mapped = Platt().fit(raw, y)
+    if mapped.slope < 0:  # an order worse than chance has learnt nothing, and turned round it is not better
+        mapped = Platt(0.0, float(np.log(y.mean() / (1 - y.mean()))))
     doubts = mapped.predict(raw)
     low, high, cut = thresholds(doubts, y, at_risk)
     dollars = None if any(s.dollars is None for s in spent) else float(np.mean([s.dollars or 0.0 for s in spent]))
@@ -288,20 +303,11 @@ def _learn(
     return Step(fit_linear(x, y, seed), mapped, low, high, cut, doubts, y, dollars, seconds), doubts
 
 
-def thresholds(doubts: Floats, unsupported: Floats, at_risk: float) -> tuple[float, float, float]:
-    """Where to stop as supported and as unsupported (-1 and 2: nowhere), and the cut of the best balanced accuracy."""
-    order = np.argsort(doubts, kind="stable")
-    s, y = doubts[order], unsupported[order]
-    n = np.arange(1, len(s) + 1)
-    last = np.append(s[1:] > s[:-1], True)  # equal doubts stop together
-    up, down = np.cumsum(y), np.cumsum((1 - y)[::-1])
-    first = np.append(True, s[1:] > s[:-1])[::-1]
-    below = np.flatnonzero(((up + 1) / (n + 1) <= at_risk) & last)
-    above = np.flatnonzero(((down + 1) / (n + 1) <= at_risk) & first)
-    cut = best_cut(s, y)
-    low = float(s[below[-1]]) if len(below) else -1.0
-    high = float(s[::-1][above[-1]]) if len(above) else 2.0
-    return float(min(low, at_risk, np.nextafter(cut, -1.0))), float(max(high, 1 - at_risk, cut)), cut
+def _unknown_cost(name: str) -> BadInput:
+    return BadInput(
+        f"What '{name}' costs is unknown, so a budget in dollars can't be kept.",
+        hint="Give the model a price, and fit the ladder with it.",
+    )
 
 
 def joined(parts: Sequence[Findings]) -> Findings:
@@ -331,13 +337,6 @@ def _held(document: str) -> frozenset[str]:
 
 def _bare(sentence: str) -> str:
     return " ".join(sentence.lower().split()).strip(" .,;:!?\"'“”")
-
-
-def best_cut(doubts: Floats, unsupported: Floats) -> float:
-    """The doubt from which on "unsupported" has the best balanced accuracy on these rows."""
-    levels = np.unique(doubts)
-    right = np.array([(doubts[unsupported == 1] >= c).mean() + (doubts[unsupported == 0] < c).mean() for c in levels])
-    return float(levels[int(right.argmax())])
 
 
 def labelled(row: Mapping[str, Any]) -> Labelled:

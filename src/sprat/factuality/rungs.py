@@ -18,6 +18,7 @@ import numpy as np
 from ..core import Can, Request, ask, together
 from ..errors import BadInput
 from ..sentences import sentences
+from ..shape import leaves
 from ..words import stem
 from .answers import Look, Meaning
 from .checks import Check, Floats, Looking, Spent, here
@@ -61,14 +62,14 @@ class Inference:
     def _near(self, sentence: str, held: Sequence[str]) -> Sequence[str]:
         if self.nearest is None or len(held) <= self.nearest:
             return held
-        said = {stem(m[0]) for m in content_words(sentence)}
+        said = {stem(m[0], light=True) for m in content_words(sentence)}
         order = sorted(range(len(held)), key=lambda i: (-len(said & _stems(held[i])), i))
         return [held[i] for i in sorted(order[: self.nearest])]
 
 
 @lru_cache(maxsize=1 << 14)
 def _stems(text: str) -> frozenset[str]:
-    return frozenset(stem(m[0]) for m in content_words(text))
+    return frozenset(stem(m[0], light=True) for m in content_words(text))
 
 
 @lru_cache(maxsize=256)
@@ -131,6 +132,11 @@ class Asked:
         heard = await together([ask(self.model, q, "true or false") for q in asked]) if asked else []
         rows = np.array([[chance(r) if r.ok else 0.5] for r in heard]).reshape(-1, 1)
         return rows, [Spent(r.cost, 0.0) for r in heard]
+
+
+def priced(model: Any) -> bool:
+    """Whether every endpoint inside a model says what a call costs, by its price or a fixed cost."""
+    return all(getattr(leaf, "price", None) or getattr(leaf, "cost", None) is not None for leaf in leaves(model))
 
 
 def rung(word: Any) -> Any:

@@ -61,7 +61,7 @@ class Unigram:
 def missing(check: Check) -> list[tuple[int, int]]:
     """The places of the claim's telling words whose stem the document does not have."""
     there = _document(check.document).stems
-    return [m.span() for m in content_words(check.claim) if stem(m[0]) not in there]
+    return [m.span() for m in content_words(check.claim) if stem(m[0], light=True) not in there]
 
 
 @lru_cache(maxsize=256)
@@ -70,9 +70,9 @@ def _document(text: str) -> _Read:
     split = [[m[0].lower() for m in _words(s)] for s in sentences(text)]
     return _Read(
         frozenset(low),
-        frozenset(stem(w) for w in low),
+        frozenset(stem(w, light=True) for w in low),
         frozenset(pairwise(low)),
-        tuple(frozenset(stem(w) for w in s) for s in split),
+        tuple(frozenset(stem(w, light=True) for w in s) for s in split),
         tuple(any(_negates(w) for w in s) for s in split),
     )
 
@@ -92,9 +92,9 @@ def _by_words(claim: str, document: _Read) -> list[float]:
     low = [m[0].lower() for m in _words(claim)]
     telling = list(content_words(claim))
     said = [m[0].lower() for m in telling] or [""]
-    stems = {stem(w) for w in said}
+    stems = {stem(w, light=True) for w in said}
     lost = [w for w in said if w not in document.words]
-    unstemmed = [w for w in said if stem(w) not in document.stems]
+    unstemmed = [w for w in said if stem(w, light=True) not in document.stems]
     numbers = [w for w in said if any(c.isdigit() for c in w)]
     lacking = sum(w not in document.words for w in numbers)
     names = [m[0] for m in telling if m[0][0].isupper() and claim[: m.start()].rstrip()[-1:] not in ("", ".", "?", "!")]
@@ -105,7 +105,7 @@ def _by_words(claim: str, document: _Read) -> list[float]:
     there = nearest >= 0 and document.negated[nearest]
     return [
         1 - len(lost) / len(said), 1 - len(unstemmed) / len(said), np.log1p(len(lost)), np.log1p(len(unstemmed)),
-        lacking > 0, lacking, sum(stem(n) not in document.stems for n in names),
+        lacking > 0, lacking, sum(stem(n, light=True) not in document.stems for n in names),
         sum(p in document.pairs for p in pairs) / max(1, len(pairs)), max(shared, default=0) / len(stems),
         negations, there, (negations > 0) != there, np.log1p(len(low)), bool(numbers),
     ]  # fmt: skip

@@ -126,6 +126,7 @@ def compare(
             if a is not None and b is not None and a.ok and b.ok and a.text is not None and b.text is not None:
                 games.append((row, i, j))
                 asked.append((example.request, a.text, b.text))
+        _enough(models[i], models[j], sum(g[1:] == (i, j) for g in games))  # before any call is paid for
     verdicts = judge.many(asked, tell)
     unread = sum(v.winner is None for v in verdicts)
     if unread > share_unread * len(verdicts):
@@ -158,6 +159,12 @@ def compare(
     return Comparison(judge.name, tuple(pairs), ranked, rows, len(asks), cost, lost_calls, (*notes, *doubts))
 
 
+def _enough(a: str, b: str, rows: int) -> None:
+    if rows < FEWEST:
+        raise BadInput(f"'{a}' and '{b}' can be compared on {rows} rows; {FEWEST} are needed.",
+                       hint="Give rows to which both replied.")  # fmt: skip
+
+
 def _paired(
     a: str,
     b: str,
@@ -168,9 +175,7 @@ def _paired(
     times: int,
 ) -> Paired:
     told = [(k, p) for k in places if (p := verdicts[k].preference) is not None]
-    if len(told) < FEWEST:
-        raise BadInput(f"'{a}' and '{b}' can be compared on {len(told)} rows; {FEWEST} are needed.",
-                       hint="Give rows to which both replied.")  # fmt: skip
+    _enough(a, b, len(told))
     kept, preference = [k for k, _ in told], np.array([p for _, p in told])
     of = [units[k] for k in kept]
     lengths = np.array([[len(asked[k][1]), len(asked[k][2])] for k in kept], np.float64)

@@ -1,7 +1,8 @@
 """Does a metric agree with people? Correlations by level with intervals, pairwise accuracy with ties, Williams' test.
 
-Levels and bootstrap as in Deutsch, Dror and Roth (arXiv 2104.00054); pairwise accuracy with calibrated ties (arXiv
-2305.14324); Williams' test of two metrics on the same rows (Williams 1959, as in Graham and Baldwin, EMNLP 2014).
+Levels, bootstrap and permutation as in Deutsch, Dror and Roth (arXiv 2104.00054); pairwise accuracy with tuned ties
+(arXiv 2305.14324); Williams' test of two metrics on the same independent rows (Williams 1959, as in Graham and Baldwin,
+EMNLP 2014).
 Checked by hand cases, against scipy, and against a table computed by hand of Williams' t.
 
 Throughout: `human` and `metric` are (documents, systems), NaN where there is no mark; larger is better.
@@ -89,8 +90,9 @@ def correlated(
 ) -> Estimate:
     """The correlation with a 95 % bootstrap interval over documents; over systems too with `systems`.
 
-    Documents alone says how sure this is of these systems; both, of others like them. Raises BadInput where more than
-    one in twenty resamples has no value.
+    Documents alone says how sure this is of these systems; both, of others like them. A row that is drawn twice agrees
+    with itself: where rows of several draws are compared, the interval is moved back by the resamples' mean excess.
+    Raises BadInput where more than one in twenty resamples has no value.
     """
     h, m = _both(human, metric)
     value, rng, found = correlation(h, m, level, how), np.random.default_rng(seed), list[float]()
@@ -110,7 +112,8 @@ def correlated(
     if len(found) < 0.95 * times:
         raise BadInput(f"The correlation has no value on {times - len(found)} of {times} resamples.")
     low, high = np.quantile(found, (0.025, 0.975))
-    return Estimate(value, float(low), float(high), len(h))
+    excess = float(np.mean(found)) - value if level == "segment" or systems else 0.0
+    return Estimate(value, max(-1.0, float(low) - excess), min(1.0, float(high) - excess), len(h))
 
 
 class Accuracy(NamedTuple):
@@ -150,6 +153,34 @@ def pairwise_accuracy(human: ArrayLike, metric: ArrayLike, tie: float | None = N
     return Accuracy(float(right[best] / len(a)), float(size[best]), len(a))
 
 
+def swapped(human: ArrayLike, first: ArrayLike, second: ArrayLike, times: int = 5000, seed: int = 0) -> float:
+    """The one-sided p-value that the first metric's Pearson correlation with people, over all rows, is no higher.
+
+    A permutation test over documents (PERM-INPUTS of arXiv 2104.00054): both metrics, standardised, change places in
+    whole documents at random, so that the rows of one need not be independent. Only rows that all three know count.
+    """
+    h, a, b = (np.asarray(v, np.float64) for v in (human, first, second))
+    known = np.isfinite(h) & np.isfinite(a) & np.isfinite(b)
+    if h.ndim != 2 or not h.shape == a.shape == b.shape or known.sum() < 3:
+        raise BadInput("A test of two metrics needs marks and scores (documents, systems), of one shape, for 3 rows.")
+    if min(float(np.ptp(v[known])) for v in (h, a, b)) == 0:
+        raise BadInput("A test of two metrics needs marks and scores that vary.")
+    h, a, b = (np.where(known, (v - v[known].mean()) / v[known].std(), 0.0) for v in (h, a, b))
+    # Per document, what each metric adds to its sum, its sum of squares and its product with the marks.
+    ours, theirs = (np.stack([m.sum(axis=1), (m**2).sum(axis=1), (m * h).sum(axis=1)], axis=1) for m in (a, b))
+    n = float(known.sum())
+
+    def apart(flips: Floats) -> Floats:
+        change = flips @ (theirs - ours)
+        one, other = ours.sum(axis=0) + change, theirs.sum(axis=0) - change
+        r, s = (m[:, 2] / np.sqrt(np.maximum(n * m[:, 1] - m[:, 0] ** 2, 1e-12)) for m in (one, other))
+        return r - s
+
+    rng = np.random.default_rng(seed)
+    drawn = apart((rng.random((times, len(h))) < 0.5).astype(np.float64))
+    return float((1 + np.sum(drawn >= apart(np.zeros((1, len(h))))[0] - 1e-12)) / (times + 1))
+
+
 class Williams(NamedTuple):
     """Williams' t with n - 3 degrees of freedom, and the one-sided p-value that the first metric is no better."""
 
@@ -160,7 +191,8 @@ class Williams(NamedTuple):
 def williams(first: float, second: float, between: float, n: int) -> Williams:
     """Whether a metric's correlation with people is above another's, whose own correlation with it is `between`.
 
-    All three are of the same n rows. Raises BadInput for fewer than 4 rows, a correlation outside [-1, 1], or three
+    All three are of the same n rows, which must be independent: for several texts of a document use `swapped`. Raises
+    BadInput for fewer than 4 rows, a correlation outside [-1, 1], or three
     that no data can have together.
     """
     if n < 4 or max(abs(first), abs(second), abs(between)) > 1:

@@ -42,14 +42,15 @@ class FactCheck(Signal):
     level: ClassVar[str] = "answer"
 
     async def trust(self, request: Request, reply: Reply | None = None) -> float:
-        """1 less the largest doubt about its claims; 0 for an empty reply. Raises BadInput before fit."""
+        """1 less the largest doubt about its claims; 0 for a reply that says nothing. Raises BadInput before fit."""
         if reply is None:
             raise CannotDo("fact_check checks a reply; it was given none.", hint="Use it in a cascade.")
         claims = self._claims(reply.text or "")
         if not claims:
             return 0.0
         found = await self.checker.judge(claims, [self._document(c, request) for c in claims])
-        return 1 - max(f.doubt for f in found.findings)
+        doubts = [f.doubt for f in found.findings]
+        return 1 - max(doubts) if all(d == d for d in doubts) else 0.0
 
     def _claims(self, text: str) -> list[str]:
         if self.each == "sentence":

@@ -41,6 +41,10 @@ _LOGGED = {
     "prompt's log length": "prompt's characters", "prompt's log numbers": "prompt's numbers",
     "prompt's largest number": "prompt's largest number",
 }  # fmt: skip
+_WHOLE = {
+    "lines", "numbers", "sums", "characters of the answer", "prompt's characters", "prompt's numbers", "marks",
+    "wrong sums", "hedges", "prompt's sentences",
+}  # fmt: skip
 _YES = {
     "marked": "its answer is marked", "ran out": "it ran out of tokens", "broken off": "it is broken off",
     "answer is a number": "its answer is a number", "answer is whole": "its answer is a whole number",
@@ -51,11 +55,12 @@ _YES = {
 
 
 def in_words(name: str, above: bool, limit: float) -> str:
-    """A bound on a feature as people read it: logarithms undone, 'tokens > 54.5', and what is yes or no said so."""
+    """A bound on a feature as people read it: logarithms undone, whole for counts, and what is yes or no said so."""
     if name in _YES:
         return _YES[name] if above else f"not: {_YES[name]}"
     told = float(np.expm1(limit)) if name in _LOGGED else limit
-    return f"{_LOGGED.get(name, name)} {'>' if above else '<='} {told:,.4g}"
+    said = _LOGGED.get(name, name)
+    return f"{said} {'>' if above else '<='} {np.floor(told) if said in _WHOLE else told:,.4g}"
 
 
 def tokens_of(reply: Reply) -> float:

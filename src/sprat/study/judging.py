@@ -1,8 +1,9 @@
 """Which metric agrees with people on a task like mine? Scores a set of judged texts by each metric and compares.
 
-A set is a folder's JSON lines: documents with `ref` or `refs`, and `systems`, each with its `text` and people's
-`scores`; or pairs with `ref`, `better` and `worse` (WMT's relative ranking), judged by Kendall's tau as there. Checked
-by a set made by hand. See measure/meta_evaluation.py for what is computed.
+A set is a folder's JSON lines: documents with `ref` or `refs`, and `systems`, each with its `text`, people's `scores`
+and its name `system` (unless given, its place in the list); or pairs with `ref`, `better` and `worse` (WMT's relative
+ranking), judged by Kendall's tau as there. Checked by a set made by hand. See measure/meta_evaluation.py for what is
+computed.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from ..core import Reply, Request
 from ..data import Call, Dataset, Example
 from ..errors import BadInput, nearest
 from ..measure.grade import grade
-from ..measure.meta_evaluation import HOWS, LEVELS, correlated, correlation, pairwise_accuracy, williams
+from ..measure.meta_evaluation import HOWS, LEVELS, correlated, pairwise_accuracy, swapped
 from ..measure.resampling import Estimate, bootstrap, widened
 
 Floats = NDArray[np.float64]
 _PEEK = 1 << 20  # characters of a file that are looked at for its first row
+FEWEST = 10  # documents, for a test by documents
 METRICS = ("f1", "bleu", "chrf", "rouge1", "rouge2", "rougeL", "rouge1:recall")
 
 
@@ -35,7 +37,8 @@ class Agreement:
     """How far one metric agrees with people's marks of one quality; None where it can't be said.
 
     `correlations["summary, spearman"]` and so on; `behind` is Williams' p that the quality's best metric, by Pearson's
-    correlation over all rows, is no better than this one (None for the best).
+    correlation over all rows, is no better than this one (None for the best). `unmarked` texts have no mark of the
+    quality, or one that is no number, and are left out.
     """
 
     set: str
@@ -46,6 +49,7 @@ class Agreement:
     accuracy: float | None
     tie: float | None
     behind: float | None
+    unmarked: int = 0
 
 
 def folder_of(named: str) -> Path:
@@ -125,9 +129,44 @@ def judge_the_judges(
 
 
 def _rows(file: Path) -> list[dict[str, Any]]:
+    """A file's documents, their systems named, or its pairs, as its first row is; BadInput by line where one is not.
+
+    Other files' rows come as they are.
+    """
     data = file.read_bytes()
     text = (gzip.decompress(data) if file.suffix == ".gz" else data).decode()
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
+    rows: list[dict[str, Any]] = []
+    for at, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as broken:
+            raise BadInput(f"{file}, line {at} is not JSON.", hint="A judged set has an object a line.") from broken
+        kind = _kind(rows[0] if rows else row)
+        if kind is not None and (_kind(row) != kind or not _whole(row)):
+            raise BadInput(
+                f"{file}, line {at} is no judged row.",
+                hint="Rows need ref or refs and systems, each with text, scores and a name of its own as 'system' "
+                "(or none has one); or ref, better and worse.",
+            )
+        rows.append(_named(row) if kind == "systems" else row)
+    return rows
+
+
+def _whole(row: Mapping[str, Any]) -> bool:
+    """Whether a row's references are there, and texts and marks of its systems, under names that differ."""
+    if "systems" not in row:
+        return True
+    systems: list[Any] = row["systems"]
+    whole = all(isinstance(s, dict) and isinstance(s.get("text"), str) and isinstance(s.get("scores"), dict)
+                for s in systems)  # fmt: skip
+    names = [s.get("system") for s in systems] if whole else []
+    return whole and bool(row.get("refs") or row.get("ref")) and (not any(names) or len({*names}) == len(names))
+
+
+def _named(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"systems": [{"system": str(i)} | s for i, s in enumerate(row["systems"], 1)]}
 
 
 def _dataset(name: str, rows: Sequence[tuple[list[str], Mapping[str, str]]]) -> Dataset:
@@ -156,6 +195,7 @@ def _graded(name: str, rows: list[dict[str, Any]], metrics: Sequence[str], times
             continue
         pearson = {m: _or_none(human, s, "segment", "pearson", times) for m, s in scores.items()}
         best = max(metrics, key=lambda m: e.value if (e := pearson[m]) else -2.0)
+        behind = _behind(human, scores, pearson, best)
         for metric in metrics:
             found = {
                 f"{level}, {how}": pearson[metric]
@@ -165,9 +205,9 @@ def _graded(name: str, rows: list[dict[str, Any]], metrics: Sequence[str], times
                 for how in HOWS
             }
             accuracy = pairwise_accuracy(human, scores[metric]) if len(data.models) > 1 else None
-            behind = None if metric == best else _behind(human, scores, pearson, best, metric)
             told = (accuracy.value, accuracy.tie) if accuracy else (None, None)
-            yield Agreement(name, quality, metric, len(rows), found, *told, behind)
+            unmarked = sum(not np.isfinite(_mark(m[s])) for m in marked for s in m)
+            yield Agreement(name, quality, metric, len(rows), found, *told, behind.get(metric), unmarked)
 
 
 def _mark(value: Any) -> float:
@@ -187,18 +227,21 @@ def _or_none(human: Floats, scores: Floats, level: Any, how: Any, times: int) ->
 
 
 def _behind(
-    human: Floats,
-    scores: Mapping[str, Floats],
-    pearson: Mapping[str, Estimate | None],
-    best: str,
-    metric: str,
-) -> float | None:
-    first, second = pearson[best], pearson[metric]
-    if first is None or second is None:
-        return None
-    both = np.isfinite(human) & np.isfinite(scores[best]) & np.isfinite(scores[metric])
-    between = correlation(scores[best], scores[metric], "segment", "pearson")
-    return williams(first.value, second.value, between, int(both.sum())).p
+    human: Floats, scores: Mapping[str, Floats], pearson: Mapping[str, Estimate | None], best: str
+) -> dict[str, float]:
+    """Each metric's p, but for the best: permuted by document, and Holm's over all ordered pairs of metrics.
+
+    Over all pairs, not only those with the best: which one is the best was found on the same rows.
+    """
+    told = [m for m in scores if m != best and pearson[m] is not None] if pearson[best] is not None else []
+    if len(human) < FEWEST:
+        return {}
+    alone = {m: swapped(human, scores[best], scores[m]) for m in told}
+    found, least, left = dict[str, float](), 0.0, (len(told) + 1) * len(told)
+    for metric in sorted(alone, key=lambda m: alone[m]):
+        found[metric] = least = max(least, min(1.0, alone[metric] * left))
+        left -= 1
+    return found
 
 
 def _pairs(name: str, rows: list[dict[str, Any]], metrics: Sequence[str], times: int) -> Iterator[Agreement]:

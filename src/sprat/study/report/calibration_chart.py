@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..calibrating import WAS, Calibration
@@ -48,21 +49,8 @@ def diagram(
 def risk_chart(found: Calibration) -> dict[str, Any]:
     """The share of wrong answers against the share answered, most confident first, before and after."""
     alt = altair()
-    rows = [
-        {"way": way, "answered": coverage, "wrong": risk}
-        for way, curve in found.curves.items()
-        for coverage, risk in curve
-    ]
-    x = alt.X("answered:Q", title="share of requests answered", axis=alt.Axis(format=".0%", tickCount=5))
-    y = alt.Y("wrong:Q", title="wrong among those answered", axis=alt.Axis(format=".0%", tickCount=5))
-    ink = _inks(alt, found)
-    # A map that keeps the order has the curve of what it maps: broad below, narrow above, both are seen.
-    layers = [
-        table(alt, [r for r in rows if r["way"] == way])
-        .mark_line(strokeWidth=width)
-        .encode(x=x, y=y, stroke=ink["stroke"])
-        for way, width in zip(found.curves, (5, 1.6), strict=False)
-    ]
+    layers = curves(found.curves, _inks(alt, found)["stroke"])
+    x, y = _risk_axes(alt)
     kept = found.abstention
     if kept.threshold is not None and kept.coverage is not None and kept.wrong is not None:
         mark = [
@@ -78,6 +66,29 @@ def risk_chart(found: Calibration) -> dict[str, Any]:
             text(alt, mark, x, y, align="right" if left else "left", dx=-8 if left else 10, dy=-10, fontWeight=700)
         )
     return finished(alt.layer(*layers).properties(width=SIDE, height=SIDE))
+
+
+def curves(of: Mapping[str, Sequence[tuple[float, float]]], stroke: Any) -> list[Any]:
+    """Layers of risk-coverage curves (share answered, share wrong), the first one broad.
+
+    An order that is kept has the same curve twice: broad below and narrow above, both are seen.
+    """
+    alt = altair()
+    x, y = _risk_axes(alt)
+    return [
+        table(alt, [{"way": way, "answered": c, "wrong": r} for c, r in curve])
+        .mark_line(strokeWidth=1.6 if i else 5)
+        .encode(x=x, y=y, stroke=stroke)
+        for i, (way, curve) in enumerate(of.items())
+    ]
+
+
+def _risk_axes(alt: Any) -> tuple[Any, Any]:
+    axis = alt.Axis(format=".0%", tickCount=5)
+    return (
+        alt.X("answered:Q", title="share of requests answered", axis=axis),
+        alt.Y("wrong:Q", title="wrong among those answered", axis=axis),
+    )
 
 
 def _inks(alt: Any, found: Calibration) -> dict[str, Any]:

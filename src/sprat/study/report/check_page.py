@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from ...factuality.check_ladder import Finding, Findings, Ladder
+from ...factuality.check_ladder import EMPTY, Finding, Findings, Ladder
 from .markup import Content, Html, tag
 
 _MARKS = """
@@ -14,11 +15,13 @@ mark { background: none; color: inherit; border-bottom: 3px solid var(--orange);
 """
 
 
-def page(source: str, found: Findings, made: Ladder) -> str:
-    """The whole page: the unsupported claims first, the most doubtful on top."""
+def page(source: str, found: Findings, made: Ladder, worth: Sequence[str] = ()) -> str:
+    """The whole page: the unsupported claims first, the most doubtful on top; `worth` says how good the ladder is."""
     style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
     bad = sorted(found.unsupported, key=lambda f: -f.doubt)
-    good = sorted((f for f in found.findings if not f.unsupported), key=lambda f: -f.doubt)
+    doubtful = sorted((f for f in found.findings if f.verdict == "not sure"), key=lambda f: -f.doubt)
+    good = sorted((f for f in found.findings if f.verdict == "borne out"), key=lambda f: -f.doubt)
+    empty = [f for f in found.findings if f.verdict == "nothing claimed"]
     top = [
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
@@ -27,7 +30,7 @@ def page(source: str, found: Findings, made: Ladder) -> str:
         tag("title", f"sprat check: {source}"),
         tag("style", Html(style + _MARKS)),
     ]
-    unsure = sum(not f.sure for f in found.findings)
+    unsure = sum(not f.sure for f in found.findings) - len(empty)
     head = [
         tag("p", f"sprat check · {source}", class_="kicker"),
         tag(
@@ -41,11 +44,14 @@ def page(source: str, found: Findings, made: Ladder) -> str:
             f"{made.at_risk:.0%} of the verdicts were wrong on the rows that taught the ladder; {unsure:,} checks came "
             "to its end without being sure.",
         ),
+        *(tag("p", line) for line in worth),
     ]
     body = [
         _section("Not borne out", bad, "Underlined is what nothing in the document is like."),
+        _section("Not sure", doubtful, "Below the cut, and too doubtful to be called borne out."),
         tag("section", tag("h2", "What it took"), _ledger(found)),
         _section("Borne out", good, ""),
+        _section("Nothing claimed", empty, "A claim without a word is neither borne out nor not."),
     ]
     return "<!doctype html>\n" + tag(
         "html", tag("head", top), tag("body", tag("header", head), tag("main", body)), lang="en"
@@ -73,7 +79,9 @@ def _one(found: Finding) -> Content:
     return tag(
         "div",
         tag("p", text, class_="said"),
-        tag("p", f"doubt {found.doubt:.2f}{own}, by {found.rung}{sure}", class_="note"),
+        tag("p", f"doubt {found.doubt:.2f} (cut {found.cut:.2f}){own}, by {found.rung}{sure}", class_="note")
+        if found.rung != EMPTY
+        else None,
         near,
         class_="claim",
     )
