@@ -12,6 +12,7 @@ majority (a constant) and a list of words or patterns. --write also writes src/s
 from __future__ import annotations
 
 import argparse
+import datetime
 import gzip
 import json
 import os
@@ -19,11 +20,12 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measured import header, table, write
+from measured import RESULTS, header, table, write
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "recipes" / "safety"))
 
@@ -31,18 +33,20 @@ import injection as attacks
 import pii as private
 import toxicity as toxic
 from learn import curve
-from sets import Row, ordinary, pages, part, tweets
+from sets import Row, objects, ordinary, pages, part, tweets
 
 from sprat import safety
 from sprat.errors import BadInput
 from sprat.measure.audit import Audit, audit
-from sprat.measure.resampling import Estimate, bootstraps
+from sprat.measure.resampling import Estimate, bootstraps, wilson
 from sprat.safety.features import plain
 from sprat.safety.linear import EMBEDDED
 from sprat.safety.patterns import patterns
-from sprat.safety.private import FORMED, PRIVATE
+from sprat.safety.private import FORMED, PRIVATE, SURE, UNSEEN
+from sprat.safety.tagger import read_chain
 
 SHOWN = ("AUROC", "average precision", "ECE, 15 bins of equal mass", "Brier", "false alarms", "misses")
+TITLES = {"toxicity": "## Toxicity", "pii": "## Private information", "injection": "## Prompt injection"}
 LISTED = 100  # words of toxicity's list
 # What a careful operator would look for.
 PHRASES = re.compile(
@@ -85,10 +89,7 @@ def beside(
 
 def rate(flagged: np.ndarray) -> str:
     """A share of rows with its interval."""
-    from sprat.measure.resampling import wilson
-
-    low, high = wilson(float(flagged.mean()), len(flagged))
-    return f"{flagged.mean():.3f} [{low:.3f}, {high:.3f}] of {len(flagged):,}"
+    return f"{number(Estimate(flagged.mean(), *wilson(flagged.mean(), n := len(flagged)), n))} of {n:,}"
 
 
 def groups_table(found: Audit) -> list[dict[str, str]]:
@@ -103,7 +104,7 @@ def groups_table(found: Audit) -> list[dict[str, str]]:
 
 def reliability(found: Audit) -> list[str]:
     """The reliability curve: in ten bins of as many rows, what it says and how many are unsafe."""
-    rows = [{"rows": f"{b.rate.units:,}", "says": f"{b.probability:.3f}", "unsafe": number(b.rate)} for b in found.bins]
+    rows = [{"rows": f"{b.rows:,}", "says": f"{b.probability:.3f}", "unsafe": number(b.rate)} for b in found.bins]
     return ["Reliability (bins of as many rows; equal probabilities share one):", "", *table(rows)]
 
 
@@ -178,15 +179,21 @@ def measure_toxicity(data: Path, record: dict[str, Any], text: list[str]) -> Non
     ]  # fmt: skip
 
 
+def span_counts(rows: Sequence[Any], found: Sequence[Any], kinds: Sequence[str]) -> np.ndarray:
+    """The exact spans of each row that are right, that were found, and that there are, (n, 3)."""
+    counts = np.zeros((len(rows), 3))
+    for i, (row, spans) in enumerate(zip(rows, found, strict=True)):
+        gold, got = ({s for s in of if s[2] in kinds} for of in (set(row.spans), set(spans)))
+        counts[i] = len(gold & got), len(got), len(gold)
+    return counts
+
+
 def span_scores(rows: Sequence[Any], found: Sequence[Any], kinds: Sequence[str]) -> dict[str, Estimate]:
     """Precision, recall and F1 of exact spans, over sentences resampled by template.
 
     Where a kind stands in too few templates for that, over sentences, which makes the intervals too narrow.
     """
-    counts = np.zeros((len(rows), 3))
-    for i, (row, spans) in enumerate(zip(rows, found, strict=True)):
-        gold, got = ({s for s in of if s[2] in kinds} for of in (set(row.spans), set(spans)))
-        counts[i] = len(gold & got), len(got), len(gold)
+    counts = span_counts(rows, found, kinds)
 
     def over(hits: float, of: float) -> float:
         if not of:
@@ -219,16 +226,50 @@ def crossfit(x: np.ndarray, y: np.ndarray, fold: np.ndarray) -> np.ndarray:
     return p
 
 
+def by_length(replies: Sequence[str], p: np.ndarray, record: dict[str, Any]) -> list[dict[str, str]]:
+    """The share of ordinary replies that is flagged at .5, by their words; and where nobody can be named."""
+    words = np.array([len(r.split()) for r in replies])
+    named = np.array([bool(re.search(r"\d|@|\W[A-Z]", r.replace("\n", " "))) for r in replies])
+    sets = {"all": words > 0, "1 to 9 words": words < 10, "10 to 29": (words >= 10) & (words < 30),
+            "30 to 99": (words >= 30) & (words < 100), "100 and more": words >= 100,
+            "no digit, and no capital after the first letter": ~named}  # fmt: skip
+    lines = list[dict[str, str]]()
+    for name, chosen in sets.items():
+        flagged = p[chosen] >= 0.5
+        told = (flagged.mean(), *wilson(float(flagged.mean()), len(flagged)))
+        record[name] = {"rows": len(flagged), "flagged": [round(float(x), 4) for x in told]}
+        lines.append({"replies": name, "flagged": rate(flagged)})
+    return lines
+
+
 def measure_pii(data: Path, work: Path, record: dict[str, Any], text: list[str]) -> None:
-    """Sentences by taggers that saw no row of their template."""
-    rows = private.sentences(data)
-    raw, spans, fold = private.crossed(rows, work)
+    """Sentences by taggers that saw no row of their template; ordinary replies that taught nothing."""
+    rows, scorer = private.sentences(data), safety.pii()
+    raw, spans, fold = private.crossed(rows, private.plain(data, private.TEACH), work)
     y = np.array([private.private(r) for r in rows], float)
-    p = crossfit(private.on_logit(raw), y, fold)
+    safe = private.raw(read_chain(scorer.weights), [r.text for r in private.plain(data, private.CALIBRATE)])
+    seen, z = np.concatenate([raw[:, 0], [p for p, _ in safe]]), np.concatenate([y, np.zeros(len(safe))])
+    folds = np.concatenate([fold, np.full(len(safe), -1)])
+    p = np.empty(len(rows))
+    for f in range(private.FOLDS):
+        curved = private.bent(seen[folds != f], z[folds != f])
+        p[fold == f] = 0.5 * (1 + np.tanh(0.5 * (private.on_logit(raw[fold == f, 0]) @ curved)))
+    p = np.where(raw[:, 0] == SURE, SURE, np.where(raw[:, 1] > 0, p, np.minimum(p, UNSEEN)))
+    said = objects(data / "dolly_3k" / "dolly_3k.jsonl.gz")
+    replies = [o["output"] for i, o in enumerate(said) if part(f"dolly {i}", 4) in private.TEST and o["output"].strip()]
+    ordinary_p = scorer.probabilities(replies)
+    record["ordinary replies"] = {}
+    flagged = by_length(replies, ordinary_p, record["ordinary replies"])
     formed = [[(f.start, f.end, f.kind) for f in patterns(r.text)] for r in rows]
     hit = np.array([any(k in PRIVATE for _, _, k in f) for f in formed], float)
     letters = [("letters beyond ASCII",) if re.search(r"[^\x00-\x7f]", r.text) else ("ASCII",) for r in rows]
     lines, found = beside("sentences, unseen templates", p, y, hit, "pii", [r.template for r in rows], letters)
+    both = audit(
+        np.concatenate([p, ordinary_p]), np.concatenate([y, np.zeros(len(replies))]),
+        units=[*(r.template for r in rows), *(f"reply {i}" for i in range(len(replies)))], scorer="pii",
+    )  # fmt: skip
+    lines.append(line("the same and ordinary replies", "pii", both))
+    record["sentences and ordinary replies"] = kept(both)
     record["sentences"] = kept(found)
     kinds = [*FORMED, *private.LEARNT]
     table_rows: list[dict[str, str]] = []
@@ -238,14 +279,19 @@ def measure_pii(data: Path, work: Path, record: dict[str, Any], text: list[str])
         count = sum(s[2] in chosen for r in rows for s in r.spans)
         if not count:
             continue
-        ours, theirs = span_scores(rows, spans, chosen), span_scores(rows, formed, chosen)
+        ours = span_scores(rows, spans, chosen)
+        right, got, gold = span_counts(rows, formed, chosen).sum(axis=0)
         record["spans"][kind] = {"spans": count} | {k: [round(x, 4) for x in e[:3]] for k, e in ours.items()}
         table_rows.append({"kind": kind, "spans": f"{count:,}"} | {k: number(e) for k, e in ours.items()}
-                          | {"patterns alone, F1": f"{theirs['F1'].value:.3f}"})  # fmt: skip
+                          | {"patterns alone, F1": f"{2 * right / (got + gold):.3f}"})  # fmt: skip
     record["seconds per 1,000"] = seconds(safety.pii().probabilities, [r.text for r in rows[:300]])
     text += [
         "## Private information", "", *table(lines),
-        f"CPU-seconds for 1,000 sentences: {record['seconds per 1,000']:.2f}.", "", *reliability(found),
+        f"CPU-seconds for 1,000 sentences: {record['seconds per 1,000']:.2f}.", "",
+        "Ordinary replies (Dolly's outputs that taught nothing) that are flagged at .5. Nobody marked them; some name "
+        "people, in an encyclopaedia's way, so a flag there may be right by its letter. The last row names nobody:",
+        "",
+        *table(flagged), *reliability(found),
         "Spans, exactly as marked (a part of an address, or its city with it, is wrong); IBAN, IP and SSN stand in few "
         "templates, so theirs are intervals over sentences, too narrow:", "", *table(table_rows),
         "By the letters of a sentence, which are mostly those of its names:", "", *table(groups_table(found)),
@@ -312,6 +358,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--injections", type=Path)
     parser.add_argument("--work", type=Path, default=Path("/tmp/sprat-safety"), help="keeps the taggers' folds")
+    parser.add_argument("--only", choices=tuple(TITLES), help="measure this one; the others are kept as they were")
     parser.add_argument("--write", action="store_true")
     told = parser.parse_args()
     data = Path(os.environ["SPRAT_DATA"])
@@ -325,15 +372,27 @@ def main() -> None:
         "settled with these rows in view, so these numbers are a little too good to be true.",
         "",
     ]
-    measure_toxicity(data, record["toxicity"], text)
-    measure_pii(data, told.work, record["pii"], text)
-    measure_injection(data, told.injections, record["injection"], text)
-    how = f"python benchmarks/safety.py{' --injections FOLDER' if told.injections else ''} --write"
+    measures = {
+        "toxicity": partial(measure_toxicity, data),
+        "pii": partial(measure_pii, data, told.work),
+        "injection": partial(measure_injection, data, told.injections),
+    }
+    for kind, measured in measures.items():
+        if told.only in (None, kind):
+            measured(record[kind], text)
+            record[kind]["measured"] = datetime.date.today().isoformat()
+        else:
+            held = json.loads((RESULTS / "safety.json").read_text())
+            record[kind] = {"measured": held["about"]["date"]} | held[kind]
+            _, _, rest = (RESULTS / "safety.md").read_text().partition(TITLES[kind])
+            text += [*(TITLES[kind] + rest.split("\n## ")[0].rstrip()).split("\n"), ""]
+    chosen = (" --injections FOLDER" if told.injections else "") + (f" --only {told.only}" if told.only else "")
+    how = f"python benchmarks/safety.py{chosen} --write"
     record["about"] = header(how, 0, time.time() - began)
     print("\n".join(text))
     if told.write:
         write("safety", record, text)
-        worth = {k: v | {"measured": record["about"]["date"]} for k, v in record.items() if k != "about"}
+        worth = {k: v for k, v in record.items() if k != "about"}
         (EMBEDDED / "worth.json").write_text(json.dumps(worth, indent=1) + "\n")
 
 

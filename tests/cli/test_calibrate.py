@@ -95,6 +95,13 @@ def test_a_model_that_is_never_wrong_is_refused(calls: Path, tmp_path: Path, cap
     assert "0 of them wrong" in capsys.readouterr().err
 
 
+def test_graded_scores_are_summed_not_counted(calls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    lines = calls.read_text().replace('"score": 1', '"score": 0.013').splitlines(keepends=True)
+    calls.write_text("".join(lines[:150]))
+    assert main(["calibrate", str(calls), "--confidence", "said", "--out", str(tmp_path / "out")]) == 2
+    assert "right by the sum of their scores" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize(("arguments", "said"), [
     (["--confidence", "sayd"], "Did you mean 'said'"),
     (["--model", "larg"], "small"),

@@ -77,6 +77,7 @@ def test_the_page_marks_what_is_missing_and_escapes_it(tmp_path: Path, capsys: p
     main(["check", written(tmp_path / "in.jsonl", rows), "--html", str(page)])
     text = page.read_text()
     assert "<mark>" in text
+    assert "(cut 0." in text
     assert "<b>" not in text
     assert "&lt;" in text
 
@@ -143,3 +144,9 @@ def test_a_long_claim_is_cut_on_the_terminal(tmp_path: Path, capsys: pytest.Capt
     told = capsys.readouterr().out
     assert "10,500 characters" in " ".join(told.split())
     assert len(told) < 3000
+
+
+def test_one_document_gives_no_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [r | {"supported": i == 0} for i, r in enumerate(ROWS)]
+    main(["check", written(tmp_path / "in.jsonl", rows)])
+    assert "An interval needs labelled rows of 10 documents" in " ".join(capsys.readouterr().out.split())

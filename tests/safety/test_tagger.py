@@ -6,13 +6,13 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sprat.errors import BadInput
 from sprat.safety.patterns import patterns
 from sprat.safety.private import FORMED, PRIVATE, pii
-from sprat.safety.tagger import Chain, shape, tokens
+from sprat.safety.tagger import Chain, read_chain, shape, tokens
 
 KINDS = ("A", "B")
 TAGS = 5
@@ -39,11 +39,10 @@ def weighed(held: Chain, scores: np.ndarray) -> dict[tuple[int, ...], float]:
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 500), st.integers(1, 4))
-def test_sums_best_tags_and_marginals_are_those_of_all_sequences(seed: int, n: int) -> None:
+def test_best_tags_and_marginals_are_those_of_all_sequences(seed: int, n: int) -> None:
     held, scores = chain(seed), np.random.default_rng(seed + 1).normal(size=(n, TAGS))
     every = weighed(held, scores)
     whole = sum(every.values())
-    assert held.total(scores) == pytest.approx(np.log(whole))
     assert tuple(held.best(scores)) == max(every, key=lambda t: every[t])
     sums = np.zeros((n, TAGS))
     for tags, w in every.items():
@@ -51,12 +50,12 @@ def test_sums_best_tags_and_marginals_are_those_of_all_sequences(seed: int, n: i
     assert held.marginals(scores) == pytest.approx(sums)
 
 
-def test_the_chance_of_none_of_a_kind_is_the_share_of_sequences_without_it() -> None:
-    held, scores = chain(3), np.random.default_rng(4).normal(size=(3, TAGS))
-    every = weighed(held, scores)
-    without = sum(w for tags, w in every.items() if not {1, 2} & set(tags))
-    assert held.without(scores, ["A"]) == pytest.approx(without / sum(every.values()))
-    assert held.without(scores, []) == pytest.approx(1.0)
+def test_a_long_text_is_read_in_pieces_as_if_it_were_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = " ".join(f"Ann {i} went to Lisbon," for i in range(40))
+    held, read = read_chain(pii().weights), tokens(text, [], FORMED)
+    whole = held.scores(read, text)
+    monkeypatch.setattr("sprat.safety.tagger._AT_ONCE", 7)
+    assert held.scores(read, text) == pytest.approx(whole, abs=1e-4)
 
 
 def test_spans_begin_at_b_and_go_on_while_i_is_of_the_same_kind() -> None:
@@ -82,7 +81,7 @@ def test_names_and_numbers_are_found_in_their_places() -> None:
 
 def test_only_the_kinds_that_are_asked_for_count() -> None:
     text = "My name is Anna Novak."
-    assert pii().probabilities([text])[0] > 0.9
+    assert pii().probabilities([text])[0] > 0.7
     assert pii(["US_SSN"]).probabilities([text])[0] < 0.1
     assert pii(["US_SSN"]).spans(text) == []
 
@@ -93,6 +92,53 @@ def test_a_place_is_not_private_unless_asked_for() -> None:
         pii(["PERSONS"])
     with pytest.raises(BadInput, match="at least one"):
         pii([])
+
+
+# What a review of flagged replies held: names of places, a number, plain prose.
+HARMLESS = (
+    "The capital of France is Paris.",
+    "Berlin",
+    "23",
+    "word and number 7. ",
+    "Mix the flour and the butter, add two eggs, and bake it for half an hour. ",
+)
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_a_harmless_text_is_not_flagged(text: str) -> None:
+    assert pii().probabilities([text])[0] < 0.5
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(st.sampled_from(["the", "cat", "bread", "7", "12", "and", "walks", "in", "summer", ",", "?"]), min_size=1),
+    st.integers(2, 60),
+)
+def test_repeating_a_text_without_a_span_leaves_it_unflagged(words: list[str], times: int) -> None:
+    text = " ".join(words) + ". "
+    assume(not pii().spans(text * times))
+    once, often = pii().probabilities([text, text * times])
+    assert often < 0.5
+    assert once < 0.5
+
+
+@pytest.mark.parametrize("text", [HARMLESS[3], HARMLESS[4]])
+def test_length_alone_does_not_raise_the_probability(text: str) -> None:
+    few, many = pii().probabilities([text * 4, text * 1000])
+    assert many == pytest.approx(few, abs=0.02)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.text(max_size=60) | st.sampled_from([*HARMLESS, "I am Anna Novak, call 905-674-3793.", "a.b@mail.test"]))
+def test_a_texts_probability_is_that_of_its_likeliest_span(text: str) -> None:
+    spans = pii().spans(text)
+    (p,) = pii().probabilities([text])
+    assert p == pytest.approx(max(s.score for s in spans)) if spans else p < 0.5
+
+
+def test_ordinary_words_around_private_ones_do_not_hide_them() -> None:
+    text = HARMLESS[4] * 40
+    assert pii().probabilities([f"{text} My SSN is 460-89-9847. {text}"])[0] == pytest.approx(0.99)
 
 
 def test_empty_long_and_foreign_texts_have_a_probability() -> None:

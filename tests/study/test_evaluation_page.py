@@ -56,6 +56,11 @@ def test_private_words_are_not_on_the_page_even_among_the_lowest_rows_of_another
     assert "ann@example.com" not in page
 
 
+def test_private_words_are_not_in_the_folders_json(calls: Path) -> None:
+    written(calls, "bertscore,pii")
+    assert '"ann"' not in (calls.parent / "out" / "evaluation.json").read_text()
+
+
 def test_the_page_asks_for_nothing_from_the_network(calls: Path) -> None:
     page = written(calls, "f1")
     assert "default-src &#x27;none&#x27;" in page

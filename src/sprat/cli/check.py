@@ -166,7 +166,7 @@ def _said(where: str, worth: Any) -> list[str]:
     on = (
         "the rows of --fit, each judged by what the others taught"
         if where == "fit"
-        else "the checked rows with a label, which taught nothing"
+        else "the checked rows with a label (none taught it here)"
     )
     if isinstance(worth, BadInput):
         return [f"What the ladder is worth on {on} can't be told: {worth.args[0]}"]
@@ -302,5 +302,5 @@ def _show(found: Any) -> None:
         f"{counts['borne out']:,} are borne out; {counts['not sure']:,} are below the cut, but not sure."
     )
     if counts["nothing claimed"]:
-        console.print(f"{counts['nothing claimed']:,} claims say nothing: unknown.")
+        console.print(f"{counts['nothing claimed']:,} say nothing, which is unknown.")
     console.print(table)

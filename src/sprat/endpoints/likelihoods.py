@@ -136,7 +136,8 @@ def likelihood_of(model: Any, ended: bool = False, by: Ask = "echo") -> Endpoint
         return _local(model, ended)
     if not hasattr(model, "post") or getattr(model, "can", Can.TEXT) < Can.LOGPROBS:
         raise CannotDo(
-            f"A likelihood needs the log-probabilities of a given text, and '{name_of(model)}' doesn't give them.",
+            f"A likelihood needs the log-probabilities of a given text, and '{name_of(model)}' doesn't give them, "
+            "or isn't declared to.",
             hint="Take sprat.local(...), or sprat.openai(..., logprobs=True) on a server that completes with echo "
             "(logprobs = true in its table of the TOML file).",
         )

@@ -19,6 +19,7 @@ from .calibration import auroc, ece
 from .resampling import Estimate, bootstrap, bootstraps
 
 Floats = NDArray[np.float64]
+FEWEST = 10  # groups: a bootstrap over fewer says little
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,9 @@ def found_worth(findings: Sequence[Finding], unsupported: ArrayLike, groups: Seq
 
 
 def worth(doubts: Floats, called: Floats, unsupported: Floats, groups: Sequence[str]) -> Worth:
-    """From doubts, verdicts and what is true (n,) each; BadInput where one kind is too rare for an interval."""
+    """From doubts, verdicts and what is true (n,) each; BadInput where groups, or one kind, are too few for one."""
+    if (n := len(set(groups))) < FEWEST:
+        raise BadInput(f"An interval needs labelled rows of {FEWEST} documents or groups; there are {n}.")
     order = bootstrap(auroc, doubts, unsupported, units=groups)
     verdicts = bootstrap(balanced, called, unsupported, units=groups)
     off = bootstraps({"": partial(ece, equal="mass")}, doubts, unsupported, units=groups, centred=True)[""]

@@ -15,9 +15,9 @@ import numpy as np
 
 from ..errors import BadInput, nearest
 from .linear import EMBEDDED
-from .patterns import Found, patterns
+from .patterns import patterns
 from .scorer import Floats, Span, texts_of
-from .tagger import Chain, Token, read_chain, tokens
+from .tagger import Chain, read_chain, tokens
 from .worth import worth_of
 
 # Points at a person. Places, organisations, dates, ages, titles and nationalities are found too, and count on request.
@@ -45,7 +45,7 @@ LEARNT = (
     "ZIP_CODE",
 )
 SURE = 0.99  # that a form with check digits, or one that nothing else has, is what it looks like
-_AT_ONCE = 400  # words of one chain; longer texts are cut there
+UNSEEN = 0.49  # at most, where no span is found
 
 
 @dataclass(frozen=True)
@@ -66,47 +66,57 @@ class Pii:
         return worth_of(self.weights)
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
-        """P(there is any of the kinds) of each text (n,); calibrated for the default kinds. BadInput for no str."""
+        """P(there is any of the kinds) of each text (n,): its likeliest span's; below .5 where it has no span.
+
+        Length alone does not raise it. Calibrated for the default kinds; BadInput for no str.
+        """
         chain = read_chain(self.weights)
-        raw = np.array([self.raw(chain, text) for text in texts_of(texts)])
+        raw, spans = np.array([self.raw(chain, text) for text in texts_of(texts)]).reshape(-1, 2).T
+        p = self.calibrated(chain, raw)
+        return np.where(raw > 0, np.where(spans > 0, p, np.minimum(p, UNSEEN)), 0.0)
+
+    @staticmethod
+    def calibrated(chain: Chain, raw: Floats) -> Floats:
+        """The tagger's probabilities (n,) as they turned out; a form's stays."""
         held = np.clip(raw, 1e-9, 1 - 1e-9)
         z = chain.curve[0] * (np.log(held) - np.log1p(-held)) + chain.curve[1]
-        return np.where(raw > 0, 0.5 * (1 + np.tanh(0.5 * z)), 0.0)
+        return np.where(raw == SURE, SURE, 0.5 * (1 + np.tanh(0.5 * z)))
 
-    def raw(self, chain: Chain, text: str) -> float:
-        """The same before calibration; 0 for a text without words."""
-        formed, parts = _read(text)
-        none = float(np.prod([1 - SURE for f in formed if f.kind in self.kinds]))
-        for part in parts:
-            none *= chain.without(chain.scores(part, text), self.kinds)
-        return 1 - none
+    def raw(self, chain: Chain, text: str) -> tuple[float, bool]:
+        """The largest probability of a span before calibration, True; of a word where there is no span, False."""
+        spans, sure = self._both(chain, text)
+        if spans:
+            return max(s.score for s in spans), True
+        tags = [i for k, kind in enumerate(chain.kinds) if kind in self.kinds for i in (1 + 2 * k, 2 + 2 * k)]
+        return float(sure[:, tags].sum(axis=1).max(initial=0.0)), False
 
     def spans(self, text: str) -> list[Span]:
-        """Every place of the kinds with the probability of its words' tags (.99 for forms), in order."""
+        """Every place of the kinds with its calibrated probability (.99 for forms), in order."""
         (said,) = texts_of([text])
-        return self.tagged(read_chain(self.weights), said)
+        chain = read_chain(self.weights)
+        found = self.tagged(chain, said)
+        p = self.calibrated(chain, np.array([s.score for s in found]))
+        return [s._replace(score=float(score)) for s, score in zip(found, p, strict=True)]
 
     def tagged(self, chain: Chain, text: str) -> list[Span]:
-        """The same by another tagger."""
-        formed, parts = _read(text)
-        out = [Span(f.start, f.end, f.kind, SURE) for f in formed if f.kind in self.kinds]
-        for part in parts:
-            scores = chain.scores(part, text)
-            sure = chain.marginals(scores)
-            for first, last, kind in chain.spans(chain.best(scores)):
-                if kind in self.kinds:
-                    at = 1 + 2 * chain.kinds.index(kind)
-                    score = float(sure[first:last, at : at + 2].sum(axis=1).mean())
-                    out.append(Span(part[first].start, part[last - 1].end, kind, score))
-        return sorted(out)
+        """The same by another tagger, each with the mean probability of its words' tags."""
+        return self._both(chain, text)[0]
 
-
-def _read(text: str) -> tuple[list[Found], list[list[Token]]]:
-    """What has a form, and the words in parts of bounded length."""
-    found = list(patterns(text))
-    read = tokens(text, found, FORMED)
-    parts = [read[i : i + _AT_ONCE] for i in range(0, len(read), _AT_ONCE)]
-    return [f for f in found if f.kind in FORMED], parts
+    def _both(self, chain: Chain, text: str) -> tuple[list[Span], Floats]:
+        """The spans, and the probability of each tag of each word."""
+        found = list(patterns(text))
+        read = tokens(text, found, FORMED)
+        out = [Span(f.start, f.end, f.kind, SURE) for f in found if f.kind in FORMED and f.kind in self.kinds]
+        if not read:
+            return out, np.zeros((0, 1 + 2 * len(chain.kinds)))
+        scores = chain.scores(read, text)
+        sure = chain.marginals(scores)
+        for first, last, kind in chain.spans(chain.best(scores)):
+            if kind in self.kinds:
+                at = 1 + 2 * chain.kinds.index(kind)
+                score = float(sure[first:last, at : at + 2].sum(axis=1).mean())
+                out.append(Span(read[first].start, read[last - 1].end, kind, score))
+        return sorted(out), sure
 
 
 def pii(kinds: Sequence[str] = PRIVATE) -> Pii:

@@ -1,8 +1,8 @@
 """A linear-chain conditional random field over words: names, addresses and others that have no form of their own.
 
 Lafferty et al. 2001, with tags B and I of each kind and O. A word is read by its form, its neighbours' and the embedded
-word pieces' vectors (encoders/static.py). Beside the best tags it gives what calibration needs: the probability that a
-text holds none of some kinds, by the forward sums with and without their tags. Checked against sums over all tags.
+word pieces' vectors (encoders/static.py). Beside the best tags it gives what calibration needs: the probability of each
+tag of each word, by forward and backward sums. Checked against sums over all tags.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from .patterns import Found
 from .scorer import Floats
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+|[^\w\s]|_")
+_AT_ONCE, _REACH = 400, 2  # words that are read at once, and how far a word's features look
 _VECTORS = 1 << 14  # words whose vectors are kept
 
 
@@ -114,9 +115,15 @@ class Chain:
     about: Mapping[str, Any]
 
     def scores(self, read: Sequence[Token], text: str) -> Floats:
-        """The score of each tag of each word, (n, tags)."""
-        at = np.array(features(read, text, len(self.table)), np.int64)
-        return (self.table[at].sum(axis=1) + vectors(read) @ self.dense).astype(np.float64)
+        """The score of each tag of each word, (n, tags); in pieces with two neighbours, which changes none."""
+        rows = [np.zeros((0, self.table.shape[1]))]
+        for i in range(0, len(read), _AT_ONCE):
+            before = min(i, _REACH)
+            part = read[i - before : i + _AT_ONCE + _REACH]
+            at = np.array(features(part, text, len(self.table)), np.int64)
+            found = self.table[at].sum(axis=1) + vectors(part) @ self.dense
+            rows.append(found[before : before + _AT_ONCE].astype(np.float64))
+        return np.concatenate(rows)
 
     def best(self, scores: Floats) -> list[int]:
         """The likeliest tags (Viterbi)."""
@@ -129,23 +136,6 @@ class Chain:
         for step in reversed(back):
             tags.append(int(step[tags[-1]]))
         return tags[::-1]
-
-    def total(self, scores: Floats, allowed: NDArray[np.bool_] | None = None) -> float:
-        """The log of the sum, over all sequences of (allowed) tags, of the exp of their score."""
-        barred = 0.0 if allowed is None else np.where(allowed, 0.0, -np.inf)
-        steps = np.exp(self.steps)
-        log, reach = 0.0, np.zeros(0)
-        for i, row in enumerate(scores + barred):
-            top = float(row.max())
-            reach = np.exp(self.starts + row - top) if not i else (reach @ steps) * np.exp(row - top)
-            size = float(reach.sum())
-            log, reach = log + top + float(np.log(size)), reach / size
-        return log
-
-    def without(self, scores: Floats, kinds: Collection[str]) -> float:
-        """The probability that no word is of these kinds."""
-        allowed = np.array([True, *(k not in kinds for k in self.kinds for _ in "BI")])
-        return float(np.exp(min(0.0, self.total(scores, allowed) - self.total(scores))))
 
     def marginals(self, scores: Floats) -> Floats:
         """The probability of each tag of each word, (n, tags)."""

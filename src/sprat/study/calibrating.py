@@ -265,7 +265,10 @@ def _enough(data: Dataset, model: str) -> None:
         return
     rate = max(rarer, 0.5) / max(n, 1)
     needed = max(FEWEST, ceil(RARER / rate)) if n else FEWEST
-    counted = f"{n:,} usable rows, {rarer:g} of them {kind}"
+    many = (
+        f"{rarer:g} of them {kind}" if rarer.is_integer() else f"of which {rarer:.1f} {kind} by the sum of their scores"
+    )
+    counted = f"{n:,} usable rows, {many}"
     raise BadInput(
         f"A calibration of '{model}' needs {FEWEST} rows, with {RARER} right and {RARER} wrong; there are {counted}.",
         hint=f"At this rate about {needed:,} rows would do; record a confidence and a score for each.",

@@ -43,7 +43,8 @@ def drawings(found: Sequence[Agreement]) -> dict[Key, Drawing]:
             if (e := a.correlations.get(level)) is not None
         ]
         if dots:
-            out[key] = Drawing(f"agreement-{i + 1}", dots_chart(dots, at=0.0), dots_words(dots))
+            ends = min(0.0, *(d.low for d in dots)), max(0.0, *(d.high for d in dots))
+            out[key] = Drawing(f"agreement-{i + 1}", dots_chart(dots, at=0.0, domain=ends), dots_words(dots))
     return out
 
 
@@ -55,7 +56,10 @@ def page(found: Sequence[Agreement], named: str, drawn: Mapping[Key, Drawing]) -
     """The whole page."""
     metrics, keys = len({a.metric for a in found}), _keys(found)
     heading = f"How far {metrics} metric{'' if metrics == 1 else 's'} agree with people, by {len(keys)} of their marks."
-    told = ["Before one metric is taken: the intervals of two that overlap do not tell them apart."]
+    told = [
+        "Each interval is of one metric by itself: where two lie apart the metrics differ, where they overlap they "
+        "may or may not. The last column of the numbers is Williams' p that the best metric is no better than this one."
+    ]
     return sheet(
         f"sprat evaluate judge-the-judge: {named}", f"sprat evaluate judge-the-judge · {named}", heading, told,
         _sections(found, drawn),
@@ -66,11 +70,17 @@ def _sections(found: Sequence[Agreement], drawn: Mapping[Key, Drawing]) -> Itera
     for key in _keys(found):
         here = [a for a in found if (a.set, a.quality) == key]
         shown = [s for s in _SHOWN if any(a.correlations.get(s) for a in here)]
-        rows = [[a.metric, *(a.correlations.get(s) or DASH for s in shown), _share(a.accuracy)] for a in here]
+        rows = [
+            [a.metric, *(a.correlations.get(s) or DASH for s in shown), _share(a.accuracy), _p(a.behind)] for a in here
+        ]
         what = "pairs" if key[1] == "preference" else "documents"
         content: list[Content] = [figure(drawn[key], _MEANING)] if key in drawn else []
-        numbers = tag("details", tag("summary", "The numbers"), grid(["metric", *shown, "pairs right"], rows))
+        numbers = tag("details", tag("summary", "The numbers"), grid(["metric", *shown, "pairs right", "p"], rows))
         yield f"{key[0]}: {key[1]} ({here[0].documents:,} {what})", [content, numbers]
+
+
+def _p(value: float | None) -> str:
+    return DASH if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _share(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...factuality.check_ladder import EMPTY, Finding, Findings, Ladder
+from ...factuality.check_ladder import EMPTY, VERBATIM, Finding, Findings, Ladder
 from .markup import Content, Html, tag
 
 _MARKS = """
@@ -75,13 +75,14 @@ def _one(found: Finding) -> Content:
     text.append(claim[at:])
     sure = "" if found.sure else ", not sure"
     own = "" if found.calibrated else " (the model's own word, not calibrated)"
+    how = f"doubt {found.doubt:.2f} (cut {found.cut:.2f}){own}, by {found.rung}{sure}"
+    if found.rung == VERBATIM:
+        how = "stands in the document word for word"
     near = tag("p", f"Closest: {found.evidence}", class_="note") if found.evidence and found.unsupported else None
     return tag(
         "div",
         tag("p", text, class_="said"),
-        tag("p", f"doubt {found.doubt:.2f} (cut {found.cut:.2f}){own}, by {found.rung}{sure}", class_="note")
-        if found.rung != EMPTY
-        else None,
+        tag("p", how, class_="note") if found.rung != EMPTY else None,
         near,
         class_="claim",
     )

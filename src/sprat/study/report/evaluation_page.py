@@ -33,8 +33,25 @@ mark.private { border: 1px solid var(--grey); padding: 0 .25em; font-weight: 400
 def save(found: Evaluation, data: Dataset, folder: str | Path) -> Path:
     """Write index.html, evaluation.json and charts/, each file whole or not at all; MissingExtra without altair."""
     drawn = drawings(found)
-    told = json.dumps(found.summary(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    summary = found.summary()
+    if _private(found):
+        summary["lowest"] = [_places(low) for low in found.lowest]
+    told = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     return write(folder, drawn, {"evaluation.json": told, "index.html": page(found, data, drawn)})
+
+
+def _private(found: Evaluation) -> bool:
+    return any(low.get("measure") == "pii" for low in found.lowest)
+
+
+def _places(low: Mapping[str, Any]) -> dict[str, Any]:
+    """A low row without what it says, which may be private: its scores and the places of its spans."""
+    if low.get("measure") == "pii":
+        return dict(low)
+    kept = {k: v for k, v in low.items() if k not in ("words", "unsupported")}
+    if "unsupported" in low:
+        kept["unsupported"] = [{"span": u["span"], "support": u["support"]} for u in low["unsupported"]]
+    return kept
 
 
 def drawings(found: Evaluation) -> dict[str, Drawing]:
@@ -87,7 +104,7 @@ def _sections(found: Evaluation, data: Dataset, drawn: Mapping[str, Drawing]) ->
         caption = "The share of rows in each of twenty bins; one height is the same share within a measure."
         yield "How are the scores spread?", figure(drawn["spread"], caption)
     yield "All means", grid(["measure, model", "rows", "mean"], _means(found))
-    hide = scorer_of("pii").spans if any(low.get("measure") == "pii" for low in found.lowest) else None
+    hide = scorer_of("pii").spans if _private(found) else None
     for title, lows in _by_measure(found.lowest).items():
         first = "likeliest unsafe" if "p" in lows[0] else "lowest"
         yield f"The {first} rows by {title}", [_low(low, data, hide) for low in lows]
