@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ("calibration", "judging", "marks", "nli", "safety", "scores")
+PAGES = ("calibration", "energy", "factuality", "judging", "marks", "nli", "safety", "scores")
 BLOCKS = [
     pytest.param(block, id=f"{page.stem}-{i}")
     for page in (DOCS / f"{name}.md" for name in PAGES)
