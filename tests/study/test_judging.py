@@ -172,3 +172,8 @@ def test_a_tau_of_pairs_all_won_is_not_sure_to_be_1(judged: Path):
 def test_the_command_ends_with_the_metric_to_take(judged: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["evaluate", "judge-the-judge", "--set", str(judged), "--with", "rouge1:recall,rouge2"]) == 0
     assert "made, content: highest is rouge1:recall" in capsys.readouterr().out
+
+
+def test_a_judge_of_pairs_is_refused_on_a_set_of_marks(judged: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["evaluate", "judge-the-judge", "--set", str(judged), "--judge", "longer"]) == 2
+    assert "holds marks, not pairs" in " ".join(capsys.readouterr().err.split())

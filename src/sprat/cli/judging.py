@@ -170,6 +170,10 @@ def judge_the_judge(
     if holds_pairs(folder_of(named)):
         _people(named, judges, how, as_json, out)
         return
+    if judges:
+        raise BadInput(
+            f"'{named}' holds marks, not pairs to compare; --judge is of pairs.", hint="Give --with METRICS."
+        )
     asked = [m.strip() for m in metrics.split(",") if m.strip()] if metrics else list(METRICS)
     found = list(judge_the_judges(named, asked))
     if out is not None:
