@@ -169,3 +169,10 @@ def test_an_unfinished_folder_is_not_explained(folder: Any) -> None:
     folder.told(finished=False)
     with pytest.raises(BadInput, match="not finished"):
         opened(folder.path)
+
+
+def test_what_a_kill_left_half_written_goes_when_the_run_goes_on(folder: Any, tmp_path: Path) -> None:
+    torn = folder.path / "ledger" / ".000000.parquet.next.abc.partial"
+    torn.write_bytes(b"PAR1")
+    curate([tmp_path / "a.jsonl"], RECIPE, folder.path, workers=1)
+    assert not torn.exists()

@@ -141,6 +141,9 @@ class Folder:
 
     def mend(self) -> None:
         """Finish, or take back, what a killed command began: the ledger's new file is written last and moved last."""
+        for kind in (*_ENDINGS, "quarantine"):
+            for torn in (self.path / kind).glob(".*.partial"):
+                torn.unlink(missing_ok=True)
         begun = {int(p.name.split(".")[0]) for kind in _ENDINGS for p in (self.path / kind).glob("*.next")}
         for number in sorted(begun):
             if self._next("ledger", number).exists():
