@@ -95,7 +95,7 @@ def test_the_command_prints_and_writes_scores(tmp_path: Path, capsys: pytest.Cap
     assert main([*asked, "--spans", "1"]) == 0
     assert "BERTScore precision" in capsys.readouterr().out
     assert main(["evaluate", str(tmp_path / "o.jsonl"), "--with", "nosuch"]) == 2
-    assert "no grader 'nosuch'" in capsys.readouterr().err
+    assert "no measure 'nosuch'" in capsys.readouterr().err
 
 
 def test_likelihood_is_of_the_model_that_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
